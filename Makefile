@@ -1,0 +1,37 @@
+# Everything runs in ./.venv; nothing needs to be activated.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/setup.stamp
+# The build finds ninja here, and clang-format is called from here.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup train test lint bench clean
+
+setup: $(STAMP)
+
+$(STAMP): setup.py pyproject.toml constraints.txt $(shell find csrc -type f)
+	test -x $(BIN)/pip || { \
+	  $(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("needs Python >= 3.10: make setup PYTHON=python3.12")' \
+	  && $(PYTHON) -m venv .venv; }
+	$(BIN)/python -m pip install --constraint constraints.txt "setuptools>=77" wheel ninja torch
+	$(BIN)/python -m pip install --constraint constraints.txt --no-build-isolation --editable ".[dev]"
+	touch $@
+
+train: setup
+	$(BIN)/python scripts/train.py --recipe quickstart
+
+test: setup
+	$(BIN)/python -m pytest tests
+
+lint: setup
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	find csrc -type f | xargs $(BIN)/clang-format --dry-run -Werror
+
+bench: setup
+	$(BIN)/python -m pytest benchmarks --benchmark-only
+
+# Leaves the virtual environment and your runs alone; the next command builds the extension anew.
+clean:
+	rm -rf build dist *.egg-info slt_fast/_C*.so .pytest_cache .ruff_cache .hypothesis $(STAMP)
+	find . -name .venv -prune -o -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,37 @@
+#include "../core/grey.h"
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/Exception.h>
+
+namespace slt_fast {
+namespace {
+
+using torch::stable::Tensor;
+
+// Fewer pixels than this are not worth a thread.
+constexpr int64_t kPixelsPerTask = 1 << 15;
+
+Tensor rgb_to_grey(const Tensor& frames) {
+  STD_TORCH_CHECK(frames.scalar_type() == torch::headeronly::ScalarType::Byte, "frames must be uint8");
+  STD_TORCH_CHECK(frames.dim() == 4 && frames.size(3) == 3, "frames must be [T, H, W, 3]");
+  const int64_t T = frames.size(0), H = frames.size(1), W = frames.size(2);
+  const Tensor source = torch::stable::contiguous(frames);
+  Tensor result = torch::stable::new_empty(source, {T, H, W});
+  const uint8_t* rgb = source.const_data_ptr<uint8_t>();
+  uint8_t* out = result.mutable_data_ptr<uint8_t>();
+  torch::stable::parallel_for(0, T * H * W, kPixelsPerTask, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      out[i] = grey(rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2]);
+    }
+  });
+  return result;
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(slt_fast, CPU, library) { library.impl("rgb_to_grey", TORCH_BOX(&rgb_to_grey)); }
+
+}  // namespace slt_fast

@@ -1,0 +1,67 @@
+"""Scores a checkpoint on a split.
+
+python scripts/evaluate.py --checkpoint runs/quickstart/best --split test
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from slt_fast.command_line import run
+from slt_fast.data.batching import ClipDataset
+from slt_fast.data.probes import probe
+from slt_fast.data.sources import read_split
+from slt_fast.device import choose_device
+from slt_fast.training.checkpoint import load_model, write_json
+from slt_fast.training.evaluation import evaluate
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Scores a checkpoint on a split."""
+
+    checkpoint: Path
+    """Folder of a checkpoint or of a run (its best checkpoint)."""
+    data: str = "synthetic"
+    """synthetic, phoenix14t:PATH or manifest:FILE."""
+    split: str = "test"
+    """Name of the split."""
+    probe: Literal["blank", "neutral"] | None = None
+    """Score changed clips: blank (black frames), neutral (synthetic: no head and face movement)."""
+    beam_size: int | None = None
+    """Beams of the search; by default the recipe's."""
+    output: Path | None = None
+    """File to write the scores to, as JSON."""
+    skip_bad: bool = False
+    """Leave out clips that cannot be read and list them."""
+    device: str = "auto"
+    """auto takes the GPU if there is one."""
+
+
+def main() -> None:
+    arguments = tyro.cli(Arguments, description=__doc__)
+    loaded = load_model(arguments.checkpoint)
+    loaded.model.to(choose_device(arguments.device))
+    problems = []
+    on_error = problems.append if arguments.skip_bad else None
+    clips = read_split(arguments.data, arguments.split, on_error=on_error)
+    if arguments.probe:
+        clips = [probe(clip, arguments.probe) for clip in clips]
+    beam_size = arguments.beam_size or loaded.recipe.training.beam_size
+    dataset = ClipDataset(clips, loaded.recipe.input)
+    result = evaluate(loaded, dataset, beam_size=beam_size, skip_bad=arguments.skip_bad)
+    for error in (*problems, *result.errors):
+        print(f"left out: {error}")
+    scores = {f"{arguments.split}.{name}": value for name, value in result.scores.items()}
+    print(json.dumps(scores, indent=1))
+    if arguments.output:
+        write_json(arguments.output, scores)
+
+
+if __name__ == "__main__":
+    run(main)

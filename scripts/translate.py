@@ -1,0 +1,43 @@
+"""Translates a video file or a folder of frames.
+
+python scripts/translate.py clip.mp4 --checkpoint runs/quickstart/best
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from slt_fast.command_line import run
+from slt_fast.data.video import VideoSource
+from slt_fast.device import choose_device
+from slt_fast.inference.translate import translate_source
+from slt_fast.training.checkpoint import load_model
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Translates a video file or a folder of frames."""
+
+    video: Annotated[Path, tyro.conf.Positional]
+    """Video file of any container OpenCV opens, or folder of frames."""
+    checkpoint: Path
+    """Folder of a checkpoint or of a run (its best checkpoint)."""
+    device: str = "auto"
+    """auto takes the GPU if there is one."""
+
+
+def main() -> None:
+    arguments = tyro.cli(Arguments, description=__doc__)
+    loaded = load_model(arguments.checkpoint)
+    loaded.model.to(choose_device(arguments.device))
+    translation = translate_source(loaded, VideoSource(arguments.video))
+    print(translation.text)
+    print("glosses:", " ".join(translation.glosses) or "none (the model was trained without)")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""Clips, flow images, vocabularies and batches: everything between files and the network."""

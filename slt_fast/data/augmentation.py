@@ -1,0 +1,77 @@
+"""Random changes of a clip that leave its meaning alone: another distance, place and vigour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from slt_fast.data.input import InputConfig, blank_value
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Ranges of the random changes; all zero leaves the clips as they are."""
+
+    zoom: float = 0.0
+    """Largest relative change of size, as if the camera stood nearer or farther."""
+    shift: float = 0.0
+    """Largest shift in either direction, as a share of the image."""
+    vigour: float = 0.0
+    """Largest relative change of the motion itself (flow input with the uvm encoder only)."""
+    frame_dropout: float = 0.0
+    """Share of the frames that is left out."""
+
+    def __post_init__(self) -> None:
+        for name in ("zoom", "shift", "vigour", "frame_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}: found {getattr(self, name)}; expected 0 <= {name} < 1")
+
+
+def augment(
+    images: torch.Tensor,
+    config: AugmentationConfig,
+    input_config: InputConfig,
+    *,
+    minimum_frames: int,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """One random change, the same for all frames of the clip.
+
+    Args:
+        images: float [T, 3, H, W] in [0, 1].
+        config: Ranges of the changes.
+        input_config: What the images show.
+        minimum_frames: Frames that must stay, for CTC.
+        generator: Source of all randomness.
+
+    Returns:
+        float [T', 3, H, W] in [0, 1], minimum_frames <= T' <= T.
+    """
+    kept = torch.rand(len(images), generator=generator) >= config.frame_dropout
+    if kept.sum() >= max(minimum_frames, 1):
+        images = images[kept]
+    zoom, vigour = (
+        _factor(limit, generator) for limit in (config.zoom, config.vigour)
+    )  # always drawn, so that one range does not change what the others draw
+    shift = (2 * torch.rand(2, generator=generator) - 1) * 2 * config.shift
+    blank = blank_value(input_config).to(images)
+    centred = images - blank
+    if config.zoom or config.shift:
+        centred = _warp(centred, zoom, shift)
+    if input_config.input == "flow" and input_config.flow_encoder == "uvm":
+        centred = centred * (zoom * vigour)
+    return (centred + blank).clamp_(0, 1)
+
+
+def _factor(limit: float, generator: torch.Generator) -> float:
+    return float(1 + limit) ** float(2 * torch.rand((), generator=generator) - 1)
+
+
+def _warp(images: torch.Tensor, zoom: float, shift: torch.Tensor) -> torch.Tensor:
+    """Zooms and shifts about the centre; what comes in from outside is 0."""
+    matrix = torch.tensor([[1 / zoom, 0, float(shift[0])], [0, 1 / zoom, float(shift[1])]])
+    grid = functional.affine_grid(matrix[None], [1, *images.shape[1:]], align_corners=False)
+    grid = grid.expand(len(images), -1, -1, -1).to(images)
+    return functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)

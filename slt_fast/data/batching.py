@@ -1,0 +1,231 @@
+"""From clips to batches: images computed, kept or cached, augmented, tokenised and packed."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from slt_fast.data.augmentation import AugmentationConfig, augment
+from slt_fast.data.clip import Clip, check_ctc_length, minimum_ctc_frames
+from slt_fast.data.errors import DataError, ErrorHandler, report
+from slt_fast.data.input import InputConfig, clip_images
+from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
+
+
+@dataclass(frozen=True)
+class Vocabularies:
+    """Words of the text and glosses; both built from the training split alone."""
+
+    text: Vocabulary
+    gloss: Vocabulary
+
+    @classmethod
+    def build(cls, clips: Sequence[Clip]) -> Vocabularies:
+        """The vocabularies of training clips."""
+        return cls(
+            Vocabulary.build([clip.text.lower() for clip in clips], TEXT_SPECIALS),
+            Vocabulary.build([clip.glosses or () for clip in clips], GLOSS_SPECIALS),
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of one training or scoring step; B clips, images packed one clip after the other.
+
+    Args:
+        clips: The B clips.
+        images: float [sum(T), 3, H, W] in [0, 1].
+        lengths: int64 [B], frames of each clip.
+        glosses: int64 [B, longest], padded with 0.
+        gloss_lengths: int64 [B]; 0 for a clip without glosses.
+        text: int64 [B, S], from <bos> to <eos>, padded with 0.
+        errors: Clips that could not be read and are not in the batch.
+    """
+
+    clips: tuple[Clip, ...]
+    images: torch.Tensor
+    lengths: torch.Tensor
+    glosses: torch.Tensor
+    gloss_lengths: torch.Tensor
+    text: torch.Tensor
+    errors: tuple[DataError, ...] = ()
+
+
+def load_images(clip: Clip, config: InputConfig) -> torch.Tensor | DataError:
+    """Images of a clip, float16 [T, 3, H, W]; or what is wrong with it, to be raised or listed."""
+    # OpenCV's own threads do not survive a fork and only fight over the cores with the workers.
+    cv2.setNumThreads(1)
+    try:
+        frames = clip.source.read()
+        check_ctc_length(clip, len(frames))
+        return clip_images(frames, config).half()
+    except DataError as error:
+        return error
+    except ValueError as error:
+        return DataError(clip.source.name, str(error), "frames that optical flow can read")
+
+
+def preload(
+    clips: Sequence[Clip], config: InputConfig, *, num_workers: int, label: str
+) -> list[torch.Tensor | DataError]:
+    """Computes the images of all clips in worker processes, with a progress bar.
+
+    Args:
+        clips: The clips.
+        config: What their images are.
+        num_workers: Processes; 0 computes here.
+        label: Name on the progress bar.
+    """
+    work = partial(load_images, config=config)
+    bar = partial(tqdm, total=len(clips), desc=label, unit="clip", leave=False)
+    if num_workers == 0:
+        return list(bar(map(work, clips)))
+    context = multiprocessing.get_context("spawn")  # fork deadlocks with OpenCV's threads
+    with ProcessPoolExecutor(num_workers, context, initializer=_one_thread) as pool:
+        return list(bar(pool.map(work, clips, chunksize=4)))
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _generator(*seeds: int) -> torch.Generator:
+    (state,) = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+class ClipDataset(Dataset):
+    """Images of clips by (epoch, index), augmented the same way whenever that pair is asked for."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        config: InputConfig,
+        *,
+        preloaded: Sequence[torch.Tensor] | None = None,
+        augmentation: AugmentationConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.clips, self.config, self.preloaded = clips, config, preloaded
+        self.augmentation, self.seed = augmentation, seed
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def num_workers(self, wanted: int) -> int:
+        """Loading processes that are of use: none if the images are in memory."""
+        return 0 if self.preloaded else wanted
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Clip, torch.Tensor | DataError]:
+        epoch, index = key
+        clip = self.clips[index]
+        images = self.preloaded[index] if self.preloaded else load_images(clip, self.config)
+        if isinstance(images, DataError) or self.augmentation is None:
+            return clip, images
+        generator = _generator(self.seed, epoch, index)
+        minimum = minimum_ctc_frames(clip.glosses or ())
+        return clip, augment(
+            images.float(),
+            self.augmentation,
+            self.config,
+            minimum_frames=minimum,
+            generator=generator,
+        )
+
+
+def batches(
+    dataset: ClipDataset,
+    vocabularies: Vocabularies,
+    *,
+    batch_size: int,
+    num_workers: int = 0,
+    shuffle_epoch: int | None = None,
+    skip: int = 0,
+) -> Iterator[Batch]:
+    """The batches of one pass.
+
+    Args:
+        dataset: The clips.
+        vocabularies: Of the training split.
+        batch_size: Clips a batch.
+        num_workers: Loading processes; 0 loads here.
+        shuffle_epoch: Epoch whose random order (a function of the dataset's seed and this number)
+            is used; None keeps the order of the clips.
+        skip: Batches to leave out at the start, to go on in the middle of an epoch.
+    """
+    order = list(range(len(dataset)))
+    if shuffle_epoch is not None:
+        generator = _generator(dataset.seed, shuffle_epoch)
+        order = torch.randperm(len(dataset), generator=generator).tolist()
+    keys = [(shuffle_epoch or 0, index) for index in order[skip * batch_size :]]
+    return iter(
+        DataLoader(
+            dataset,
+            sampler=keys,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            multiprocessing_context="spawn" if num_workers else None,
+            collate_fn=partial(collate, vocabularies=vocabularies),
+        )
+    )
+
+
+def collate(
+    items: Sequence[tuple[Clip, torch.Tensor | DataError]], vocabularies: Vocabularies
+) -> Batch:
+    """Packs and tokenises clips; those with an error are only listed."""
+    errors = tuple(images for _, images in items if isinstance(images, DataError))
+    good = [(clip, images) for clip, images in items if not isinstance(images, DataError)]
+    if not good:
+        empty = torch.zeros(0, dtype=torch.long)
+        none = torch.zeros(0, 0, dtype=torch.long)
+        return Batch((), torch.zeros(0, 3, 1, 1), empty, none, empty, none, errors)
+    clips, images = zip(*good, strict=True)
+    glosses = [_tokens(vocabularies.gloss, clip.glosses or ()) for clip in clips]
+    text = [_tokens(vocabularies.text, clip.text.lower(), BOS, EOS) for clip in clips]
+    return Batch(
+        clips,
+        torch.cat(images).float(),
+        torch.tensor([len(frames) for frames in images]),
+        pad_sequence(glosses, batch_first=True),
+        torch.tensor([len(tokens) for tokens in glosses]),
+        pad_sequence(text, batch_first=True, padding_value=PAD),
+        errors,
+    )
+
+
+def _tokens(vocabulary: Vocabulary, sequence: str | Sequence[str], *ends: int) -> torch.Tensor:
+    numbers = vocabulary.encode(sequence)
+    return torch.tensor([*ends[:1], *numbers, *ends[1:]], dtype=torch.long)
+
+
+def keep_good(
+    clips: Sequence[Clip],
+    images: Sequence[torch.Tensor | DataError],
+    on_error: ErrorHandler | None,
+) -> tuple[list[Clip], list[torch.Tensor]]:
+    """The clips that could be read, and their images.
+
+    Args:
+        clips: The clips.
+        images: What `preload` gave for them.
+        on_error: Called with each error; None raises the first.
+    """
+    kept_clips, kept_images = [], []
+    for clip, loaded in zip(clips, images, strict=True):
+        if not isinstance(loaded, DataError):
+            kept_clips.append(clip)
+            kept_images.append(loaded)
+        else:
+            report(loaded, on_error)
+    return kept_clips, kept_images

@@ -1,0 +1,45 @@
+"""The error for data a user brought: one line that names place, finding and expectation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+
+class DataError(ValueError):
+    """A file or clip that cannot be used.
+
+    Args:
+        path: The file, folder or "file:line" that is at fault.
+        found: What is there.
+        expected: What should be there.
+        line: Line in the file, from 1; None where lines mean nothing.
+    """
+
+    def __init__(
+        self, path: str | Path, found: str, expected: str, line: int | None = None
+    ) -> None:
+        # All four go to the base class, so that the error survives pickling between processes.
+        super().__init__(path, found, expected, line)
+        self.path = path
+        self.found = found
+        self.expected = expected
+        self.line = line
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        return f"{place}: found {self.found}; expected {self.expected}"
+
+
+ErrorHandler = Callable[[DataError], None]
+
+
+def report(error: DataError, on_error: ErrorHandler | None) -> None:
+    """Hand an error to a reader's handler, which may leave the row out; raise it if there is none.
+
+    Raises:
+        DataError: The error itself, if `on_error` is None.
+    """
+    if on_error is None:
+        raise error
+    on_error(error)

@@ -1,0 +1,155 @@
+"""Flow as images that a network can read: always the same colour for the same motion.
+
+Every encoder divides by one fixed bound and never by the largest motion of a frame: zero flow is
+the same colour in each frame of each clip, and a small motion beside a large one stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional
+
+from slt_fast.ops.optical_flow import optical_flow
+
+
+def flow_images(
+    frames: torch.Tensor,
+    *,
+    size: tuple[int, int],
+    bound: float,
+    encoder: str = "uvm",
+    preset: str = "default",
+    backend: str = "auto",
+) -> torch.Tensor:
+    """Turns the frames of a clip into as many flow images; the first shows zero flow.
+
+    The flow is computed at the frames' own size and then resized, as motion rather than as colour.
+
+    Args:
+        frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 1.
+        size: Height and width of the images.
+        bound: Motion that saturates the encoder, in pixels of the images (not of the frames).
+        encoder: "uvm", "wheel" or "hsv".
+        preset: As for slt_fast.ops.optical_flow.
+        backend: As for slt_fast.ops.optical_flow.
+
+    Returns:
+        [T, 3, *size] float32 in [0, 1].
+
+    Raises:
+        ValueError: No frames, frames that optical_flow refuses, or an unknown encoder.
+    """
+    if not len(frames):
+        raise ValueError("flow_images: found 0 frames; expected at least 1")
+    flow = torch.zeros(len(frames), 2, *size, device=frames.device)
+    if len(frames) > 1:
+        flow[1:] = resize_flow(optical_flow(frames, preset=preset, backend=backend), size)
+    return encode_flow(flow, encoder=encoder, bound=bound)
+
+
+def resize_flow(flow: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resizes a flow field, its motion along: half the width makes half the horizontal motion.
+
+    Args:
+        flow: [T, 2, H, W] floating point, (u, v) in pixels of H x W.
+        size: Height and width to reach.
+
+    Returns:
+        [T, 2, *size], (u, v) in pixels of that size; bilinear, averaged where it shrinks.
+    """
+    H, W = flow.shape[-2:]
+    if tuple(size) == (H, W):
+        return flow
+    resized = functional.interpolate(flow, size, mode="bilinear", antialias=True)
+    return resized * resized.new_tensor([size[1] / W, size[0] / H]).view(2, 1, 1)
+
+
+def encode_flow(flow: torch.Tensor, *, encoder: str = "uvm", bound: float) -> torch.Tensor:
+    """Turns flow into images.
+
+    Args:
+        flow: [T, 2, H, W] float32, (u, v) in pixels.
+        encoder: "uvm": u, v and the magnitude as they are, zero motion at (0.5, 0.5, 0);
+            "wheel": the Middlebury colour wheel, zero motion white; "hsv": direction as hue,
+            magnitude as brightness, zero motion black.
+        bound: Motion in pixels at which the colours saturate.
+
+    Returns:
+        [T, 3, H, W] float32 in [0, 1].
+
+    Raises:
+        ValueError: Another shape, flow that is not finite, an unknown encoder, or a bound <= 0.
+    """
+    if flow.ndim != 4 or flow.shape[1] != 2:
+        raise ValueError(f"encode_flow: found flow of {list(flow.shape)}; expected [T, 2, H, W]")
+    if encoder not in ENCODERS:
+        raise ValueError(
+            f"encode_flow: found encoder {encoder!r}; expected one of {list(ENCODERS)}"
+        )
+    if not (bound > 0 and math.isfinite(bound)):
+        raise ValueError(f"encode_flow: found bound {bound}; expected a number of pixels above 0")
+    finite = torch.isfinite(flow).flatten(1).all(1)
+    if not finite.all():
+        t = int(finite.logical_not().nonzero()[0])
+        raise ValueError(f"encode_flow: found NaN or infinity in the flow of frame {t}")
+    return ENCODERS[encoder](flow / bound)
+
+
+def _encode_uvm(flow: torch.Tensor) -> torch.Tensor:
+    directions = 0.5 + 0.5 * flow.clamp(-1, 1)
+    return torch.cat([directions, _radius(flow)], dim=1)
+
+
+def _encode_wheel(flow: torch.Tensor) -> torch.Tensor:
+    # Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011 (their
+    # colorcode.cpp), without its darker colours beyond the bound, where ours saturate.
+    wheel = _colour_wheel().to(flow)
+    position = (_angle(-flow) / torch.pi + 1) / 2 * (len(wheel) - 1)
+    index = position.long().squeeze(1)
+    start, end = wheel[index], wheel[(index + 1) % len(wheel)]
+    colour = start.lerp(end, position.frac().movedim(1, -1)).movedim(-1, 1)
+    return 1 - _radius(flow) * (1 - colour)
+
+
+def _encode_hsv(flow: torch.Tensor) -> torch.Tensor:
+    # Full saturation: a channel is 1 within 60 degrees of its own hue and falls to 0 at 120.
+    hue = _angle(flow) * (3 / torch.pi)
+    own_hue = flow.new_tensor([0, 2, 4]).view(3, 1, 1)
+    distance = ((hue - own_hue + 3) % 6 - 3).abs()
+    return _radius(flow) * (2 - distance).clamp(0, 1)
+
+
+ENCODERS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "uvm": _encode_uvm,
+    "wheel": _encode_wheel,
+    "hsv": _encode_hsv,
+}
+
+
+def _radius(flow: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(flow, dim=1, keepdim=True).clamp(max=1)
+
+
+def _angle(flow: torch.Tensor) -> torch.Tensor:
+    return torch.atan2(flow[:, 1:], flow[:, :1])
+
+
+def _colour_wheel() -> torch.Tensor:
+    """The 55 hues of the Middlebury wheel, [55, 3] in [0, 1]: six ramps of perceptual length."""
+    red, yellow, green, cyan, blue, magenta = torch.tensor(
+        [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1]], dtype=torch.float32
+    )
+    ramps = [
+        (red, yellow, 15),
+        (yellow, green, 6),
+        (green, cyan, 4),
+        (cyan, blue, 11),
+        (blue, magenta, 13),
+        (magenta, red, 6),
+    ]
+    return torch.cat(
+        [start.lerp(end, (torch.arange(n) / n).unsqueeze(1)) for start, end, n in ramps]
+    )

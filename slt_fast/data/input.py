@@ -1,0 +1,83 @@
+"""What the network sees of a clip: flow images or RGB images of one size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from slt_fast.data.flow_image import ENCODERS, flow_images
+from slt_fast.ops.optical_flow import flow_parameters
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """How frames become input images; saved with each checkpoint, which accepts no other input."""
+
+    input: Literal["flow", "rgb"] = "flow"
+    """Optical flow (the paper's choice) or the frames' own colours."""
+    image_size: int = 224
+    """Height and width of the images in pixels."""
+    flow_preset: str = "default"
+    """Preset of slt_fast.ops.optical_flow."""
+    flow_backend: str = "auto"
+    """Backend of slt_fast.ops.optical_flow."""
+    flow_encoder: str = "uvm"
+    """How motion becomes colour: uvm, wheel or hsv."""
+    flow_bound: float = 8.0
+    """Motion that saturates the encoder, in pixels of the images (not of the frames)."""
+
+    def __post_init__(self) -> None:
+        if self.input not in ("flow", "rgb"):
+            raise ValueError(f"input: found {self.input!r}; expected 'flow' or 'rgb'")
+        if self.image_size < 32:
+            raise ValueError(f"image_size: found {self.image_size}; expected at least 32")
+        if self.flow_encoder not in ENCODERS:
+            expected = f"expected one of {list(ENCODERS)}"
+            raise ValueError(f"flow_encoder: found {self.flow_encoder!r}; {expected}")
+        if not self.flow_bound > 0:
+            raise ValueError(f"flow_bound: found {self.flow_bound}; expected more than 0")
+
+    def parameters(self) -> dict[str, str | int]:
+        """The flow algorithm with its version and parameters; empty for RGB."""
+        if self.input == "rgb":
+            return {}
+        return flow_parameters(self.flow_preset, self.flow_backend)
+
+
+def clip_images(frames: np.ndarray, config: InputConfig) -> torch.Tensor:
+    """The input images of a clip.
+
+    Args:
+        frames: uint8 [T, H, W, 3] RGB, T >= 1.
+        config: What to make of them.
+
+    Returns:
+        float32 [T, 3, image_size, image_size] in [0, 1].
+
+    Raises:
+        ValueError: Frames that are too small for optical flow.
+    """
+    size = (config.image_size, config.image_size)
+    packed = torch.from_numpy(np.ascontiguousarray(frames))
+    if config.input == "flow":
+        return flow_images(
+            packed,
+            size=size,
+            bound=config.flow_bound,
+            encoder=config.flow_encoder,
+            preset=config.flow_preset,
+            backend=config.flow_backend,
+        )
+    images = packed.movedim(-1, 1).float().div_(255)
+    return functional.interpolate(images, size, mode="bilinear", antialias=True).clamp_(0, 1)
+
+
+def blank_value(config: InputConfig) -> torch.Tensor:
+    """The colour of nothing: zero flow, or black; float32 [3, 1, 1]."""
+    if config.input == "rgb":
+        return torch.zeros(3, 1, 1)
+    return ENCODERS[config.flow_encoder](torch.zeros(1, 2, 1, 1))[0]

@@ -1,0 +1,201 @@
+"""Manifests: any data set as one table of clips, in csv, tsv or jsonl.
+
+Columns `id, video, text`, and optionally `gloss, signer, split, start, end, fps`; others are left
+aside. Videos are files or frame folders, relative to the manifest or absolute; start (from 0) and
+end (exclusive) are frame numbers. csv follows RFC 4180 with each row on one line, tsv has no
+quoting, jsonl has one object a line. Where no row names a split, all rows are the split "train".
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from slt_fast.data.clip import Clip
+from slt_fast.data.errors import DataError, ErrorHandler, report
+from slt_fast.data.text_lines import read_text_lines
+from slt_fast.data.video import VideoSource
+
+_REQUIRED = ("id", "video", "text")
+_COLUMNS = (*_REQUIRED, "gloss", "signer", "split", "start", "end", "fps")
+_TABLE_FORMATS = {
+    ".csv": {"delimiter": ",", "strict": True},
+    ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
+}
+# NUL ends a path early; lone surrogates, which JSON can spell, cannot be written to any file.
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")
+
+Row = dict[str, str]
+
+
+def read_manifest(
+    path: str | Path, split: str, *, on_error: ErrorHandler | None = None
+) -> list[Clip]:
+    """Read the clips of a split.
+
+    Args:
+        path: The manifest; its suffix (.csv, .tsv, .jsonl) says the format.
+        split: The split to read.
+        on_error: Called with the error of each bad row, which is then left out; None raises it.
+
+    Returns:
+        The clips, in file order.
+
+    Raises:
+        DataError: If the file is no manifest or has no such split, and, without `on_error`, for the
+            first bad row.
+    """
+    path = Path(path)
+    rows = list(_read_rows(path, on_error))
+    splits = list(dict.fromkeys(row["split"] for _, row in rows if "split" in row))
+    if split not in (splits or ["train"]):
+        raise DataError(path, f"no split {split!r}", f"one of {', '.join(splits or ['train'])}")
+    clips: list[Clip] = []
+    first_lines: dict[str, int] = {}
+    for line, row in rows:
+        first_line = first_lines.setdefault(row.get("id", ""), line)
+        if row.get("split", split) != split:
+            continue
+        try:
+            _check_row(path, line, row, splits, first_line)
+            clips.append(_to_clip(path, line, row, split))
+        except DataError as error:
+            report(error, on_error)
+    return clips
+
+
+def _read_rows(path: Path, on_error: ErrorHandler | None) -> Iterator[tuple[int, Row]]:
+    """(line, values that are not empty) of each row that can be parsed."""
+    lines = read_text_lines(path)
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
+        parse = partial(_parse_json, path)
+    elif suffix in _TABLE_FORMATS:
+        parse = partial(_parse_fields, path, _read_header(path, *lines.pop(0)))
+    else:
+        raise DataError(path, f"suffix {path.suffix!r}", ".csv, .tsv or .jsonl")
+    if not lines:
+        raise DataError(path, "no rows", "one row a clip")
+    for line, content in lines:
+        try:
+            row = parse(line, content)
+        except DataError as error:
+            report(error, on_error)
+        else:
+            yield line, {name: value.strip() for name, value in row.items() if value.strip()}
+
+
+def _read_header(path: Path, line: int, content: str) -> list[str]:
+    columns = _split_fields(path, line, content)
+    if len(set(columns)) < len(columns) or not set(_REQUIRED) <= set(columns):
+        expected = f"{', '.join(_REQUIRED)}, and each once"
+        raise DataError(path, f"columns {', '.join(columns)}", expected, line)
+    return columns
+
+
+def _split_fields(path: Path, line: int, content: str) -> list[str]:
+    try:
+        fields = next(csv.reader([content], **_TABLE_FORMATS[path.suffix.lower()]))
+    except csv.Error as error:
+        raise DataError(
+            path, f"a broken row ({error})", "fields whose quotes close on their line", line
+        ) from error
+    return [field.strip() for field in fields]
+
+
+def _parse_fields(path: Path, columns: list[str], line: int, content: str) -> Row:
+    fields = _split_fields(path, line, content)
+    if len(fields) != len(columns):
+        raise DataError(
+            path, f"{len(fields)} fields", f"{len(columns)} ({', '.join(columns)})", line
+        )
+    return dict(zip(columns, fields, strict=True))
+
+
+def _parse_json(path: Path, line: int, content: str) -> Row:
+    try:
+        row = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(path, f"broken JSON ({error})", "one JSON object a line", line) from error
+    if not isinstance(row, dict):
+        raise DataError(path, f"a JSON {type(row).__name__}", "one JSON object a line", line)
+    values = {name: row[name] for name in _COLUMNS if row.get(name) is not None}
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise DataError(path, f"{name} {value!r}", "a string or a number", line)
+        if _UNUSABLE.search(str(value)):
+            raise DataError(path, f"{name} {value!r}", "text without NUL and lone surrogates", line)
+    return {name: str(value) for name, value in values.items()}
+
+
+def _check_row(path: Path, line: int, row: Row, splits: list[str], first_line: int) -> None:
+    for name in _REQUIRED:
+        if name not in row:
+            raise DataError(path, f"no {name}", f"a value for {name}", line)
+    if splits and "split" not in row:
+        raise DataError(path, "no split", f"one of {', '.join(splits)}", line)
+    if first_line != line:
+        expected = f"an id not used in line {first_line}"
+        raise DataError(path, f"id {row['id']!r} again", expected, line)
+
+
+def _to_clip(path: Path, line: int, row: Row, split: str) -> Clip:
+    try:
+        source = VideoSource(
+            _video_path(path, line, row["video"]),
+            start=_frame_number(path, line, row, "start"),
+            end=_frame_number(path, line, row, "end"),
+            fps=_frame_rate(path, line, row),
+        )
+    except DataError as error:
+        raise DataError(path, error.found, error.expected, line) from error
+    return Clip(
+        id=row["id"],
+        source=source,
+        text=" ".join(row["text"].split()),
+        glosses=tuple(row["gloss"].split()) if "gloss" in row else None,
+        signer=row.get("signer"),
+        split=split,
+        origin=f"{path}:{line}",
+    )
+
+
+def _video_path(path: Path, line: int, video: str) -> Path:
+    # Lexical on purpose: symbolic links are the user's own way to bring in other folders.
+    if os.path.normpath(video).split(os.sep)[0] == os.pardir:
+        raise DataError(
+            path,
+            f"video {video!r}",
+            "a path inside the manifest's folder, or an absolute one",
+            line,
+        )
+    resolved = path.parent / video
+    if not resolved.exists():
+        raise DataError(
+            path, f"video {video!r}, which does not exist", "a video file or a frame folder", line
+        )
+    return resolved
+
+
+def _frame_number(path: Path, line: int, row: Row, name: str) -> int | None:
+    if name in row and not re.fullmatch("[0-9]{1,9}", row[name]):
+        raise DataError(path, f"{name} {row[name]!r}", "a frame number, from 0", line)
+    return int(row[name]) if name in row else None
+
+
+def _frame_rate(path: Path, line: int, row: Row) -> float | None:
+    if "fps" not in row:
+        return None
+    try:
+        fps = float(row["fps"])
+    except ValueError:
+        fps = math.nan
+    if not 0 < fps < math.inf:
+        raise DataError(path, f"fps {row['fps']!r}", "frames per second", line)
+    return fps

@@ -1,0 +1,152 @@
+"""RWTH-PHOENIX-Weather 2014 T (Camgoz et al., CVPR 2018) in its official layout.
+
+    [PHOENIX-2014-T/]annotations/manual/PHOENIX-2014-T.{train,dev,test}.corpus.csv
+    [PHOENIX-2014-T/]features/fullFrame-210x260px/{train,dev,test}/<name>[/1]/images0001.png ...
+
+The csv files are separated by "|" and have no quoting: a quotation mark is part of the text. Their
+`video` column says <name>/1/*.png, but release v3 has no folder "1"; both are read.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from slt_fast.data.clip import Clip
+from slt_fast.data.errors import DataError, ErrorHandler, report
+from slt_fast.data.text_lines import read_text_lines
+from slt_fast.data.video import VideoSource
+
+_HEADER = ("name", "video", "start", "end", "speaker", "orth", "translation")
+_FRAMES_FOLDER = Path("features", "fullFrame-210x260px")
+_FRAMES_PER_SECOND = 25
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One row of an annotation file.
+
+    Args:
+        name: Name of the clip and of its frame folder.
+        signer: Who signs.
+        glosses: Glosses in signing order (column `orth`).
+        text: German sentence, lower case, without a final dot (column `translation`).
+        origin: "file:line" of the row.
+    """
+
+    name: str
+    signer: str
+    glosses: tuple[str, ...]
+    text: str
+    origin: str
+
+
+def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) -> list[Annotation]:
+    """Read an annotation file; its frames need not be there.
+
+    Args:
+        path: A PHOENIX-2014-T.*.corpus.csv.
+        on_error: Called with the error of each bad row, which is then left out; None raises it.
+
+    Returns:
+        The rows, in file order.
+
+    Raises:
+        DataError: If the file is no annotation file; without `on_error`, for the first bad row.
+    """
+    path = Path(path)
+    (header_line, header), *lines = read_text_lines(path)
+    if tuple(header.split("|")) != _HEADER:
+        raise DataError(path, f"header {header!r}", "|".join(_HEADER), header_line)
+    if not lines:
+        raise DataError(path, "no rows", "one row a clip")
+    annotations: dict[str, Annotation] = {}
+    for line, content in lines:
+        try:
+            annotation = _parse_row(path, line, content)
+            if annotation.name in annotations:
+                first = annotations[annotation.name].origin
+                raise DataError(
+                    path, f"name {annotation.name!r} again", f"a name not used in {first}", line
+                )
+            annotations[annotation.name] = annotation
+        except DataError as error:
+            report(error, on_error)
+    return list(annotations.values())
+
+
+def read_phoenix14t(
+    root: str | Path, split: str, *, on_error: ErrorHandler | None = None
+) -> list[Clip]:
+    """Read the clips of a split.
+
+    Args:
+        root: The folder PHOENIX-2014-T, or the release folder that holds it.
+        split: "train", "dev" or "test".
+        on_error: Called with the error of each bad row or missing frame folder, which is then left
+            out; None raises it.
+
+    Returns:
+        The clips, in file order.
+
+    Raises:
+        DataError: If there is no such data set or split; without `on_error`, for the first bad row.
+    """
+    root = Path(root)
+    if (root / "PHOENIX-2014-T").is_dir():
+        root = root / "PHOENIX-2014-T"
+    path = _annotation_file(root, split)
+    clips = []
+    for annotation in read_annotations(path, on_error=on_error):
+        try:
+            clips.append(_to_clip(root, split, annotation))
+        except DataError as error:
+            report(error, on_error)
+    return clips
+
+
+def _annotation_file(root: Path, split: str) -> Path:
+    folder = root / "annotations" / "manual"
+    files = {file.name.split(".")[1]: file for file in folder.glob("PHOENIX-2014-T.*.corpus.csv")}
+    if not files:
+        raise DataError(folder, "no annotation files", "PHOENIX-2014-T.{train,dev,test}.corpus.csv")
+    if split not in files:
+        raise DataError(folder, f"no split {split!r}", f"one of {', '.join(sorted(files))}")
+    return files[split]
+
+
+def _parse_row(path: Path, line: int, content: str) -> Annotation:
+    fields = [field.strip() for field in content.split("|")]
+    if len(fields) != len(_HEADER):
+        raise DataError(
+            path, f"{len(fields)} fields", f"{len(_HEADER)} ({'|'.join(_HEADER)})", line
+        )
+    row = dict(zip(_HEADER, fields, strict=True))
+    for column, value in row.items():
+        if not value:
+            raise DataError(path, f"no {column}", f"a value for {column}", line)
+    if row["name"] != Path(row["name"]).name or row["name"] == os.pardir:
+        raise DataError(path, f"name {row['name']!r}", "the name of one folder", line)
+    if (row["start"], row["end"]) != ("-1", "-1"):
+        raise DataError(
+            path, f"start {row['start']} and end {row['end']}", "-1, the whole clip", line
+        )
+    glosses = tuple(row["orth"].split())
+    return Annotation(row["name"], row["speaker"], glosses, row["translation"], f"{path}:{line}")
+
+
+def _to_clip(root: Path, split: str, annotation: Annotation) -> Clip:
+    folder = root / _FRAMES_FOLDER / split / annotation.name
+    if not folder.is_dir():
+        raise DataError(annotation.origin, "no frame folder", str(folder))
+    frames = folder / "1"
+    return Clip(
+        id=annotation.name,
+        source=VideoSource(frames if frames.is_dir() else folder, fps=_FRAMES_PER_SECOND),
+        text=annotation.text,
+        glosses=annotation.glosses,
+        signer=annotation.signer,
+        split=split,
+        origin=annotation.origin,
+    )

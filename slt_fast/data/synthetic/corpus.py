@@ -1,0 +1,129 @@
+"""Splits of the synthetic corpus, mirroring CoL-SLTD's two protocols (Rodriguez et al., ACCV 2020).
+
+Splits: "train"; "dev" and "test" with unseen signers and unseen sentences; "test_signers" with
+unseen signers and sentences of the training split. Everything follows from the corpus seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slt_fast.data.clip import Clip
+from slt_fast.data.synthetic.grammar import Sentence, draw_sentence
+from slt_fast.data.synthetic.motion import Poses, sign_poses
+from slt_fast.data.synthetic.render import render
+from slt_fast.data.synthetic.signer import draw_signer
+from slt_fast.data.synthetic.signs import sign_for
+
+NUM_TRAIN_SIGNERS, NUM_DEV_SIGNERS, NUM_TEST_SIGNERS = 12, 4, 6
+NUM_CLIPS = {"train": 960, "dev": 80, "test": 160, "test_signers": 160}
+
+
+@dataclass(frozen=True)
+class SyntheticSource:
+    """A clip that is rendered when it is read; a FrameSource.
+
+    Args:
+        name: What errors call it.
+        glosses: Glosses in signing order; any names.
+        mode: "statement", "negation" or "question".
+        signer: Number of the signer.
+        seed: Seeds of the corpus and of this clip.
+        size: Height and width in pixels.
+        non_manual: False keeps face and head neutral whatever the mode.
+    """
+
+    name: str
+    glosses: tuple[str, ...]
+    mode: str
+    signer: int
+    seed: tuple[int, int]
+    size: tuple[int, int] = (112, 112)
+    non_manual: bool = True
+
+    def read(self) -> np.ndarray:
+        """The frames, uint8 [T, H, W, 3] RGB."""
+        poses, generator = self._poses()
+        return render(poses, draw_signer(self.seed[0], self.signer), generator, size=self.size)
+
+    def num_frames(self) -> int:
+        """How many frames `read` returns."""
+        return len(self._poses()[0].brows)
+
+    def _poses(self) -> tuple[Poses, np.random.Generator]:
+        generator = np.random.default_rng((*self.seed, 3))
+        signer = draw_signer(self.seed[0], self.signer)
+        signs = [sign_for(gloss) for gloss in self.glosses]
+        poses = sign_poses(signs, self.mode, signer, generator, non_manual=self.non_manual)
+        return poses, generator
+
+
+def read_synthetic(split: str, *, seed: int = 0, num_clips: int | None = None) -> list[Clip]:
+    """The clips of a split.
+
+    Args:
+        split: One of NUM_CLIPS.
+        seed: Seed of the corpus.
+        num_clips: How many clips; None takes the split's own number. A shorter split is the
+            beginning of the longer one.
+
+    Raises:
+        ValueError: If the split is unknown.
+    """
+    if split not in NUM_CLIPS:
+        raise ValueError(f"synthetic corpus: found split {split!r}; expected {tuple(NUM_CLIPS)}")
+    train_sentences = _sentences("train", seed, frozenset())
+    seen = frozenset((sentence.glosses, sentence.mode) for sentence in train_sentences)
+    signers = _signers(split)
+    if split == "train":
+        sentences = train_sentences
+    elif split == "test_signers":
+        sentences = train_sentences[: NUM_CLIPS[split]]
+    else:
+        sentences = _sentences(split, seed, seen)
+    return [
+        _clip(
+            sentence,
+            f"{split}-{number:05d}",
+            split,
+            signers[number % len(signers)],
+            (seed, _number(split) + number),
+        )
+        for number, sentence in enumerate(sentences[:num_clips])
+    ]
+
+
+def _sentences(split: str, seed: int, excluded: frozenset) -> list[Sentence]:
+    generator = np.random.default_rng((seed, 2, _number(split)))
+    sentences: list[Sentence] = []
+    while len(sentences) < NUM_CLIPS[split]:
+        sentence = draw_sentence(generator)
+        if (sentence.glosses, sentence.mode) not in excluded:
+            sentences.append(sentence)
+    return sentences
+
+
+def _signers(split: str) -> range:
+    starts = np.cumsum([0, NUM_TRAIN_SIGNERS, NUM_DEV_SIGNERS, NUM_TEST_SIGNERS]).tolist()
+    group = {"train": 0, "dev": 1}.get(split, 2)
+    return range(starts[group], starts[group + 1])
+
+
+def _number(split: str) -> int:
+    """First clip seed of a split, far from the other splits'."""
+    return list(NUM_CLIPS).index(split) * 1_000_000
+
+
+def _clip(sentence: Sentence, name: str, split: str, signer: int, seed: tuple[int, int]) -> Clip:
+    source = SyntheticSource(name, sentence.glosses, sentence.mode, signer, seed)
+    return Clip(
+        id=name,
+        source=source,
+        text=sentence.text,
+        glosses=sentence.glosses,
+        signer=draw_signer(seed[0], signer).name,
+        split=split,
+        origin=f"synthetic corpus, seed {seed[0]}: {name}",
+    )

@@ -1,0 +1,170 @@
+"""From signs to one pose per frame: strokes, travel between them (co-articulation), head and brows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slt_fast.data.synthetic.signer import Signer
+from slt_fast.data.synthetic.signs import HANDSHAPES, LOCATIONS, Sign
+
+STROKE_FRAMES = 6.0
+REPEATED_STROKE_FRAMES = 7.5  # circles and repeated movements take longer
+TRAVEL_SPEED = 0.75  # head heights a frame between two signs
+STROKE_LENGTH = 0.55  # half the length of a straight movement, head heights
+REST_POSITION = (-0.75, 2.6)
+REST_HANDSHAPE = (0.3, 0.4, 0.4, 0.4, 0.4, 0.2)
+
+# Columns of a hand's trajectory: x, y, size (approach to the camera), orientation in degrees, then
+# the six numbers of a handshape.
+HAND_COLUMNS = 10
+
+
+@dataclass(frozen=True)
+class Poses:
+    """One row a frame.
+
+    Args:
+        right, left: float [T, HAND_COLUMNS]; the dominant (right) and the other hand, already in
+            image coordinates, head heights from the head's centre.
+        head: float [T, 4]: x and y offset (head heights), yaw (-1..1), size factor.
+        brows: float [T], raise of the brows (0..1).
+    """
+
+    right: np.ndarray
+    left: np.ndarray
+    head: np.ndarray
+    brows: np.ndarray
+
+
+def sign_poses(
+    signs: list[Sign],
+    mode: str,
+    signer: Signer,
+    generator: np.random.Generator,
+    *,
+    non_manual: bool = True,
+) -> Poses:
+    """The poses of a signed sentence.
+
+    Args:
+        signs: Signs in signing order.
+        mode: "statement", "negation" or "question"; shown by head and brows only.
+        signer: Whose manner is used.
+        generator: Source of the variation from one rendering to the next.
+        non_manual: False leaves head and brows neutral, whatever the mode.
+    """
+    right, left = [_rest()], [_mirror(_rest())]
+    for sign in signs:
+        stroke = _stroke(sign, signer, generator)
+        other = _mirror(stroke) if sign.hands == "two" else _mirror(_rest(len(stroke)))
+        _travel_to(right, left, stroke[0], other[0], signer.speed)
+        right.append(stroke)
+        left.append(other)
+    _travel_to(right, left, _rest()[0], _mirror(_rest())[0], signer.speed)
+    rights, lefts = np.concatenate(right), np.concatenate(left)
+    T = len(rights)
+    head, brows = _head(T, mode if non_manual else "statement", signer, generator)
+    jitter = 0.012 * generator.standard_normal((2, T, 2))
+    rights[:, :2] += jitter[0] + head[:, :2] * 0.3
+    lefts[:, :2] += jitter[1] + head[:, :2] * 0.3
+    return Poses(rights, lefts, head, brows)
+
+
+def _rest(length: int = 1) -> np.ndarray:
+    return np.tile(np.array([*REST_POSITION, 1.0, 150.0, *REST_HANDSHAPE]), (length, 1))
+
+
+def _mirror(hand: np.ndarray) -> np.ndarray:
+    """The same trajectory on the other side of the body; [T, HAND_COLUMNS]."""
+    mirrored = hand.copy()
+    mirrored[:, 0] *= -1
+    mirrored[:, 3] *= -1
+    return mirrored
+
+
+def _stroke(sign: Sign, signer: Signer, generator: np.random.Generator) -> np.ndarray:
+    """Dominant hand's trajectory within one sign, [frames, HAND_COLUMNS]."""
+    repeated = sign.movement in ("circle", "reverse_circle", "shake", "tap")
+    base = REPEATED_STROKE_FRAMES if repeated else STROKE_FRAMES
+    frames = max(4, round(base / (signer.speed * generator.uniform(0.9, 1.1))))
+    time = np.linspace(0.0, 1.0, frames)
+    x, y, size = _movement(sign.movement, time)
+    length = STROKE_LENGTH * signer.amplitude * generator.uniform(0.9, 1.1)
+    location = np.array(LOCATIONS[sign.location]) + signer.location_offset
+    location = location + generator.normal(0.0, 0.04, 2)
+    stroke = np.empty((frames, HAND_COLUMNS))
+    stroke[:, 0] = location[0] + length * x
+    stroke[:, 1] = location[1] + length * y
+    stroke[:, 2] = size
+    stroke[:, 3] = sign.orientation + generator.normal(0.0, 6.0)
+    stroke[:, 4:] = HANDSHAPES[sign.handshape]
+    return stroke
+
+
+def _movement(movement: str, time: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Offset x, y (in half stroke lengths) and size of the hand at times 0..1 of a movement."""
+    zero, one = np.zeros_like(time), np.ones_like(time)
+    sweep = 2 * _ease(time) - 1
+    turn = 2 * np.pi * 1.25 * time
+    return {
+        "up": (zero, -sweep, one),
+        "down": (zero, sweep, one),
+        "outward": (-sweep, zero, one),
+        "inward": (sweep, zero, one),
+        "forward": (zero, 0.3 * sweep, 1.25 + 0.35 * sweep),
+        "circle": (0.7 * np.sin(turn), -0.7 * np.cos(turn), one),
+        "reverse_circle": (-0.7 * np.sin(turn), -0.7 * np.cos(turn), one),
+        "shake": (0.6 * np.sin(2.25 * 2 * np.pi * time), zero, one),
+        "tap": (zero, 0.5 * np.cos(2 * 2 * np.pi * time), one),
+        "arc": (-sweep, 0.9 * (sweep**2 - 1), one),
+    }[movement]
+
+
+def _ease(time: np.ndarray) -> np.ndarray:
+    """Partly eased time: hands never stop, so the speed is lower at the ends but not zero."""
+    return 0.5 * time + 0.5 * (3 * time**2 - 2 * time**3)
+
+
+def _travel_to(
+    right: list[np.ndarray],
+    left: list[np.ndarray],
+    right_goal: np.ndarray,
+    left_goal: np.ndarray,
+    speed: float,
+) -> None:
+    """Appends the frames in which both hands travel, and change shape, to the next sign's start."""
+    starts, goals = (right[-1][-1], left[-1][-1]), (right_goal, left_goal)
+    distance = max(np.hypot(*(goal - start)[:2]) for start, goal in zip(starts, goals, strict=True))
+    frames = int(np.clip(round(distance / (TRAVEL_SPEED * speed)), 1, 4))
+    share = (np.arange(1, frames + 1) / (frames + 1))[:, None]
+    for hand, start, goal in zip((right, left), starts, goals, strict=True):
+        hand.append(start + share * (goal - start))
+
+
+def _head(
+    length: int, mode: str, signer: Signer, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Head movement [T, 4] and brows [T] of a mode, on top of the signer's idle sway."""
+    frame = np.arange(length)
+    phase = generator.uniform(0, 2 * np.pi, 2)
+    head = np.zeros((length, 4))
+    head[:, 0] = signer.sway * np.sin(0.25 * frame + phase[0])
+    head[:, 1] = 0.5 * signer.sway * np.sin(0.31 * frame + phase[1])
+    head[:, 3] = 1.0
+    brows = np.zeros(length)
+    size = signer.amplitude * generator.uniform(0.9, 1.1)
+    if mode == "negation":
+        fade = np.clip(np.minimum(frame, length - 1 - frame) / 2, 0, 1)
+        shake = fade * np.sin(2 * np.pi * frame * signer.speed / 5.5 + phase[0])
+        head[:, 0] += 0.1 * size * shake
+        head[:, 2] = size * shake
+        brows -= 0.5 * fade
+    elif mode == "question":
+        onset = 1 + int(generator.integers(2))
+        held = _ease(np.clip((frame - onset) / 4, 0, 1)) * np.clip((length - 1 - frame) / 3, 0, 1)
+        head[:, 1] += 0.22 * size * held
+        head[:, 3] += 0.18 * size * held
+        brows += held
+    return head, brows

@@ -1,0 +1,90 @@
+"""Who signs: looks (skin, clothes, build, background, light, camera) and manner (speed, size)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BACKGROUNDS = ("plain", "gradient", "stripes", "blobs")
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Everything that differs between signers; colours are RGB 0..255, factors are around 1.
+
+    Args:
+        name: Name in annotations.
+        seed: Seed of the background's texture.
+        skin, hair, clothes, clothes_stripe: Colours; the stripe may equal the clothes.
+        background, background_accent: Colours of the backdrop.
+        backdrop: One of BACKGROUNDS.
+        build: Width of shoulders and limbs, factor.
+        height_pixels: Head height as a share of the frame width.
+        centre: Centre of the head, x as a share of the width, y of the height.
+        light: Brightness factors at the left and the right border.
+        noise: Standard deviation of the camera noise, grey levels.
+        speed: Factor on the signing speed.
+        amplitude: Factor on the size of movements.
+        location_offset: Personal offset of all locations, head heights.
+        sway: Amplitude of the body's idle movement, head heights.
+    """
+
+    name: str
+    seed: int
+    skin: tuple[float, ...]
+    hair: tuple[float, ...]
+    clothes: tuple[float, ...]
+    clothes_stripe: tuple[float, ...]
+    background: tuple[float, ...]
+    background_accent: tuple[float, ...]
+    backdrop: str
+    build: float
+    height_pixels: float
+    centre: tuple[float, float]
+    light: tuple[float, float]
+    noise: float
+    speed: float
+    amplitude: float
+    location_offset: tuple[float, float]
+    sway: float
+
+
+def draw_signer(corpus_seed: int, index: int) -> Signer:
+    """The signer with this index in the corpus of this seed.
+
+    Args:
+        corpus_seed: Seed of the whole corpus.
+        index: Number of the signer, from 0; any number of signers can be drawn.
+    """
+    generator = np.random.default_rng((corpus_seed, 1, index))
+    uniform = generator.uniform
+    background, clothes = _distinct_colours(generator)
+    return Signer(
+        name=f"Signer{index + 1:02d}",
+        seed=int(generator.integers(2**31)),
+        skin=tuple(np.array([250, 214, 186]) * uniform(0.35, 1.0) * uniform(0.95, 1.02, 3)),
+        hair=tuple(np.array([200, 160, 110]) * uniform(0.1, 0.9)),
+        clothes=clothes,
+        clothes_stripe=tuple(uniform(20, 235, 3)) if uniform() < 0.5 else clothes,
+        background=background,
+        background_accent=tuple(np.clip(np.array(background) + uniform(-50, 50, 3), 0, 255)),
+        backdrop=str(generator.choice(BACKGROUNDS)),
+        build=float(uniform(0.85, 1.2)),
+        height_pixels=float(uniform(0.2, 0.25)),
+        centre=(float(uniform(0.46, 0.54)), float(uniform(0.24, 0.31))),
+        light=(float(uniform(0.65, 1.15)), float(uniform(0.65, 1.15))),
+        noise=float(uniform(1.0, 5.0)),
+        speed=float(uniform(0.85, 1.2)),
+        amplitude=float(uniform(0.85, 1.2)),
+        location_offset=(float(uniform(-0.1, 0.1)), float(uniform(-0.1, 0.1))),
+        sway=float(uniform(0.0, 0.03)),
+    )
+
+
+def _distinct_colours(generator: np.random.Generator) -> tuple[tuple[float, ...], ...]:
+    """A background and a clothes colour that the eye can tell apart."""
+    while True:
+        background, clothes = generator.uniform(20, 235, (2, 3))
+        if np.abs(background - clothes).sum() > 150:
+            return tuple(background), tuple(clothes)

@@ -1,0 +1,39 @@
+"""Numbered lines of a text file, strictly decoded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from slt_fast.data.errors import DataError
+
+
+def read_text_lines(path: Path) -> list[tuple[int, str]]:
+    """Read the lines of a UTF-8 file, with or without a byte order mark; empty lines are left out.
+
+    Args:
+        path: The file.
+
+    Returns:
+        (line number from 1, line without its line end), in file order.
+
+    Raises:
+        DataError: If the file is missing, empty, not UTF-8 or holds NUL bytes.
+    """
+    if not path.is_file():
+        raise DataError(path, "no such file", "an annotation file")
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(path, f"byte 0x{content[error.start]:02x}", "UTF-8 text", line) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(path, "a NUL byte", "UTF-8 text", line)
+    # Not str.splitlines, which also splits at characters that may stand in a text, such as U+2028.
+    lines = enumerate(re.split(r"\r\n|\r|\n", text), start=1)
+    numbered = [(number, line) for number, line in lines if line]
+    if not numbered:
+        raise DataError(path, "an empty file", "a header or a first row")
+    return numbered

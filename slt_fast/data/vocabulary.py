@@ -1,0 +1,129 @@
+"""Words or glosses as numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+TEXT_SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+GLOSS_SPECIALS = ("<blank>", "<unk>")
+PAD, BOS, EOS, UNK = range(len(TEXT_SPECIALS))
+BLANK = 0
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A list of tokens: the specials first, then words.
+
+    Args:
+        specials: Tokens with a meaning of their own, which never stand in a text.
+        words: The other tokens, in the order of their numbers.
+
+    Raises:
+        ValueError: If there are no specials, or a token is there twice, empty or with whitespace.
+    """
+
+    specials: tuple[str, ...]
+    words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.specials:
+            raise ValueError("vocabulary: found no specials; expected at least one")
+        for token, count in Counter(self.tokens).items():
+            if count > 1:
+                raise ValueError(f"vocabulary: found {token!r} {count} times; expected it once")
+            if token.split() != [token]:
+                raise ValueError(f"vocabulary: found token {token!r}; expected no whitespace")
+
+    @classmethod
+    def build(
+        cls, sequences: Iterable[str | Sequence[str]], specials: Sequence[str], min_count: int = 1
+    ) -> Vocabulary:
+        """Collect the words of a training set, by falling count, then by alphabet.
+
+        Args:
+            sequences: Texts, split at whitespace, or sequences of words.
+            specials: The special tokens.
+            min_count: Words that occur less often are left out.
+        """
+        counts = Counter(word for sequence in sequences for word in _split(sequence))
+        words = sorted(
+            (word for word in counts if counts[word] >= min_count), key=lambda w: (-counts[w], w)
+        )
+        return cls(tuple(specials), tuple(words))
+
+    @cached_property
+    def tokens(self) -> tuple[str, ...]:
+        """All tokens in the order of their numbers."""
+        return self.specials + self.words
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {word: number for number, word in enumerate(self.words, start=len(self.specials))}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def encode(self, sequence: str | Sequence[str]) -> list[int]:
+        """Numbers of the words of a text, split at whitespace, or of a sequence of words.
+
+        Specials are not added; a word that is spelled like one counts as unknown.
+
+        Raises:
+            ValueError: If a word is unknown and there is no "<unk>".
+        """
+        unknown = self.specials.index("<unk>") if "<unk>" in self.specials else None
+        numbers = [self._numbers.get(word, unknown) for word in _split(sequence)]
+        if None in numbers:
+            word = _split(sequence)[numbers.index(None)]
+            raise ValueError(
+                f"vocabulary: found {word!r}; expected one of its {len(self.words)} words"
+            )
+        return numbers
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        """The words up to the first "<eos>", without specials, joined by spaces.
+
+        Raises:
+            ValueError: If a number is no token's.
+        """
+        words = []
+        for number in numbers:
+            if not 0 <= number < len(self):
+                raise ValueError(
+                    f"vocabulary: found number {number}; expected 0 to {len(self) - 1}"
+                )
+            if number >= len(self.specials):
+                words.append(self.tokens[number])
+            elif self.tokens[number] == "<eos>":
+                break
+        return " ".join(words)
+
+    def to_json(self) -> dict[str, list[str]]:
+        """What `from_json` reads, ready for json.dump."""
+        return {"specials": list(self.specials), "words": list(self.words)}
+
+    @classmethod
+    def from_json(cls, data: object) -> Vocabulary:
+        """The vocabulary that `to_json` wrote.
+
+        Raises:
+            ValueError: If the data is not of that form.
+        """
+        if not isinstance(data, dict) or set(data) != {"specials", "words"}:
+            found = sorted(data) if isinstance(data, dict) else type(data).__name__
+            raise ValueError(
+                f"vocabulary: found {found}; expected an object with 'specials' and 'words'"
+            )
+        for name, tokens in data.items():
+            if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+                raise ValueError(
+                    f"vocabulary: found {name} of another kind; expected a list of strings"
+                )
+        return cls(tuple(data["specials"]), tuple(data["words"]))
+
+
+def _split(sequence: str | Sequence[str]) -> Sequence[str]:
+    return sequence.split() if isinstance(sequence, str) else sequence

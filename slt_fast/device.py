@@ -1,0 +1,38 @@
+"""Where and in which precision a model runs."""
+
+from __future__ import annotations
+
+import torch
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of this name.
+
+    Args:
+        name: "auto" (the GPU if there is one), or what torch.device takes.
+
+    Raises:
+        ValueError: A name that torch does not know, or a GPU where there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device: found {name!r}; expected auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device: found {name!r}; expected cpu, as torch finds no CUDA GPU here")
+    return device
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware itself computes in bfloat16, so that autocast is a gain."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
+    """The autocast context of a precision: "auto", "float32" or "bfloat16"."""
+    enabled = precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

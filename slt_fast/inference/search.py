@@ -1,0 +1,85 @@
+"""Beam search on the decoder; a beam of 1 is greedy search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+NextLogits = Callable[[torch.Tensor], torch.Tensor]
+
+
+def beam_search(
+    next_logits: NextLogits,
+    *,
+    num_clips: int,
+    beam_size: int,
+    max_length: int,
+    begin: int,
+    end: int,
+    length_penalty: float = 1.0,
+    device: torch.device | str = "cpu",
+) -> list[list[int]]:
+    """The best sequence of each clip by log probability / length ** length_penalty.
+
+    A clip is done when beam_size of its sequences have ended, so that its result does not depend on
+    the clips beside it.
+
+    Args:
+        next_logits: Of sequences [num_clips * beam_size, S], clip by clip, the logits
+            [num_clips * beam_size, V] of the next token.
+        num_clips: Clips searched at once.
+        beam_size: Sequences that grow for each clip; 1 is greedy.
+        max_length: Most tokens after `begin`; what has not ended by then is cut off.
+        begin: Token every sequence starts with.
+        end: Token that ends a sequence.
+        length_penalty: 0 compares sums, 1 means per token.
+        device: Where the sequences live.
+
+    Returns:
+        Tokens of each clip, without begin and end.
+
+    Raises:
+        ValueError: A beam or length of less than 1.
+    """
+    if beam_size < 1 or max_length < 1:
+        found = f"found beam_size {beam_size} and max_length {max_length}"
+        raise ValueError(f"beam_search: {found}; expected at least 1")
+    B, K = num_clips, beam_size
+    tokens = torch.full((B * K, 1), begin, device=device)
+    scores = torch.full((B, K), -torch.inf, device=device)
+    scores[:, 0] = 0  # all beams start equal: only the first may grow
+    first_rows = torch.arange(B, device=device).unsqueeze(1) * K
+    ended: list[list[tuple[float, list[int]]]] = [[] for _ in range(B)]
+    for length in range(1, max_length + 1):
+        steps = next_logits(tokens).float().log_softmax(-1)
+        V = steps.shape[-1]
+        # Each beam can end once: of 2 K candidates at least K go on.
+        values, indices = (scores.flatten().unsqueeze(1) + steps).view(B, -1).topk(2 * K)
+        rows, words = first_rows + indices // V, indices % V
+        ends = words == end
+        _collect(ended, tokens[rows[:, :K]], values[:, :K], ends[:, :K], length**length_penalty)
+        scores, chosen = values.masked_fill(ends, -torch.inf).topk(K)
+        rows, words = rows.gather(1, chosen), words.gather(1, chosen)
+        tokens = torch.cat([tokens[rows.flatten()], words.view(-1, 1)], dim=1)
+        if all(len(sequences) == K for sequences in ended):
+            break
+    else:
+        cut = torch.ones_like(scores, dtype=torch.bool)
+        _collect(ended, tokens.view(B, K, -1), scores, cut, max_length**length_penalty)
+    return [max(sequences)[1] for sequences in ended]
+
+
+def _collect(
+    ended: list[list[tuple[float, list[int]]]],
+    tokens: torch.Tensor,
+    scores: torch.Tensor,
+    chosen: torch.Tensor,
+    divisor: float,
+) -> None:
+    """Adds the chosen sequences [B, K, S], best first, until a clip has K of them."""
+    K = scores.shape[1]
+    for clip, beam in (chosen & scores.isfinite()).nonzero().tolist():  # syncs the GPU
+        if len(ended[clip]) < K:
+            score = scores[clip, beam].item() / divisor
+            ended[clip].append((score, tokens[clip, beam, 1:].tolist()))

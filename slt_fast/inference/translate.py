@@ -1,0 +1,112 @@
+"""From clips to sentences: search on the decoder, best path on the gloss head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from slt_fast.data.batching import Batch, Vocabularies
+from slt_fast.data.clip import FrameSource
+from slt_fast.data.input import clip_images
+from slt_fast.data.vocabulary import BOS, EOS
+from slt_fast.device import autocast
+from slt_fast.inference.ctc import greedy_ctc
+from slt_fast.inference.search import beam_search
+from slt_fast.model.encoder import Encoded
+from slt_fast.model.translator import Translator
+
+if TYPE_CHECKING:
+    from slt_fast.training.checkpoint import LoadedModel
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What the network says of a clip; glosses is empty for a model trained without them."""
+
+    text: str
+    glosses: tuple[str, ...]
+
+
+@torch.no_grad()
+def translate_images(
+    model: Translator,
+    vocabularies: Vocabularies,
+    images: torch.Tensor,
+    lengths: torch.Tensor,
+    *,
+    beam_size: int,
+    max_length: int,
+) -> list[Translation]:
+    """Translates packed clips.
+
+    Args:
+        model: In evaluation mode; its device computes.
+        vocabularies: Of the model.
+        images: float [sum(T), 3, H, W] in [0, 1], one clip after the other.
+        lengths: int64 [B], frames of each clip.
+        beam_size: Beams of the search; 1 is greedy.
+        max_length: Longest text in tokens.
+
+    Returns:
+        One translation a clip.
+    """
+    device = next(model.parameters()).device
+    encoded = model.encode(images.to(device), lengths.to(device))
+    repeated = Encoded(*(part.repeat_interleave(beam_size, dim=0) for part in encoded))
+    texts = beam_search(
+        lambda tokens: model.decode(repeated, tokens)[:, -1],
+        num_clips=len(lengths),
+        beam_size=beam_size,
+        max_length=max_length,
+        begin=BOS,
+        end=EOS,
+        device=device,
+    )
+    glosses = greedy_ctc(encoded.gloss_logits, encoded.lengths)
+    return [
+        Translation(vocabularies.text.decode(text), tuple(vocabularies.gloss.decode(line).split()))
+        for text, line in zip(texts, glosses, strict=True)
+    ]
+
+
+def translate_batch(loaded: LoadedModel, batch: Batch, *, beam_size: int) -> list[Translation]:
+    """Translates the clips of a batch with a trained model, in its own precision.
+
+    Args:
+        loaded: The model; its device computes.
+        batch: Clips; their texts and glosses are not looked at.
+        beam_size: Beams of the search; 1 is greedy.
+
+    Returns:
+        One translation a clip, in the order of the batch.
+    """
+    settings = loaded.recipe.training
+    with autocast(next(loaded.model.parameters()).device, settings.precision):
+        return translate_images(
+            loaded.model,
+            loaded.vocabularies,
+            batch.images,
+            batch.lengths,
+            beam_size=beam_size,
+            max_length=settings.max_text_length,
+        )
+
+
+def translate_source(loaded: LoadedModel, source: FrameSource) -> Translation:
+    """Translates a video.
+
+    Args:
+        loaded: The model; its device computes.
+        source: Where the frames come from.
+
+    Raises:
+        DataError: A video that cannot be read.
+        ValueError: Frames that are too small for optical flow.
+    """
+    images = clip_images(source.read(), loaded.recipe.input)
+    lengths = torch.tensor([len(images)])
+    none = torch.zeros(1, 0, dtype=torch.long)
+    batch = Batch((), images, lengths, none, torch.zeros(1, dtype=torch.long), none)
+    return translate_batch(loaded, batch, beam_size=loaded.recipe.training.beam_size)[0]

@@ -1,0 +1,66 @@
+"""Tells what is installed, what is built and what will run: `python -m slt_fast.info`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+
+import torch
+
+import slt_fast
+from slt_fast.ops.extension import EXTENSION
+from slt_fast.ops.optical_flow import choose_backend
+
+PACKAGES = ("torchvision", "triton", "numpy")
+
+
+def describe() -> str:
+    """Describes the installation.
+
+    Returns:
+        Plain text, one fact a line: versions, device, extension, and the backend of each operator.
+    """
+    rows = [
+        ("slt_fast", slt_fast.__version__),
+        ("Python", platform.python_version()),
+        ("torch", torch.__version__),
+        *((name, _version(name)) for name in PACKAGES),
+        ("OpenCV", _opencv()),
+        ("device", _device()),
+        ("extension", _extension()),
+        ("optical_flow", ": ".join(choose_backend())),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _opencv() -> str:
+    try:
+        import cv2
+    except ImportError as error:  # Also where opencv-python misses the window system's libraries.
+        return f"cannot be imported: {error}"
+    return cv2.__version__
+
+
+def _device() -> str:
+    if not torch.cuda.is_available():
+        return f"no CUDA GPU; CPU with {torch.get_num_threads()} threads"
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(names)
+
+
+def _extension() -> str:
+    if EXTENSION is None:
+        return "not built: plain PyTorch takes its place; `make setup` builds it"
+    return f"{EXTENSION.name}, for the CPU"
+
+
+if __name__ == "__main__":
+    print(describe())

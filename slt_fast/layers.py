@@ -1,0 +1,149 @@
+"""Modules over the operators: encoding, pixel-wise attention, feed-forward."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from slt_fast.ops.pixel_attention_block import pixel_attention_block
+from slt_fast.ops.positional_encoding import add_positional_encoding_2d, positional_encoding_2d
+
+
+class PositionalEncoding2d(nn.Module):
+    """Adds the 2-D sinusoidal encoding to maps [B, C, H, W] of any size; C divisible by 4."""
+
+    def __init__(self, *, backend: str = "auto") -> None:
+        super().__init__()
+        self.backend = backend
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] -> the same."""
+        return add_positional_encoding_2d(x, backend=self.backend)
+
+
+class PixelAttention2d(nn.Module):
+    """2-D pixel-wise self-attention with a learnable residual: y = h + gamma * attention(h).
+
+    Args:
+        channels: Channels C of the map, divisible by num_heads.
+        key_channels: Channels of query and key over all heads; None means C / 8.
+        num_heads: Heads; 1 as in the paper.
+        scale: Factor on q k^T; None means (key_channels / num_heads) ** -0.5.
+        gamma_start: Start value of gamma.
+        positional_encoding: Whether h = x + encoding, or h = x.
+        backend: As for slt_fast.ops.pixel_attention_block.
+
+    Raises:
+        ValueError: Channels that the heads do not divide, or C not divisible by 4 with encoding.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        key_channels: int | None = None,
+        num_heads: int = 1,
+        scale: float | None = None,
+        gamma_start: float = 0.0,
+        positional_encoding: bool = True,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.key_channels = key_channels or max(channels // 8, num_heads)
+        if num_heads < 1 or channels % num_heads or self.key_channels % num_heads:
+            raise ValueError(
+                f"PixelAttention2d: found {num_heads} heads; expected a divisor of {channels} "
+                f"channels and {self.key_channels} key channels"
+            )
+        if positional_encoding and channels % 4:
+            raise ValueError(f"PixelAttention2d: found {channels} channels; expected 4 * n")
+        self.num_heads, self.scale, self.backend = num_heads, scale, backend
+        self.positional_encoding = positional_encoding
+        # Three 1x1 convolutions in one: rows q, k, v.
+        self.qkv = nn.Linear(channels, 2 * self.key_channels + channels)
+        self.gamma = nn.Parameter(torch.tensor(float(gamma_start)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] -> the same."""
+        encoding = None
+        if self.positional_encoding:
+            encoding = positional_encoding_2d(*x.shape[1:], dtype=x.dtype, device=x.device)
+        return pixel_attention_block(
+            x,
+            self.qkv.weight,
+            self.qkv.bias,
+            self.gamma,
+            key_channels=self.key_channels,
+            num_heads=self.num_heads,
+            positional_encoding=encoding,
+            scale=self.scale,
+            backend=self.backend,
+        )
+
+
+class ConvFeedForward(nn.Sequential):
+    """Two 3x3 convolutions with batch norm and ReLU between: conv(ReLU(BN(conv(x)))).
+
+    Args:
+        channels: Channels of the map.
+        depthwise: Each convolution as a depthwise 3x3 and a pointwise 1x1.
+    """
+
+    def __init__(self, channels: int, *, depthwise: bool = False) -> None:
+        super().__init__(
+            _convolution(channels, depthwise),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            _convolution(channels, depthwise),
+        )
+
+
+class PixelAttentionLayer(nn.Module):
+    """The paper's encoder layer: pixel-wise attention, then the convolutional feed-forward.
+
+    Where the norms stand is our assumption:
+        post:  y = BN(h + gamma attention(h));  z = BN(y + feed_forward(y))
+        pre:   y = x + gamma attention(h), h = BN(x) + encoding;  z = y + feed_forward(BN(y))
+
+    Args:
+        attention: The attention, with its residual.
+        channels: Channels of the map.
+        norm_placement: "post" or "pre".
+        depthwise: As for ConvFeedForward.
+    """
+
+    def __init__(
+        self,
+        attention: PixelAttention2d,
+        channels: int,
+        *,
+        norm_placement: str = "post",
+        depthwise: bool = False,
+    ) -> None:
+        super().__init__()
+        if norm_placement not in ("post", "pre"):
+            raise ValueError(f"norm_placement: found {norm_placement!r}; expected post or pre")
+        self.norm_placement = norm_placement
+        self.attention = attention
+        self.feed_forward = ConvFeedForward(channels, depthwise=depthwise)
+        self.attention_norm = nn.BatchNorm2d(channels)
+        self.feed_forward_norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] -> the same."""
+        if self.norm_placement == "post":
+            y = self.attention_norm(self.attention(x))
+            return self.feed_forward_norm(y + self.feed_forward(y))
+        h = self.attention_norm(x)
+        # The attention adds its own input; the residual path of "pre" is the layer's.
+        y = x + self.attention(h) - h
+        return y + self.feed_forward(self.feed_forward_norm(y))
+
+
+def _convolution(channels: int, depthwise: bool) -> nn.Module:
+    if not depthwise:
+        return nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+        nn.Conv2d(channels, channels, 1, bias=False),
+    )

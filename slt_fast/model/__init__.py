@@ -1,0 +1,1 @@
+"""The network: backbone, encoder, decoder, and the translator that joins them."""

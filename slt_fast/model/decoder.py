@@ -1,0 +1,55 @@
+"""Standard Transformer decoder (Vaswani et al., 2017) over the memory of a clip."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from slt_fast.model.config import ModelConfig
+from slt_fast.ops.positional_encoding import sinusoidal_encoding
+
+
+class Decoder(nn.Module):
+    """Text tokens and memory to the logits of the next tokens.
+
+    Args:
+        config: The network's settings.
+        num_words: V, entries of the text vocabulary.
+    """
+
+    def __init__(self, config: ModelConfig, num_words: int) -> None:
+        super().__init__()
+        D = config.width
+        self.embedding = nn.Embedding(num_words, D)
+        # Of the size of the sinusoidal positions: torch's own start value would drown them.
+        nn.init.normal_(self.embedding.weight, std=0.5)
+        layer = nn.TransformerDecoderLayer(
+            D,
+            config.decoder_heads,
+            config.decoder_feed_forward,
+            config.dropout,
+            batch_first=True,
+            norm_first=True,
+        )
+        self.layers = nn.TransformerDecoder(layer, config.decoder_layers, norm=nn.LayerNorm(D))
+        self.output = nn.Linear(D, num_words)
+
+    def forward(
+        self, tokens: torch.Tensor, memory: torch.Tensor, memory_padding_mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits of the token after each of the given ones.
+
+        Args:
+            tokens: int64 [B, S]; padding may only stand at the end.
+            memory: [B, N, D].
+            memory_padding_mask: bool [B, N], True = padding.
+
+        Returns:
+            [B, S, V].
+        """
+        S = tokens.shape[1]
+        x = self.embedding(tokens)
+        x = x + sinusoidal_encoding(S, x.shape[2]).to(x)
+        future = torch.ones(S, S, dtype=torch.bool, device=tokens.device).triu(1)
+        x = self.layers(x, memory, tgt_mask=future, memory_key_padding_mask=memory_padding_mask)
+        return self.output(x)

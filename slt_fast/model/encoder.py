@@ -1,0 +1,132 @@
+"""From packed images to the memory of each clip: backbone, pixel-wise attention, time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from slt_fast.layers import PixelAttention2d, PixelAttentionLayer
+from slt_fast.model.backbone import Backbone
+from slt_fast.model.config import ModelConfig
+from slt_fast.ops.positional_encoding import sinusoidal_encoding
+
+
+class Encoded(NamedTuple):
+    """What the decoder and the CTC head see of B clips; masks: True = padding.
+
+    Args:
+        memory: [B, N, D], what the decoder attends to; N = T, or T * h * w for pixel memory.
+        memory_padding_mask: bool [B, N].
+        gloss_logits: [B, T, G]; rows past a clip's length mean nothing.
+        lengths: int64 [B], frames of each clip.
+    """
+
+    memory: torch.Tensor
+    memory_padding_mask: torch.Tensor
+    gloss_logits: torch.Tensor
+    lengths: torch.Tensor
+
+
+class Encoder(nn.Module):
+    """Packed images to memory and gloss logits.
+
+    Args:
+        config: The network's settings.
+        num_glosses: G, entries of the gloss vocabulary, blank included.
+    """
+
+    def __init__(self, config: ModelConfig, num_glosses: int) -> None:
+        super().__init__()
+        self.backbone = Backbone(stages=config.backbone_stages, weights=config.backbone_weights)
+        C, D = self.backbone.channels, config.width
+        attention = PixelAttention2d(
+            C,
+            key_channels=config.key_channels,
+            num_heads=config.attention_heads,
+            scale=config.attention_scale,
+            gamma_start=config.gamma_start,
+            positional_encoding=config.positional_encoding,
+            backend=config.backend,
+        )
+        self.layer = PixelAttentionLayer(
+            attention,
+            C,
+            norm_placement=config.norm_placement,
+            depthwise=config.feed_forward == "depthwise",
+        )
+        self.map_size = config.memory_map_size
+        self.dropout = nn.Dropout(config.dropout)
+        self.frame_projection = nn.Linear(C * self.map_size[0] * self.map_size[1], D)
+        self.pixel_projection = nn.Linear(C, D) if config.memory == "pixel" else None
+        kernel = config.temporal_convolution
+        self.temporal = nn.ModuleList(
+            [_TemporalConvolution(D, kernel, config.dropout) for _ in range(2 if kernel else 0)]
+        )
+        self.gloss_head = nn.Linear(D, num_glosses)
+
+    def forward(self, images: torch.Tensor, lengths: torch.Tensor) -> Encoded:
+        """Encodes clips.
+
+        Args:
+            images: [sum(T), 3, H, W] in [0, 1], one clip after the other.
+            lengths: int64 [B], frames of each clip; their sum is that of the images.
+
+        Raises:
+            ValueError: Lengths that do not fit the images.
+        """
+        if int(lengths.sum()) != len(images) or (len(lengths) and int(lengths.min()) < 1):
+            raise ValueError(
+                f"encoder: found lengths {lengths.tolist()} for {len(images)} images; "
+                "expected positive ones with that sum"
+            )
+        maps = self.layer(self.backbone(images))
+        frames = _pad(self._frame_vectors(maps), lengths)
+        padding = _padding_mask(lengths, frames.shape[1])
+        for convolution in self.temporal:
+            frames = convolution(frames, padding)
+        logits = self.gloss_head(frames)
+        if self.pixel_projection is None:
+            return Encoded(frames + _times(frames), padding, logits, lengths)
+        pixels = self.pixel_projection(self.dropout(maps.flatten(2).mT))
+        pixels = _pad(pixels, lengths)  # [B, T, N, D]
+        N = pixels.shape[2]
+        memory = (pixels + _times(frames).unsqueeze(1)).flatten(1, 2)
+        return Encoded(memory, padding.repeat_interleave(N, dim=1), logits, lengths)
+
+    def _frame_vectors(self, maps: torch.Tensor) -> torch.Tensor:
+        """[sum(T), C, h, w] -> [sum(T), D]."""
+        if maps.shape[2:] != self.map_size:
+            maps = functional.adaptive_avg_pool2d(maps, self.map_size)
+        return self.frame_projection(self.dropout(maps.flatten(1)))
+
+
+class _TemporalConvolution(nn.Module):
+    """x + dropout(ReLU(LayerNorm(conv(x)))) over time; padding counts as zero."""
+
+    def __init__(self, width: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(width, width, kernel, padding=kernel // 2)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:
+        x = x.masked_fill(padding.unsqueeze(-1), 0)
+        return x + self.dropout(self.norm(self.convolution(x.mT).mT).relu())
+
+
+def _pad(packed: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """[sum(T), ...] -> [B, T, ...] with zeros past each length."""
+    return pad_sequence(packed.split(lengths.tolist()), batch_first=True)  # syncs the GPU
+
+
+def _padding_mask(lengths: torch.Tensor, T: int) -> torch.Tensor:
+    return torch.arange(T, device=lengths.device) >= lengths.unsqueeze(1)
+
+
+def _times(frames: torch.Tensor) -> torch.Tensor:
+    """Sinusoidal time positions [T, D] for frames [B, T, D]."""
+    return sinusoidal_encoding(*frames.shape[1:]).to(frames)

@@ -1,0 +1,70 @@
+"""Sinusoidal encoding of the two coordinates of a map.
+
+Channels 0..C/2-1 encode the row i, channels C/2..C-1 the column j. In each half, with D = C/2 and
+k = 0..D/2-1: channel 2k = sin(pos / 10000^(2k/D)), channel 2k+1 = cos(pos / 10000^(2k/D)), pos
+counted from 0 (Vaswani et al., 2017, in two dimensions as in Wang and Liu, 2021).
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+from slt_fast.ops.backend import choose_backend
+
+
+def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> torch.Tensor:
+    """Adds the encoding of rows and columns to each map.
+
+    Args:
+        x: [B, C, H, W] floating point, either memory format; C divisible by 4.
+        backend: "auto" or "reference".
+
+    Returns:
+        [B, C, H, W] in the type and memory format of x.
+
+    Raises:
+        ValueError: Another shape or type, C not divisible by 4, or a backend that cannot run.
+    """
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ValueError(
+            f"add_positional_encoding_2d: found {x.dtype} of {list(x.shape)}; "
+            "expected a floating-point tensor [B, C, H, W]"
+        )
+    choose_backend("add_positional_encoding_2d", backend, x)
+    return x + positional_encoding_2d(*x.shape[1:], dtype=x.dtype, device=x.device)
+
+
+def positional_encoding_2d(
+    C: int,
+    H: int,
+    W: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """The encoding itself, [C, H, W]; computed in float64 once for each size, then rounded.
+
+    Raises:
+        ValueError: C not divisible by 4.
+    """
+    if C % 4 or C <= 0:
+        raise ValueError(f"positional encoding: found {C} channels; expected a multiple of 4")
+    return _encoding(C, H, W, dtype, torch.device(device))
+
+
+def sinusoidal_encoding(length: int, channels: int) -> torch.Tensor:
+    """One coordinate: [length, channels] float64, sine and cosine interleaved; channels even."""
+    k = torch.arange(0, channels, 2, dtype=torch.float64)
+    angles = torch.arange(length, dtype=torch.float64)[:, None] / 10000 ** (k / channels)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+
+
+@functools.lru_cache(maxsize=64)
+def _encoding(C: int, H: int, W: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    # Cached tensors must not carry the mode of whoever called first (inference, autocast).
+    with torch.inference_mode(False), torch.no_grad():
+        rows = sinusoidal_encoding(H, C // 2).T[:, :, None].expand(-1, H, W)
+        columns = sinusoidal_encoding(W, C // 2).T[:, None, :].expand(-1, H, W)
+        return torch.cat([rows, columns]).to(device, dtype)

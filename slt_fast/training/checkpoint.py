@@ -1,0 +1,247 @@
+"""Checkpoints that a kill at any moment cannot break.
+
+A run's folder holds `checkpoints/step-N/` and two links, `best` and `last`. A checkpoint is written
+under a temporary name, synced, renamed, and only then linked; the links are swapped atomically. A
+checkpoint that no link names is deleted. Weights are safetensors, the rest is JSON: nothing is
+ever unpickled.
+
+    model.safetensors       weights and buffers
+    model.json              recipe, vocabularies, flow parameters, version
+    training.safetensors    optimiser and random states
+    training.json           epoch, step, scores
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from slt_fast import __version__
+from slt_fast.data.batching import Vocabularies
+from slt_fast.data.errors import DataError
+from slt_fast.data.vocabulary import Vocabulary
+from slt_fast.model.translator import Translator
+from slt_fast.training.config import Recipe, recipe_from_json, recipe_to_json
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A trained network and everything needed to feed and read it."""
+
+    model: Translator
+    recipe: Recipe
+    vocabularies: Vocabularies
+
+
+def build_model(recipe: Recipe, vocabularies: Vocabularies) -> Translator:
+    """A network with fresh weights for these vocabularies."""
+    return Translator(
+        recipe.model, num_glosses=len(vocabularies.gloss), num_words=len(vocabularies.text)
+    )
+
+
+def save_checkpoint(
+    run: Path,
+    step: int,
+    links: tuple[str, ...],
+    loaded: LoadedModel,
+    *,
+    tensors: dict[str, torch.Tensor],
+    progress: dict[str, Any],
+) -> None:
+    """Writes one checkpoint and points links at it.
+
+    Args:
+        run: The run's folder.
+        step: Training steps done; names the checkpoint.
+        links: "last", "best" or both.
+        loaded: The model, its recipe and vocabularies.
+        tensors: Optimiser and random states.
+        progress: Epoch, step and scores, ready for JSON.
+
+    Raises:
+        OSError: The checkpoint cannot be written (a full disk, say); the one before stays whole.
+    """
+    folder = run / "checkpoints"
+    final, temporary = folder / f"step-{step:08d}", folder / f".writing-step-{step:08d}"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        save_file(_contiguous(loaded.model.state_dict()), temporary / "model.safetensors")
+        save_file(_contiguous(tensors), temporary / "training.safetensors")
+        _write_json(temporary / "model.json", _description(loaded))
+        _write_json(temporary / "training.json", progress)
+        _sync(temporary)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise OSError(f"{final}: could not write the checkpoint: {error}") from error
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(temporary, final)
+    for link in links:
+        _point(run / link, final)
+    _delete_unlinked(run)
+
+
+def load_model(checkpoint: Path) -> LoadedModel:
+    """The model of a checkpoint, on the CPU, in evaluation mode.
+
+    Args:
+        checkpoint: A checkpoint's folder or link, such as `runs/quickstart/best`, or a run's
+            folder, which means its `best`.
+
+    Raises:
+        DataError: A missing or broken file, or weights of another shape than the recipe says.
+        ValueError: The flow that the model was trained on cannot be computed here.
+    """
+    folder = checkpoint_folder(checkpoint)
+    description = read_json(folder / "model.json")
+    try:
+        recipe = recipe_from_json(description["recipe"])
+        vocabularies = Vocabularies(
+            Vocabulary.from_json(description["text"]), Vocabulary.from_json(description["glosses"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        expected = "the description that slt_fast writes"
+        raise DataError(folder / "model.json", f"{error}", expected) from error
+    _check_flow(folder / "model.json", description.get("flow"), recipe)
+    model = build_model(_without_weights(recipe), vocabularies)
+    load_weights(model, folder / "model.safetensors")
+    return LoadedModel(model.eval(), recipe, vocabularies)
+
+
+def checkpoint_folder(checkpoint: Path) -> Path:
+    """The folder that holds a checkpoint's files; of a run's folder, its best checkpoint."""
+    checkpoint = Path(checkpoint)
+    for folder in (checkpoint, checkpoint / "best"):
+        if (folder / "model.json").is_file():
+            return folder
+    expected = "a checkpoint's folder (with model.json in it) or a run's folder (with best in it)"
+    raise DataError(checkpoint, "no model.json" if checkpoint.exists() else "nothing", expected)
+
+
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Loads weights, all of them and no others.
+
+    Raises:
+        DataError: A missing or broken file, or a name or shape that does not fit the model.
+    """
+    found, expected = load_tensors(path), model.state_dict()
+    for name in sorted(found.keys() ^ expected.keys()):
+        raise DataError(
+            path,
+            f"{'no' if name in expected else 'an unknown'} tensor {name!r}",
+            "the tensors of the model that model.json describes",
+        )
+    for name, tensor in found.items():
+        if tensor.shape != expected[name].shape:
+            raise DataError(path, f"{name} of {[*tensor.shape]}", f"{[*expected[name].shape]}")
+    model.load_state_dict(found)
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        DataError: A missing or broken file.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise DataError(path, "no such file", "a safetensors file") from error
+    except (OSError, SafetensorError) as error:
+        raise DataError(path, f"{error}", "a whole safetensors file") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        DataError: A missing or broken file.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"{error}", "a JSON file") from error
+    if not isinstance(values, dict):
+        raise DataError(path, f"a JSON {type(values).__name__}", "a JSON object")
+    return values
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Writes a JSON file under a temporary name and renames it: it is never half-written."""
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        _write_json(temporary, values)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _description(loaded: LoadedModel) -> dict[str, Any]:
+    return {
+        "slt_fast": __version__,
+        "recipe": recipe_to_json(loaded.recipe),
+        "flow": loaded.recipe.input.parameters(),
+        "text": loaded.vocabularies.text.to_json(),
+        "glosses": loaded.vocabularies.gloss.to_json(),
+    }
+
+
+def _check_flow(path: Path, recorded: object, recipe: Recipe) -> None:
+    """Flow by another algorithm or with other parameters is another input; a version may differ."""
+    computed = recipe.input.parameters()
+    if not isinstance(recorded, dict):
+        raise DataError(path, f"flow {recorded!r}", "the flow's parameters")
+    without = [{k: v for k, v in flow.items() if k != "version"} for flow in (recorded, computed)]
+    if without[0] != without[1]:
+        raise DataError(path, f"a model trained on flow {recorded}", f"{computed}, as made here")
+    if recorded.get("version") != computed.get("version"):
+        versions = f"{recorded.get('version')}, now {computed.get('version')}"
+        logger.warning("%s: trained on flow of version %s", path, versions)
+
+
+def _without_weights(recipe: Recipe) -> Recipe:
+    """The recipe with a backbone that starts from nothing: its weights come from the checkpoint."""
+    return replace(recipe, model=replace(recipe.model, backbone_weights="none"))
+
+
+def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _sync(folder: Path) -> None:
+    for path in (*folder.iterdir(), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _point(link: Path, target: Path) -> None:
+    temporary = link.with_name(f".{link.name}.writing")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
+    os.replace(temporary, link)
+
+
+def _delete_unlinked(run: Path) -> None:
+    kept = {(run / link).resolve() for link in ("best", "last") if (run / link).exists()}
+    for folder in (run / "checkpoints").iterdir():
+        if folder.resolve() not in kept:
+            shutil.rmtree(folder, ignore_errors=True)

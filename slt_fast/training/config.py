@@ -1,0 +1,148 @@
+"""Recipes: every setting of a training run, checked, and saved whole in each checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from slt_fast.data.augmentation import AugmentationConfig
+from slt_fast.data.input import InputConfig
+from slt_fast.model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained and scored."""
+
+    epochs: int = 10
+    """Passes over the training split."""
+    batch_size: int = 1
+    """Clips a step."""
+    learning_rate: float = 1e-4
+    """Highest learning rate of Adam."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """constant, or a linear warm-up over the first tenth and a cosine down to 0."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay (AdamW)."""
+    gradient_clip: float = 1.0
+    """Largest norm of the whole gradient."""
+    ctc_weight: float = 1.0
+    """Weight of the CTC loss on glosses; clips without glosses have none."""
+    text_weight: float = 1.0
+    """Weight of the cross-entropy on the text."""
+    label_smoothing: float = 0.0
+    """Label smoothing of the cross-entropy."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """bfloat16 is autocast; auto takes it where the hardware computes in it."""
+    device: str = "auto"
+    """auto takes the GPU if there is one."""
+    preload: bool = False
+    """Keep the images of all clips in memory; else they are computed anew in each epoch."""
+    num_workers: int = 2
+    """Processes that load clips."""
+    seed: int = 0
+    """Seed of weights, order, dropout and augmentation."""
+    evaluate_every: int = 1
+    """Epochs from one scoring of the dev split to the next."""
+    checkpoint_minutes: float = 10.0
+    """Minutes after which a checkpoint is written within an epoch, too."""
+    beam_size: int = 4
+    """Beams of the final scoring; dev scoring within the training is greedy."""
+    max_text_length: int = 60
+    """Longest translation, in tokens."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "evaluate_every", "beam_size", "max_text_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: found {getattr(self, name)}; expected at least 1")
+        for name in ("learning_rate", "gradient_clip", "checkpoint_minutes"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: found {getattr(self, name)}; expected more than 0")
+        for name in ("weight_decay", "ctc_weight", "text_weight", "label_smoothing", "num_workers"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: found {getattr(self, name)}; expected 0 or more")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole run: what the network sees, what it is, how it learns."""
+
+    input: InputConfig = field(default_factory=InputConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+RECIPES: dict[str, Recipe] = {
+    # What the paper states, with the assumptions that each field's documentation marks.
+    "paper": Recipe(),
+    # The best settings known for a GPU; not yet confirmed on one.
+    "fast": Recipe(
+        augmentation=AugmentationConfig(zoom=0.1, shift=0.06, vigour=0.1, frame_dropout=0.05),
+        model=ModelConfig(gamma_start=0.5, temporal_convolution=5),
+        training=TrainingConfig(
+            epochs=40,
+            batch_size=8,
+            learning_rate=3e-4,
+            schedule="cosine",
+            weight_decay=0.01,
+            label_smoothing=0.1,
+            num_workers=8,
+        ),
+    ),
+    # Small images, from scratch, minutes on two CPU cores.
+    "quickstart": Recipe(
+        input=InputConfig(image_size=56, flow_preset="opencv_medium", flow_bound=4.0),
+        augmentation=AugmentationConfig(zoom=0.14, shift=0.05, vigour=0.18),
+        model=ModelConfig(
+            backbone_stages=2,
+            backbone_weights="none",
+            gamma_start=0.5,
+            temporal_convolution=5,
+            width=256,
+            decoder_layers=2,
+            decoder_feed_forward=512,
+        ),
+        training=TrainingConfig(
+            epochs=8,
+            batch_size=4,
+            learning_rate=1e-3,
+            schedule="cosine",
+            weight_decay=0.01,
+            label_smoothing=0.1,
+            preload=True,
+            max_text_length=24,
+        ),
+    ),
+}
+
+
+def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as nested plain values."""
+    return asdict(recipe)
+
+
+def recipe_from_json(values: object) -> Recipe:
+    """The recipe that `recipe_to_json` wrote.
+
+    Raises:
+        ValueError: An unknown or missing key, or a value that its config refuses.
+    """
+    parts = {"input": InputConfig, "augmentation": AugmentationConfig}
+    parts |= {"model": ModelConfig, "training": TrainingConfig}
+    _check_keys("recipe", values, set(parts))
+    return Recipe(**{name: _from_json(name, kind, values[name]) for name, kind in parts.items()})
+
+
+def _from_json(name: str, kind: type, values: object) -> Any:
+    _check_keys(name, values, {entry.name for entry in fields(kind)})
+    # JSON knows no tuples.
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _check_keys(name: str, values: object, expected: set[str]) -> None:
+    if not isinstance(values, dict):
+        raise ValueError(f"{name}: found {type(values).__name__}; expected a JSON object")
+    unknown, missing = sorted(set(values) - expected), sorted(expected - set(values))
+    if unknown or missing:
+        raise ValueError(f"{name}: found unknown {unknown}, missing {missing}; expected all keys")

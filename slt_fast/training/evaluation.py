@@ -1,0 +1,86 @@
+"""Scores of a model on a split, and the translations behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from slt_fast.data.batching import ClipDataset, batches
+from slt_fast.data.clip import Clip
+from slt_fast.data.errors import DataError
+from slt_fast.inference.translate import Translation, translate_batch
+from slt_fast.metrics import most_common_share, translation_scores, word_error_rate
+from slt_fast.training.checkpoint import LoadedModel
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A scored split.
+
+    Args:
+        scores: Flat: bleu1 to bleu4 with signature, rouge_l, chrf, exact_match (percent), the same
+            without the dot, wer with its parts (percent, where there are glosses), num_clips.
+        clips: The clips, in the order of the translations.
+        translations: What the model said.
+        errors: Clips that could not be read and are not in the scores.
+    """
+
+    scores: dict[str, Any]
+    clips: list[Clip]
+    translations: list[Translation]
+    errors: list[DataError]
+
+
+def evaluate(
+    loaded: LoadedModel, dataset: ClipDataset, *, beam_size: int, skip_bad: bool = False
+) -> Evaluation:
+    """Translates and scores a split; leaves the model in the mode it was in.
+
+    Args:
+        loaded: The model, on the device that is to compute.
+        dataset: The clips.
+        beam_size: Beams of the search; 1 is greedy.
+        skip_bad: Leave out clips that cannot be read.
+
+    Raises:
+        DataError: A clip that cannot be read, unless skip_bad.
+    """
+    model = loaded.model
+    clips, translations, errors = [], [], []
+    was_training = model.training
+    model.eval()
+    num_workers = dataset.num_workers(loaded.recipe.training.num_workers)
+    loader = batches(dataset, loaded.vocabularies, batch_size=8, num_workers=num_workers)
+    with tqdm(total=len(dataset), desc="translating", unit="clip", leave=False) as bar:
+        for batch in loader:
+            if batch.errors and not skip_bad:
+                raise batch.errors[0]
+            errors += batch.errors
+            bar.update(len(batch.clips) + len(batch.errors))
+            if not batch.clips:
+                continue
+            translations += translate_batch(loaded, batch, beam_size=beam_size)
+            clips += batch.clips
+    model.train(was_training)
+    return Evaluation(score(clips, translations), clips, translations, errors)
+
+
+def score(clips: list[Clip], translations: list[Translation]) -> dict[str, Any]:
+    """The scores of translations against the clips' own annotations, never a decoded copy of them.
+
+    Raises:
+        ValueError: If there is no clip.
+    """
+    hypotheses = [translation.text for translation in translations]
+    scores = translation_scores(hypotheses, [clip.text for clip in clips])
+    glossed = [
+        (" ".join(translation.glosses), " ".join(clip.glosses))
+        for clip, translation in zip(clips, translations, strict=True)
+        if clip.glosses is not None
+    ]
+    if glossed:
+        scores |= word_error_rate(*map(list, zip(*glossed, strict=True)))
+    share = most_common_share(hypotheses)
+    return {**scores, "most_common_share": share, "num_clips": len(clips)}

@@ -1,0 +1,334 @@
+"""The training run, top to bottom: data, model, epochs, dev scores, checkpoints, test scores."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from slt_fast.data.augmentation import AugmentationConfig
+from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, keep_good, preload
+from slt_fast.data.errors import DataError, ErrorHandler, report
+from slt_fast.data.sources import read_split
+from slt_fast.device import autocast, choose_device
+from slt_fast.training.checkpoint import (
+    LoadedModel,
+    build_model,
+    checkpoint_folder,
+    load_model,
+    load_tensors,
+    read_json,
+    save_checkpoint,
+    write_json,
+)
+from slt_fast.training.config import Recipe
+from slt_fast.training.evaluation import Evaluation, evaluate
+from slt_fast.training.losses import translation_loss
+from slt_fast.training.state import pack_state, restore_state
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run reads and where it writes."""
+
+    data: str = "synthetic"
+    """synthetic, phoenix14t:PATH or manifest:FILE."""
+    output: Path = Path("runs/run")
+    """Folder of checkpoints, logs and scores."""
+    resume: bool = False
+    """Go on from the last checkpoint in the output folder."""
+    skip_bad: bool = False
+    """Leave out clips that cannot be read and list them, instead of stopping at the first."""
+    train_split: str = "train"
+    """Split to learn from."""
+    dev_split: str = "dev"
+    """Split that chooses the best checkpoint."""
+    test_split: str = "test"
+    """Split that is scored at the end."""
+
+
+@dataclass
+class Progress:
+    """How far a run has come; training.json in a checkpoint."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best_bleu4: float = -1.0
+    seconds: float = 0.0
+
+
+def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
+    """Trains a model, keeps the checkpoint that is best on dev, and scores it on test.
+
+    Args:
+        recipe: Every setting of input, model and training.
+        run: What is read and where the results go.
+
+    Returns:
+        What metrics.json holds (flat keys such as `test.bleu4`), and the scored test split.
+
+    Raises:
+        DataError: A bad clip, unless run.skip_bad; a checkpoint that does not fit.
+        ValueError: A setting that cannot be used here.
+    """
+    started = time.monotonic()
+    _make_room(run)
+    skipped = _SkippedClips(run.output / "skipped.txt") if run.skip_bad else None
+    train_set = load_dataset(recipe, run.data, run.train_split, skipped, recipe.augmentation)
+    dev_set = load_dataset(recipe, run.data, run.dev_split, skipped)
+    trainer = Trainer(recipe, run, train_set, skipped)
+    if run.resume:
+        trainer.resume()
+    before = trainer.progress.seconds
+    while trainer.progress.epoch < recipe.training.epochs:
+        losses = trainer.train_epoch()
+        trainer.progress.seconds = before + time.monotonic() - started
+        trainer.finish_epoch(losses, dev_set)
+    best = load_model(run.output / "best")
+    best.model.to(trainer.device)
+    test_set = load_dataset(recipe, run.data, run.test_split, skipped)
+    beam_size = recipe.training.beam_size
+    test = evaluate(best, test_set, beam_size=beam_size, skip_bad=run.skip_bad)
+    seconds = before + time.monotonic() - started
+    metrics = {f"{run.test_split}.{name}": value for name, value in test.scores.items()}
+    metrics |= {
+        f"{run.test_split}.seconds_total": seconds,
+        "dev.bleu4": trainer.progress.best_bleu4,
+    }
+    write_json(run.output / "metrics.json", metrics)
+    return metrics, test
+
+
+def load_dataset(
+    recipe: Recipe,
+    data: str,
+    split: str,
+    on_error: ErrorHandler | None,
+    augmentation: AugmentationConfig | None = None,
+) -> ClipDataset:
+    """A split, ready to be batched; with training.preload its images are computed here.
+
+    Raises:
+        DataError: A bad annotation or clip, if on_error is None.
+    """
+    clips = read_split(data, split, on_error=on_error)
+    images = None
+    if recipe.training.preload:
+        loaded = preload(
+            clips, recipe.input, num_workers=recipe.training.num_workers, label=f"reading {split}"
+        )
+        clips, images = keep_good(clips, loaded, on_error)
+        if not clips:
+            raise ValueError(f"{data}: found no readable clip in {split!r}; expected at least one")
+    return ClipDataset(
+        clips,
+        recipe.input,
+        preloaded=images,
+        augmentation=augmentation,
+        seed=recipe.training.seed,
+    )
+
+
+class Trainer:
+    """A model with its optimiser and how far it has come."""
+
+    def __init__(
+        self, recipe: Recipe, run: RunConfig, train_set: ClipDataset, on_error: ErrorHandler | None
+    ) -> None:
+        settings = recipe.training
+        torch.manual_seed(settings.seed)
+        self.recipe, self.run, self.train_set, self.on_error = recipe, run, train_set, on_error
+        self.device = choose_device(settings.device)
+        vocabularies = Vocabularies.build(train_set.clips)
+        model = build_model(recipe, vocabularies)
+        model.to(self.device, memory_format=torch.channels_last)
+        self.loaded = LoadedModel(model, recipe, vocabularies)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.progress = Progress()
+        self.writer = SummaryWriter(run.output / "tensorboard")
+        self.batches_per_epoch = math.ceil(len(train_set) / settings.batch_size)
+
+    def train_epoch(self) -> dict[str, float]:
+        """The rest of the current epoch; returns its mean losses."""
+        progress, settings = self.progress, self.recipe.training
+        sums: dict[str, float] = {}
+        loader = batches(
+            self.train_set,
+            self.loaded.vocabularies,
+            batch_size=settings.batch_size,
+            num_workers=self.train_set.num_workers(settings.num_workers),
+            shuffle_epoch=progress.epoch,
+            skip=progress.batch,
+        )
+        saved = time.monotonic()
+        first = progress.batch
+        self.loaded.model.train()
+        label = f"epoch {progress.epoch + 1}/{settings.epochs}"
+        bar = tqdm(loader, label, self.batches_per_epoch, unit="step", initial=first, leave=False)
+        for batch in bar:
+            losses = self.train_step(batch)
+            progress.batch += 1
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value
+            bar.set_postfix({name: f"{value:.2f}" for name, value in losses.items()})
+            if time.monotonic() - saved > 60 * settings.checkpoint_minutes:
+                self.save("last")
+                saved = time.monotonic()
+        return {name: value / (progress.batch - first) for name, value in sums.items()}
+
+    def train_step(self, batch: Batch) -> dict[str, float]:
+        """One optimisation step; returns its losses, none for a batch without a readable clip."""
+        self._report(batch.errors)
+        if not batch.clips:
+            return {}
+        settings, progress = self.recipe.training, self.progress
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(progress.step)
+        with autocast(self.device, settings.precision):
+            text = batch.text.to(self.device)
+            output = self.loaded.model(
+                batch.images.to(self.device), batch.lengths.to(self.device), text
+            )
+        total, losses = translation_loss(
+            output,
+            batch.glosses.to(self.device),
+            batch.gloss_lengths.to(self.device),
+            text,
+            ctc_weight=settings.ctc_weight,
+            text_weight=settings.text_weight,
+            label_smoothing=settings.label_smoothing,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.loaded.model.parameters(), settings.gradient_clip
+        )
+        if not torch.isfinite(norm):  # syncs the GPU
+            names = ", ".join(clip.id for clip in batch.clips)
+            raise ValueError(
+                f"step {progress.step}, clips {names}: found a gradient of norm {norm.item()} "
+                f"(loss {total.item()}); expected a finite one: try a lower --learning-rate"
+            )
+        self.optimizer.step()
+        progress.step += 1
+        values = {name: float(value) for name, value in losses.items()}
+        for name, value in values.items():
+            self.writer.add_scalar(f"train/{name}", value, progress.step)
+        return values
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of a step, by the schedule."""
+        settings = self.recipe.training
+        if settings.schedule == "constant":
+            return settings.learning_rate
+        total = settings.epochs * self.batches_per_epoch
+        warmup = max(1, total // 10)
+        if step < warmup:
+            return settings.learning_rate * (step + 1) / warmup
+        share = min(1.0, (step - warmup) / max(1, total - warmup))
+        return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+    def finish_epoch(self, losses: dict[str, float], dev_set: ClipDataset) -> None:
+        """Scores dev when it is time, saves, and logs."""
+        progress, settings = self.progress, self.recipe.training
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        record: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step}
+        record |= {f"train.{name}": value for name, value in losses.items()}
+        links = ["last"]
+        last_epoch = progress.epoch == settings.epochs
+        if last_epoch or progress.epoch % settings.evaluate_every == 0:
+            dev = evaluate(self.loaded, dev_set, beam_size=1, skip_bad=self.run.skip_bad)
+            record |= {f"dev.{name}": value for name, value in dev.scores.items()}
+            if dev.scores["bleu4"] > progress.best_bleu4:
+                progress.best_bleu4 = dev.scores["bleu4"]
+                links.append("best")
+            if dev.scores["most_common_share"] > 0.5 and len(dev.clips) > 1:
+                logger.warning("more than half of the dev translations are the same sentence")
+        self.save(*links)
+        self._log(record | {"seconds": progress.seconds})
+
+    def save(self, *links: str) -> None:
+        """Writes a checkpoint that `links` point at."""
+        save_checkpoint(
+            self.run.output,
+            self.progress.step,
+            links,
+            self.loaded,
+            tensors=pack_state(self.optimizer),
+            progress=asdict(self.progress),
+        )
+
+    def resume(self) -> None:
+        """Goes on from the last checkpoint.
+
+        Raises:
+            DataError: No checkpoint, or one of another recipe or other data.
+        """
+        folder = checkpoint_folder(self.run.output / "last")
+        found = load_model(folder)
+        for name, ours, theirs in (
+            ("recipe", self.recipe, found.recipe),
+            ("vocabularies", self.loaded.vocabularies, found.vocabularies),
+        ):
+            if ours != theirs:
+                raise DataError(folder, f"{name} {theirs}", f"{ours}, as asked for now")
+        self.loaded.model.load_state_dict(found.model.state_dict())
+        restore_state(self.optimizer, load_tensors(folder / "training.safetensors"))
+        self.progress = Progress(**read_json(folder / "training.json"))
+
+    def _report(self, errors: tuple[DataError, ...]) -> None:
+        for error in errors:
+            report(error, self.on_error)
+
+    def _log(self, record: dict[str, Any]) -> None:
+        with open(self.run.output / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        for name, value in record.items():
+            if isinstance(value, float):
+                self.writer.add_scalar(name.replace(".", "/", 1), value, self.progress.step)
+        self.writer.flush()
+        names = ("train.ctc", "train.text", "dev.bleu4", "dev.wer", "dev.exact_match")
+        shown = [f"{name} {record[name]:.2f}" for name in names if name in record]
+        logger.info("epoch %d: %s", record["epoch"], ", ".join(shown))
+
+
+@dataclass
+class _SkippedClips:
+    """Collects what is left out, in a file and on the screen; each line once."""
+
+    path: Path
+    lines: set[str] = field(default_factory=set)
+
+    def __call__(self, error: DataError) -> None:
+        if str(error) in self.lines:
+            return
+        self.lines.add(str(error))
+        logger.warning("left out: %s", error)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(f"{error}\n")
+
+
+def _make_room(run: RunConfig) -> None:
+    """Makes the output folder; a finished or broken-off run in it is moved aside, never lost."""
+    if not run.resume and (run.output / "last").exists():
+        aside = next(
+            path
+            for number in range(1, 10_000)
+            if not (path := run.output.with_name(f"{run.output.name}.{number}")).exists()
+        )
+        run.output.rename(aside)
+        logger.warning("%s held a run: it is now %s (--resume goes on instead)", run.output, aside)
+    run.output.mkdir(parents=True, exist_ok=True)

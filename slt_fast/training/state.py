@@ -1,0 +1,48 @@
+"""Optimiser and random states as named tensors, so that a resumed run equals an unbroken one."""
+
+from __future__ import annotations
+
+import torch
+
+
+def pack_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The states as tensors that safetensors can hold.
+
+    Args:
+        optimizer: One whose state is tensors only, as Adam's is.
+    """
+    tensors = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    for number, values in optimizer.state_dict()["state"].items():
+        for name, tensor in values.items():
+            tensors[f"optimizer.{number}.{name}"] = tensor
+    return tensors
+
+
+def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    """Restores what `pack_state` gave.
+
+    Args:
+        optimizer: Over the same parameters in the same order.
+        tensors: The packed states.
+
+    Raises:
+        ValueError: States of other parameters.
+    """
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        kind, *rest = key.split(".")
+        if kind == "optimizer":
+            state.setdefault(int(rest[0]), {})[rest[1]] = tensor
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, values in state.items():
+        expected = tuple(parameters[number].shape) if number < len(parameters) else None
+        found = tuple(values["exp_avg"].shape)
+        if found != expected:
+            raise ValueError(f"optimiser state {number}: found {found}; expected {expected}")
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])

@@ -1,0 +1,49 @@
+"""What every test starts from: fixed seeds, poisoned memory, and real data where it is found."""
+
+import os
+import random
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+hypothesis.settings.register_profile("slt_fast", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("slt_fast")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA GPU; torch.cuda finds none"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def poisoned_memory() -> None:
+    """Fills torch.empty and its kin, called from Python or C++, with NaN (integers: the largest).
+
+    PyTorch does so in its deterministic mode only.
+    """
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real clips, annotations and flow pairs, which is no part of the project."""
+    path = Path(os.environ.get("SLT_FAST_TEST_DATA", PROJECT_ROOT.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"no real test data at {path} (set SLT_FAST_TEST_DATA to its folder)")
+    return path

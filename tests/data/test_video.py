@@ -1,0 +1,254 @@
+import os
+import pickle
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from slt_fast.data.clip import Clip, check_ctc_length, minimum_ctc_frames
+from slt_fast.data.errors import DataError
+from slt_fast.data.video import VideoSource
+
+NUM_FRAMES, HEIGHT, WIDTH = 12, 48, 64
+
+
+def frame(index: int) -> np.ndarray:
+    """RGB: red falls and blue rises with the index, green tells left from right."""
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image[..., 0] = 240 - 20 * index
+    image[:, : WIDTH // 2, 1] = 100
+    image[..., 2] = 20 * index
+    return image
+
+
+def write_video(path: Path, codec: str) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25, (WIDTH, HEIGHT))
+    assert writer.isOpened()
+    for index in range(NUM_FRAMES):
+        writer.write(frame(index)[..., ::-1].copy())
+    writer.release()
+    return path
+
+
+def write_folder(folder: Path, names: list[str]) -> Path:
+    folder.mkdir()
+    for index, name in enumerate(names):
+        assert cv2.imwrite(str(folder / name), frame(index)[..., ::-1])
+    return folder
+
+
+def cut(path: Path, share: float) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    return path
+
+
+VIDEOS = [
+    ("a.mp4", "mp4v"),
+    ("a.mov", "mp4v"),
+    ("a.avi", "MJPG"),
+    ("a.mkv", "MJPG"),
+    ("a.mpg", "MPG2"),
+]
+
+
+@pytest.mark.parametrize(("name", "codec"), VIDEOS)
+def test_video_frames_are_rgb_and_counted(tmp_path: Path, name: str, codec: str) -> None:
+    source = VideoSource(write_video(tmp_path / name, codec))
+    frames = source.read()
+    assert frames.dtype == np.uint8 and frames.shape == (NUM_FRAMES, HEIGHT, WIDTH, 3)
+    assert source.num_frames() == NUM_FRAMES
+    expected = np.stack([frame(index) for index in range(NUM_FRAMES)])
+    assert np.abs(frames.astype(int) - expected)[:, :, 4:28].max() < 40  # lossy; away from the edge
+
+
+@pytest.mark.parametrize(("name", "codec"), VIDEOS[:1] + VIDEOS[3:])
+def test_start_and_end_are_frame_numbers(tmp_path: Path, name: str, codec: str) -> None:
+    path = write_video(tmp_path / name, codec)
+    part = VideoSource(path, start=3, end=7)
+    assert part.num_frames() == 4
+    np.testing.assert_array_equal(part.read(), VideoSource(path).read()[3:7])
+    assert VideoSource(path, start=10).num_frames() == len(VideoSource(path, start=10).read()) == 2
+
+
+@pytest.mark.parametrize(("name", "codec"), VIDEOS[:4])
+@pytest.mark.parametrize("share", [0.4, 0.9])
+def test_truncated_video(tmp_path: Path, name: str, codec: str, share: float) -> None:
+    source = VideoSource(cut(write_video(tmp_path / name, codec), share))
+    for call in (source.read, source.num_frames):
+        with pytest.raises(
+            DataError, match=rf"{name}: found \d+ bytes; expected \d+ bytes.*truncated"
+        ):
+            call()
+
+
+def test_video_cut_by_an_edit_list_is_whole(tmp_path: Path, shared_data: Path) -> None:
+    content = bytearray((shared_data / "clips/autsl/signer0_sample1000_color.mp4").read_bytes())
+    position = content.index(b"elst") + 16  # media time of the first edit
+    (start,) = struct.unpack_from(">i", content, position)
+    struct.pack_into(">i", content, position, start + 2000)
+    path = tmp_path / "trimmed.mp4"
+    path.write_bytes(content)
+    assert 30 < len(VideoSource(path).read()) < 43
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("autsl/signer0_sample1000_color.mp4", (43, 512, 512, 3)),
+        ("dailymoth/0043626-2023.1.4.gif", (181, 224, 224, 3)),
+        ("lsat/clip1.gif", (72, 180, 320, 3)),
+        ("lsat/clip2.gif", (24, 180, 320, 3)),
+        ("pose/test_video.mp4", (58, 720, 540, 3)),
+        ("phoenix14t_frames", (2, 260, 210, 3)),
+    ],
+)
+def test_real_clips(tmp_path: Path, shared_data: Path, name: str, shape: tuple[int, ...]) -> None:
+    path = shared_data / "clips" / name
+    source = VideoSource(path)
+    assert source.num_frames() == shape[0]
+    assert source.read().shape == shape
+    if path.is_file():
+        copy = tmp_path / path.name
+        copy.write_bytes(path.read_bytes())
+        with pytest.raises(DataError, match="truncated"):
+            VideoSource(cut(copy, 0.7)).read()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.mp4", b""),
+        ("text.txt", b"id,video,text\n" * 50),
+        ("noise.mp4", bytes(range(256)) * 9),
+    ],
+)
+def test_files_that_are_no_video(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    for call in (VideoSource(path).read, VideoSource(path).num_frames):
+        with pytest.raises(DataError, match=f"{name}: found .*; expected a video file"):
+            call()
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    for call in (
+        VideoSource(tmp_path / "no.mp4").read,
+        VideoSource(tmp_path / "no.mp4").num_frames,
+    ):
+        with pytest.raises(DataError, match=r"no\.mp4: found no such file; expected a video file"):
+            call()
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, None), (5, 5), (5, 2), (None, 0)])
+def test_range_that_is_none(start: int | None, end: int | None) -> None:
+    with pytest.raises(DataError, match="expected 0 <= start < end"):
+        VideoSource(Path("a.mp4"), start, end)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"), [(None, 13, 13), (12, None, 13), (20, 30, 21)]
+)
+@pytest.mark.parametrize("kind", ["video", "folder"])
+def test_range_past_the_end(
+    tmp_path: Path, kind: str, start: int | None, end: int | None, expected: int
+) -> None:
+    if kind == "video":
+        path = write_video(tmp_path / "a.mp4", "mp4v")
+    else:
+        path = write_folder(tmp_path / "a", [f"{index:02}.png" for index in range(NUM_FRAMES)])
+    source = VideoSource(path, start, end)
+    with pytest.raises(DataError, match=f"found 12 frames; expected at least {expected}"):
+        source.read()
+    with pytest.raises(DataError, match="found 12 frames; expected at least"):
+        source.num_frames()
+
+
+def test_folder_is_sorted_by_number_and_leaves_strays_out(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "clip", ["img2.png", "img9.PNG", "img10.png", "img11.png"])
+    for stray in ("._img2.png", "Thumbs.db", "notes.txt"):
+        (folder / stray).write_bytes(b"stray")
+    assert cv2.imwrite(str(folder / "cover.jpg"), np.zeros((9, 9, 3), np.uint8))
+    source = VideoSource(folder)
+    np.testing.assert_array_equal(source.read(), [frame(index) for index in range(4)])
+    np.testing.assert_array_equal(VideoSource(folder, 1, 3).read(), [frame(1), frame(2)])
+    assert source.num_frames() == 4 and VideoSource(folder, 1, 3).num_frames() == 2
+
+
+def test_folder_of_jpg(tmp_path: Path) -> None:
+    frames = VideoSource(write_folder(tmp_path / "clip", ["0.jpg", "1.jpeg"])).read()
+    assert np.abs(frames[0].astype(int) - frame(0))[:, 4:28].max() < 40
+
+
+def test_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").write_text("no frames")
+    for call in (VideoSource(tmp_path).read, VideoSource(tmp_path).num_frames):
+        with pytest.raises(DataError, match="found no images; expected a folder of png or jpg"):
+            call()
+
+
+def enormous_png() -> bytes:
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+    )
+
+
+@pytest.mark.parametrize("name", ["1.png", "1.jpg"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "noise", "enormous"])
+def test_broken_image_is_named(tmp_path: Path, name: str, damage: str) -> None:
+    folder = write_folder(tmp_path / "clip", [f"0{name[1:]}", name])
+    whole = (folder / name).read_bytes()
+    damaged = {
+        "cut": whole[: len(whole) // 2],
+        "empty": b"",
+        "noise": b"noise",
+        "enormous": enormous_png(),
+    }
+    (folder / name).write_bytes(damaged[damage])
+    with pytest.raises(DataError, match=f"{name}: found a broken or truncated image"):
+        VideoSource(folder).read()
+
+
+def test_images_of_differing_size(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "clip", ["0.png", "1.png"])
+    assert cv2.imwrite(str(folder / "2.png"), np.zeros((10, 20, 3), np.uint8))
+    with pytest.raises(
+        DataError, match=r"2\.png: found a frame of 20x10.*expected a frame of 64x48"
+    ):
+        VideoSource(folder).read()
+
+
+def test_source_and_error_survive_pickling(tmp_path: Path) -> None:
+    source = pickle.loads(pickle.dumps(VideoSource(tmp_path / "a.mp4", 1, 3, 25.0)))
+    assert source == VideoSource(tmp_path / "a.mp4", 1, 3, 25.0)
+    assert source.name == os.fspath(tmp_path / "a.mp4")
+    error = pickle.loads(pickle.dumps(DataError("a.csv", "2 fields", "3", line=7)))
+    assert str(error) == "a.csv:7: found 2 fields; expected 3"
+    assert (error.path, error.found, error.expected, error.line) == ("a.csv", "2 fields", "3", 7)
+
+
+@pytest.mark.parametrize(
+    ("glosses", "minimum"), [("", 0), ("A", 1), ("A B A", 3), ("A A", 3), ("A A A B B", 8)]
+)
+def test_minimum_ctc_frames(glosses: str, minimum: int) -> None:
+    clip = Clip(
+        "c", VideoSource(Path("c.mp4")), "text", tuple(glosses.split()), None, "train", "m.csv:4"
+    )
+    assert minimum_ctc_frames(clip.glosses) == minimum
+    check_ctc_length(clip, minimum)
+    with pytest.raises(
+        DataError, match=rf"m\.csv:4: found {minimum - 1} frames.*at least {minimum},"
+    ):
+        check_ctc_length(clip, minimum - 1)
+
+
+def test_clip_without_glosses_needs_no_frames() -> None:
+    clip = Clip("c", VideoSource(Path("c.mp4")), "text", None, None, "train", "m.csv:4")
+    check_ctc_length(clip, 0)

@@ -1,0 +1,211 @@
+import json
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from slt_fast.ops import optical_flow
+from slt_fast.ops.extension import EXTENSION
+from slt_fast.ops.optical_flow import (
+    PRESETS,
+    _log_choice,
+    choose_backend,
+    flow_parameters,
+    rgb_to_grey,
+    rgb_to_grey_reference,
+)
+
+OPENCV_PRESETS = {
+    "opencv_ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "opencv_fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "opencv_medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+# 80 and 90 are sizes at which a kept cv2 object gives another flow for the second pair.
+SIZES = [(8, 12), (12, 8), (8, 8 * 40), (17, 40), (56, 56), (64, 64), (80, 80), (90, 131)]
+
+
+def texture(H: int, W: int) -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 256, (H, W), dtype=np.uint8)
+    return cv2.GaussianBlur(noise, (0, 0), 2)
+
+
+def moving_clip(T: int, H: int, W: int, u: int, v: int) -> torch.Tensor:
+    """Grey frames [T, H, W] of a texture that moves by (u, v) whole pixels with each frame."""
+    border = T * max(abs(u), abs(v))
+    image = texture(H + 2 * border, W + 2 * border)
+    corners = [(border - t * v, border - t * u) for t in range(T)]
+    return torch.from_numpy(np.stack([image[y : y + H, x : x + W] for y, x in corners]))
+
+
+def every_colour() -> torch.Tensor:
+    """Frames [52, 52, 52, 3] with each fifth value of each channel."""
+    values = torch.arange(0, 256, 5, dtype=torch.uint8)
+    return torch.cartesian_prod(values, values, values).view(52, 52, 52, 3)
+
+
+@pytest.mark.parametrize("preset", ["fast", "default", "best"])
+@pytest.mark.parametrize(("u", "v"), [(1, 0), (0, 2), (-3, 1)])
+def test_finds_a_known_shift(preset, u, v) -> None:
+    flow = optical_flow(moving_clip(3, 96, 112, u, v), preset=preset)
+    assert flow.shape == (2, 2, 96, 112)
+    assert flow.dtype == torch.float32
+    for pair in flow[..., 8:-8, 8:-8]:
+        assert pair[0].median() == pytest.approx(u, abs=0.02)
+        assert pair[1].median() == pytest.approx(v, abs=0.02)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_still_frames_have_no_flow(preset) -> None:
+    frames = torch.from_numpy(texture(64, 64)).expand(3, 64, 64)
+    flow = optical_flow(frames, preset=preset)
+    torch.testing.assert_close(flow, torch.zeros(2, 2, 64, 64), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("preset", OPENCV_PRESETS)
+@pytest.mark.parametrize(("H", "W"), [(17, 40), (56, 56), (80, 80), (90, 131), (210, 260)])
+def test_opencv_presets_are_what_cv2_computes(preset, H, W) -> None:
+    frames = moving_clip(3, H, W, 2, 1)
+    flow = optical_flow(frames, preset=preset)
+    for t in range(2):
+        dis = cv2.DISOpticalFlow_create(OPENCV_PRESETS[preset])
+        expected = dis.calc(frames[t].numpy(), frames[t + 1].numpy(), None)
+        assert np.array_equal(flow[t].permute(1, 2, 0), expected)
+
+
+@pytest.mark.parametrize("preset", ["fast", "default", "best"])
+@pytest.mark.parametrize(("H", "W"), SIZES)
+def test_a_pair_is_independent_of_its_clip(preset, H, W) -> None:
+    frames = moving_clip(4, H, W, 1, 1)
+    together = optical_flow(frames, preset=preset)
+    alone = torch.cat([optical_flow(frames[t : t + 2], preset=preset) for t in range(3)])
+    assert torch.equal(together, alone)
+
+
+def test_more_work_comes_closer_to_the_truth(shared_data) -> None:
+    folder = shared_data / "flow" / "middlebury" / "RubberWhale"
+    images = [cv2.imread(str(folder / f"frame{i}.png"), cv2.IMREAD_GRAYSCALE) for i in (10, 11)]
+    size = (224, 224)
+    frames = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
+    H, W = images[0].shape
+    truth = np.fromfile(folder / "flow10.flo", np.float32, offset=12).reshape(H, W, 2)
+    truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST)
+    known = (np.abs(truth) < 1e9).all(axis=-1)
+    truth = truth * [224 / W, 224 / H]
+
+    def end_point_error(preset: str) -> float:
+        flow = optical_flow(torch.from_numpy(np.stack(frames)), preset=preset)[0].permute(1, 2, 0)
+        return np.linalg.norm(flow.numpy() - truth, axis=-1)[known].mean()
+
+    errors = [end_point_error(preset) for preset in ("opencv_fast", "fast", "default")]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.13
+
+
+def test_colour_frames_are_turned_grey() -> None:
+    frames = torch.stack([moving_clip(2, 48, 64, u, 0) for u in (1, 2, 3)], dim=-1)
+    grey = np.stack([cv2.cvtColor(frame.numpy(), cv2.COLOR_RGB2GRAY) for frame in frames])
+    assert torch.equal(optical_flow(frames), optical_flow(torch.from_numpy(grey)))
+
+
+def test_any_strides() -> None:
+    frames = moving_clip(3, 40, 60, 1, 1)
+    assert torch.equal(optical_flow(frames.mT.contiguous().mT), optical_flow(frames))
+
+
+def test_runs_in_threads_and_in_forked_workers() -> None:
+    frames = moving_clip(3, 80, 80, 1, 1)
+    expected = optical_flow(frames, preset="opencv_fast")
+    with ThreadPoolExecutor(4) as threads:
+        flows = list(threads.map(lambda _: optical_flow(frames, preset="opencv_fast"), range(8)))
+    assert all(torch.equal(flow, expected) for flow in flows)
+
+    def compute_and_compare() -> None:
+        assert torch.equal(optical_flow(frames, preset="opencv_fast"), expected)
+
+    # OpenCV's threads of the parent do not exist in the child.
+    worker = multiprocessing.get_context("fork").Process(target=compute_and_compare, daemon=True)
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode == 0
+
+
+@pytest.mark.parametrize("function", [rgb_to_grey, rgb_to_grey_reference])
+def test_grey_equals_opencv(function) -> None:
+    frames = every_colour()
+    expected = [cv2.cvtColor(frame.numpy(), cv2.COLOR_RGB2GRAY) for frame in frames]
+    assert torch.equal(function(frames), torch.from_numpy(np.stack(expected)))
+    strided = frames.permute(0, 2, 1, 3)[::2, 1:, ::3]
+    wanted = torch.from_numpy(np.stack(expected)).permute(0, 2, 1)[::2, 1:, ::3]
+    assert torch.equal(function(strided), wanted)
+    assert function(frames[:0]).shape == (0, 52, 52)
+
+
+def test_grey_op_is_registered_soundly() -> None:
+    assert EXTENSION is not None, "the extension is not built: run `make setup`"
+    frames = every_colour()[:2, :5, :7]
+    torch.library.opcheck(torch.ops.slt_fast.rgb_to_grey.default, (frames,))
+    torch.library.opcheck(torch.ops.slt_fast.rgb_to_grey.default, (frames.transpose(1, 2),))
+    with pytest.raises(RuntimeError, match="must be uint8"):
+        torch.ops.slt_fast.rgb_to_grey(frames.float())
+    with pytest.raises(RuntimeError, match="must be"):
+        torch.ops.slt_fast.rgb_to_grey(frames[0])
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (torch.zeros(2, 16, 16), "found frames of torch.float32; expected torch.uint8"),
+        (torch.zeros(16, 16).byte(), r"found frames of shape \[16, 16\]"),
+        (torch.zeros(2, 3, 16, 16).byte(), r"found frames of shape \[2, 3, 16, 16\]"),
+        (torch.zeros(1, 16, 16).byte(), "found 1 frames; expected at least 2"),
+        (torch.zeros(2, 7, 40).byte(), "found frames of 7x40 pixels"),
+        (torch.zeros(2, 11, 11, 3).byte(), "found frames of 11x11 pixels"),
+        (torch.zeros(2, 0, 0).byte(), "found frames of 0x0 pixels"),
+    ],
+)
+def test_bad_frames_are_named(frames, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        optical_flow(frames)
+
+
+@pytest.mark.parametrize(("preset", "W"), [("opencv_fast", 64), ("opencv_medium", 300)])
+def test_sizes_that_crash_opencv_are_refused(preset, W) -> None:
+    with pytest.raises(ValueError, match=f"found frames of 8x{W}.*expected H >= "):
+        optical_flow(torch.zeros(2, 8, W, dtype=torch.uint8), preset=preset)
+
+
+def test_presets_and_backends_that_cannot_run_say_why() -> None:
+    frames = moving_clip(2, 16, 16, 1, 0)
+    assert torch.equal(optical_flow(frames, backend="opencv"), optical_flow(frames))
+    for backend, reason in {"cpu": "kernels", "cuda": "kernels", "raft": "learned"}.items():
+        with pytest.raises(ValueError, match=f"backend '{backend}' cannot run: .*{reason}"):
+            optical_flow(frames, backend=backend)
+    with pytest.raises(ValueError, match="found backend 'gpu'; expected one of"):
+        optical_flow(frames, backend="gpu")
+    with pytest.raises(ValueError, match="found preset 'slow'; expected one of"):
+        optical_flow(frames, preset="slow")
+
+
+def test_auto_logs_its_choice_once(caplog) -> None:
+    caplog.set_level("INFO")
+    _log_choice.cache_clear()
+    choose_backend()
+    choose_backend()
+    assert caplog.messages == ["optical_flow: backend opencv (the only one of this version)"]
+
+
+def test_parameters_name_the_flow() -> None:
+    parameters = flow_parameters("fast")
+    assert json.loads(json.dumps(parameters)) == parameters
+    assert parameters["algorithm"] == "opencv_dis"
+    assert parameters["version"] == cv2.__version__
+    assert parameters["preset"] == "fast"
+    assert parameters["finest_scale"] == 1
+    assert len({json.dumps(flow_parameters(preset)) for preset in PRESETS}) == len(PRESETS)
+    with pytest.raises(ValueError, match="found preset"):
+        flow_parameters("slow")
+    with pytest.raises(ValueError, match="cannot run"):
+        flow_parameters("fast", "cuda")

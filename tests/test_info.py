@@ -1,0 +1,53 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import slt_fast
+from slt_fast import info
+
+
+@pytest.fixture
+def rows() -> dict[str, str]:
+    return dict(line.split(maxsplit=1) for line in info.describe().splitlines())
+
+
+def test_names_the_versions(rows) -> None:
+    assert rows["slt_fast"] == slt_fast.__version__
+    assert rows["Python"] == platform.python_version()
+    assert rows["torch"] == torch.__version__
+    assert rows["OpenCV"][0].isdigit()
+
+
+def test_names_the_device(rows) -> None:
+    if torch.cuda.is_available():
+        assert torch.cuda.get_device_name(0) in rows["device"]
+    else:
+        assert rows["device"].startswith("no CUDA GPU")
+
+
+def test_names_the_backend_of_every_operator(rows) -> None:
+    assert rows["optical_flow"].startswith("opencv: ")
+
+
+def test_tells_whether_the_extension_is_built(rows, monkeypatch) -> None:
+    assert rows["extension"] == "_C.abi3.so, for the CPU"
+    monkeypatch.setattr(info, "EXTENSION", None)
+    assert "extension     not built" in info.describe()
+    assert "make setup" in info.describe()
+
+
+def test_names_what_is_missing(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.setattr(info, "PACKAGES", ("no-such-package",))
+    text = info.describe()
+    assert "OpenCV           cannot be imported: " in text
+    assert "no-such-package  not installed" in text
+
+
+def test_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "slt_fast.info"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == info.describe() + "\n"
