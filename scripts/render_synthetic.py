@@ -1,6 +1,6 @@
 """Renders gloss sentences of an annotation file into the official PHOENIX-2014-T folder layout.
 
-python scripts/render_synthetic.py --annotations PHOENIX-2014-T.dev.corpus.csv --output DIR --limit 40
+python scripts/render_synthetic.py --annotations PHOENIX-2014-T.dev.corpus.csv --output DIR
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Arguments:
     run: RunConfig = field(default_factory=RunConfig)
     settings: Recipe = field(default_factory=Recipe)
     recipe: Literal["quickstart", "paper", "fast"] = "quickstart"
-    """Set of defaults: quickstart (small images, two CPU cores), paper (as published), fast (GPU)."""
+    """Defaults: quickstart (small images, two CPU cores), paper (as published), fast (GPU)."""
 
 
 def parse_arguments() -> Arguments:

@@ -8,10 +8,12 @@ import platform
 import torch
 
 import slt_fast
+from slt_fast.ops.backend import choose_backend
 from slt_fast.ops.extension import EXTENSION
-from slt_fast.ops.optical_flow import choose_backend
+from slt_fast.ops.optical_flow import choose_flow_backend
 
 PACKAGES = ("torchvision", "triton", "numpy")
+ATTENTION_OPERATORS = ("pixel_attention", "add_positional_encoding_2d", "pixel_attention_block")
 
 
 def describe() -> str:
@@ -28,8 +30,10 @@ def describe() -> str:
         ("OpenCV", _opencv()),
         ("device", _device()),
         ("extension", _extension()),
-        ("optical_flow", ": ".join(choose_backend())),
+        ("optical_flow", ": ".join(choose_flow_backend())),
     ]
+    x = torch.empty(0, device="cuda" if torch.cuda.is_available() else "cpu")
+    rows += [(name, ": ".join(choose_backend(name, "auto", x))) for name in ATTENTION_OPERATORS]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 

@@ -63,8 +63,8 @@ class Batch:
 
 def load_images(clip: Clip, config: InputConfig) -> torch.Tensor | DataError:
     """Images of a clip, float16 [T, 3, H, W]; or what is wrong with it, to be raised or listed."""
-    # OpenCV's own threads do not survive a fork and only fight over the cores with the workers.
-    cv2.setNumThreads(1)
+    # OpenCV's own threads deadlock after a fork and only fight over the cores with the workers.
+    cv2.setNumThreads(0)
     try:
         frames = clip.source.read()
         check_ctc_length(clip, len(frames))

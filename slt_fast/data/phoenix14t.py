@@ -18,8 +18,8 @@ from slt_fast.data.errors import DataError, ErrorHandler, report
 from slt_fast.data.text_lines import read_text_lines
 from slt_fast.data.video import VideoSource
 
-_HEADER = ("name", "video", "start", "end", "speaker", "orth", "translation")
-_FRAMES_FOLDER = Path("features", "fullFrame-210x260px")
+HEADER = ("name", "video", "start", "end", "speaker", "orth", "translation")
+FRAMES_FOLDER = Path("features", "fullFrame-210x260px")
 _FRAMES_PER_SECOND = 25
 
 
@@ -57,8 +57,8 @@ def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) 
     """
     path = Path(path)
     (header_line, header), *lines = read_text_lines(path)
-    if tuple(header.split("|")) != _HEADER:
-        raise DataError(path, f"header {header!r}", "|".join(_HEADER), header_line)
+    if tuple(header.split("|")) != HEADER:
+        raise DataError(path, f"header {header!r}", "|".join(HEADER), header_line)
     if not lines:
         raise DataError(path, "no rows", "one row a clip")
     annotations: dict[str, Annotation] = {}
@@ -118,11 +118,9 @@ def _annotation_file(root: Path, split: str) -> Path:
 
 def _parse_row(path: Path, line: int, content: str) -> Annotation:
     fields = [field.strip() for field in content.split("|")]
-    if len(fields) != len(_HEADER):
-        raise DataError(
-            path, f"{len(fields)} fields", f"{len(_HEADER)} ({'|'.join(_HEADER)})", line
-        )
-    row = dict(zip(_HEADER, fields, strict=True))
+    if len(fields) != len(HEADER):
+        raise DataError(path, f"{len(fields)} fields", f"{len(HEADER)} ({'|'.join(HEADER)})", line)
+    row = dict(zip(HEADER, fields, strict=True))
     for column, value in row.items():
         if not value:
             raise DataError(path, f"no {column}", f"a value for {column}", line)
@@ -137,7 +135,7 @@ def _parse_row(path: Path, line: int, content: str) -> Annotation:
 
 
 def _to_clip(root: Path, split: str, annotation: Annotation) -> Clip:
-    folder = root / _FRAMES_FOLDER / split / annotation.name
+    folder = root / FRAMES_FOLDER / split / annotation.name
     if not folder.is_dir():
         raise DataError(annotation.origin, "no frame folder", str(folder))
     frames = folder / "1"

@@ -73,7 +73,7 @@ def optical_flow(
     Raises:
         ValueError: Frames of another shape, type or size, or a preset or backend that cannot run.
     """
-    choose_backend(backend)
+    choose_flow_backend(backend)
     parameters = _preset_parameters(preset)
     _check_frames(frames)
     H, W = frames.shape[1:3]
@@ -104,13 +104,13 @@ def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str,
     """
     import cv2
 
-    choose_backend(backend)
+    choose_flow_backend(backend)
     parameters = asdict(_preset_parameters(preset))
     version = cv2.__version__
     return {"algorithm": "opencv_dis", "version": version, "preset": preset, **parameters}
 
 
-def choose_backend(backend: str = "auto") -> tuple[str, str]:
+def choose_flow_backend(backend: str = "auto") -> tuple[str, str]:
     """Chooses what computes the flow.
 
     Args:
@@ -130,7 +130,7 @@ def choose_backend(backend: str = "auto") -> tuple[str, str]:
         raise ValueError(f"optical_flow: found backend {backend!r}; expected one of {names}")
     if backend == "opencv":
         return "opencv", "asked for"
-    reason = "the only one of this version"
+    reason = "the only backend of this version"
     _log_choice("opencv", reason)
     return "opencv", reason
 

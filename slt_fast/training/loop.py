@@ -155,7 +155,10 @@ class Trainer:
         model.to(self.device, memory_format=torch.channels_last)
         self.loaded = LoadedModel(model, recipe, vocabularies)
         self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            model.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         self.progress = Progress()
         self.writer = SummaryWriter(run.output / "tensorboard")

@@ -12,7 +12,7 @@ from slt_fast.ops.extension import EXTENSION
 from slt_fast.ops.optical_flow import (
     PRESETS,
     _log_choice,
-    choose_backend,
+    choose_flow_backend,
     flow_parameters,
     rgb_to_grey,
     rgb_to_grey_reference,
@@ -192,9 +192,9 @@ def test_presets_and_backends_that_cannot_run_say_why() -> None:
 def test_auto_logs_its_choice_once(caplog) -> None:
     caplog.set_level("INFO")
     _log_choice.cache_clear()
-    choose_backend()
-    choose_backend()
-    assert caplog.messages == ["optical_flow: backend opencv (the only one of this version)"]
+    choose_flow_backend()
+    choose_flow_backend()
+    assert caplog.messages == ["optical_flow: backend opencv (the only backend of this version)"]
 
 
 def test_parameters_name_the_flow() -> None:

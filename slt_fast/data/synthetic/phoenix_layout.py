@@ -1,0 +1,92 @@
+"""Real gloss sentences, rendered: PHOENIX-2014-T's annotations with synthetic frames."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+
+from slt_fast.data.errors import DataError
+from slt_fast.data.phoenix14t import FRAMES_FOLDER, HEADER, Annotation, read_annotations
+from slt_fast.data.synthetic.corpus import SyntheticSource
+
+
+def render_annotations(
+    annotations: Path,
+    output: Path,
+    *,
+    limit: int | None = None,
+    size: tuple[int, int] = (260, 210),
+    seed: int = 0,
+) -> Iterator[int]:
+    """Renders the sentences of an annotation file into the official folder layout.
+
+    Each signer of the file is one synthetic signer; all sentences are statements, as the annotation
+    has no non-manuals. The annotation file of the output is written last, with the rendered rows.
+
+    Args:
+        annotations: PHOENIX-2014-T.SPLIT.corpus.csv.
+        output: Root of the data set to write; its other splits stay as they are.
+        limit: Only the first sentences.
+        size: Height and width of the frames.
+        seed: Seed of signers and rendering.
+
+    Yields:
+        The number of frames of each clip, once it is on disk.
+
+    Raises:
+        DataError: A bad annotation file.
+        OSError: Frames that cannot be written.
+    """
+    split = _split_of(annotations)
+    rows = read_annotations(annotations)[:limit]
+    signers = {name: number for number, name in enumerate(sorted({row.signer for row in rows}))}
+    for number, row in enumerate(rows):
+        source = SyntheticSource(
+            row.name, row.glosses, "statement", signers[row.signer], (seed, number), size
+        )
+        frames = source.read()
+        _write_frames(output / FRAMES_FOLDER / split / row.name, frames)
+        yield len(frames)
+    _write_annotations(output / "annotations" / "manual" / annotations.name, rows)
+
+
+def _split_of(annotations: Path) -> str:
+    parts = annotations.name.split(".")
+    if len(parts) != 4 or parts[0] != "PHOENIX-2014-T" or parts[2:] != ["corpus", "csv"]:
+        raise DataError(annotations, "this file name", "PHOENIX-2014-T.SPLIT.corpus.csv")
+    return parts[1]
+
+
+def _write_frames(folder: Path, frames) -> None:
+    """Writes a clip's frames under a temporary name, then renames the folder."""
+    temporary = folder.with_name(f".writing-{folder.name}")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for number, frame in enumerate(frames, start=1):
+            path = temporary / f"images{number:04d}.png"
+            if not cv2.imwrite(str(path), frame[..., ::-1]):
+                raise OSError(f"{path}: could not write the frame")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_annotations(path: Path, rows: list[Annotation]) -> None:
+    lines = ["|".join(HEADER)]
+    for row in rows:
+        video = f"{row.name}/1/*.png"  # the pattern of the official files, folder "1" or not
+        glosses = " ".join(row.glosses)
+        lines.append("|".join([row.name, video, "-1", "-1", row.signer, glosses, row.text]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
