@@ -1,4 +1,4 @@
-"""From signs to one pose per frame: strokes, travel between signs (co-articulation), head, brows."""
+"""From signs to one pose a frame: strokes, travel between signs (co-articulation), head, brows."""
 
 from __future__ import annotations
 
