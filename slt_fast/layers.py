@@ -49,8 +49,10 @@ class PixelAttention2d(nn.Module):
         backend: str = "auto",
     ) -> None:
         super().__init__()
-        self.key_channels = key_channels or max(channels // 8, num_heads)
-        if num_heads < 1 or channels % num_heads or self.key_channels % num_heads:
+        self.key_channels = max(channels // 8, 1) if key_channels is None else key_channels
+        if min(num_heads, self.key_channels) < 1 or any(
+            number % num_heads for number in (channels, self.key_channels)
+        ):
             raise ValueError(
                 f"PixelAttention2d: found {num_heads} heads; expected a divisor of {channels} "
                 f"channels and {self.key_channels} key channels"
@@ -103,7 +105,7 @@ class PixelAttentionLayer(nn.Module):
 
     Where the norms stand is our assumption:
         post:  y = BN(h + gamma attention(h));  z = BN(y + feed_forward(y))
-        pre:   y = x + gamma attention(h), h = BN(x) + encoding;  z = y + feed_forward(BN(y))
+        pre:   y = x + encoding + gamma attention(BN(x) + encoding);  z = y + feed_forward(BN(y))
 
     Args:
         attention: The attention, with its residual.
@@ -134,9 +136,9 @@ class PixelAttentionLayer(nn.Module):
         if self.norm_placement == "post":
             y = self.attention_norm(self.attention(x))
             return self.feed_forward_norm(y + self.feed_forward(y))
-        h = self.attention_norm(x)
+        normed = self.attention_norm(x)
         # The attention adds its own input; the residual path of "pre" is the layer's.
-        y = x + self.attention(h) - h
+        y = x + (self.attention(normed) - normed)
         return y + self.feed_forward(self.feed_forward_norm(y))
 
 

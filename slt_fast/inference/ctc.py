@@ -44,26 +44,30 @@ def prefix_beam_search(logits: torch.Tensor, *, beam_size: int) -> list[int]:
     # Prefix -> log probability of ending in a blank, and in its last token.
     beams = {(): (0.0, -np.inf)}
     for step in log_probabilities:
-        beams = _extend(beams, step)
+        beams = _extend(beams, step, beam_size)
         best = sorted(beams, key=lambda prefix: -np.logaddexp(*beams[prefix]))[:beam_size]
         beams = {prefix: beams[prefix] for prefix in best}
     return list(max(beams, key=lambda prefix: np.logaddexp(*beams[prefix])))
 
 
 def _extend(
-    beams: dict[tuple[int, ...], tuple[float, float]], step: np.ndarray
+    beams: dict[tuple[int, ...], tuple[float, float]], step: np.ndarray, beam_size: int
 ) -> dict[tuple[int, ...], tuple[float, float]]:
-    """All prefixes that one more step can give."""
+    """The prefixes that one more step gives, but for such as no beam of this size can keep."""
     grown: dict[tuple[int, ...], list[float]] = {}
 
     def add(prefix: tuple[int, ...], kind: int, value: float) -> None:
         entry = grown.setdefault(prefix, [-np.inf, -np.inf])
         entry[kind] = float(np.logaddexp(entry[kind], value))
 
+    # A token outside these gives each prefix beam_size likelier ways to grow, and no prefix that is
+    # in the beam already gains from it: leaving it out changes nothing.
+    numbers = {BLANK + 1 + int(number) for number in np.argsort(-step[1:])[: beam_size + 1]}
+    numbers |= {prefix[-1] for prefix in beams if prefix}
     for prefix, (blank, token) in beams.items():
         either = np.logaddexp(blank, token)
         add(prefix, 0, either + step[BLANK])
-        for number in range(1, len(step)):
+        for number in numbers:
             if prefix and number == prefix[-1]:
                 add(prefix, 1, token + step[number])
                 add((*prefix, number), 1, blank + step[number])

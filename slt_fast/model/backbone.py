@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.error import URLError
+from pickle import UnpicklingError
 
 import torch
 import torchvision
@@ -45,12 +45,16 @@ class Backbone(nn.Module):
 
 
 def _resnet18_state(weights: str, expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state dict of these weights, its classifier replaced by the expected one."""
+    """The state dict of these weights, completed by what they may lack."""
     state = _imagenet_state() if weights == "imagenet" else _file_state(Path(weights))
     source = "torchvision's ImageNet weights" if weights == "imagenet" else weights
-    classifier = {name: value for name, value in expected.items() if name.startswith("fc.")}
     state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    state |= classifier
+    # The classifier is cut off; files of before PyTorch 0.4.1, torchvision's own, count no batches.
+    state |= {
+        name: value
+        for name, value in expected.items()
+        if name.startswith("fc.") or (name.endswith("num_batches_tracked") and name not in state)
+    }
     for name in sorted(state.keys() ^ expected.keys()):
         found = "no" if name in expected else "an unknown"
         raise ValueError(f"{source}: found {found} tensor {name!r}; expected ResNet18's tensors")
@@ -65,7 +69,7 @@ def _imagenet_state() -> dict[str, torch.Tensor]:
     weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
     try:
         return weights.get_state_dict(progress=True, check_hash=True)
-    except (URLError, OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:  # no network, or a file that is not the right one
         name = Path(weights.url).name
         raise ValueError(
             f"backbone_weights 'imagenet': could not download {weights.url} ({error}); expected a "
@@ -82,12 +86,14 @@ def _file_state(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path}: found {reason}; expected a state dict of ResNet18") from error
-    except Exception as error:  # torch.load raises UnpicklingError for what it will not unpickle
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path}: found {reason}; expected a state dict of ResNet18") from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
-        raise ValueError(f"{path}: found {type(state).__name__}; expected a dict of tensors")
+    if not isinstance(state, dict):
+        found = type(state).__name__
+        raise ValueError(f"{path}: found a {found}; expected a state dict of ResNet18")
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            found = f"{type(value).__name__} {name!r}"
+            raise ValueError(f"{path}: found {found}; expected a state dict of ResNet18")
     return state

@@ -36,6 +36,8 @@ class ModelConfig:
     """Height and width of the map that is flattened; other maps are pooled to it."""
     temporal_convolution: int = 0
     """Kernel size of two residual convolutions over the frames' vectors; 0 for none (paper)."""
+    gloss_memory: bool = False
+    """Add an embedding of each frame's gloss probabilities to the memory (not in the paper)."""
     width: int = 512
     """Width D of memory and decoder (assumed)."""
     decoder_layers: int = 3
@@ -51,8 +53,15 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "memory_map_size", tuple(self.memory_map_size))
-        for name in ("width", "decoder_layers", "decoder_heads", "decoder_feed_forward"):
-            if getattr(self, name) < 1:
+        for name in (
+            "key_channels",
+            "attention_heads",
+            "width",
+            "decoder_layers",
+            "decoder_heads",
+            "decoder_feed_forward",
+        ):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}: found {getattr(self, name)}; expected at least 1")
         if not 1 <= self.backbone_stages <= 4:
             raise ValueError(f"backbone_stages: found {self.backbone_stages}; expected 1 to 4")
@@ -61,8 +70,8 @@ class ModelConfig:
             raise ValueError(f"width: found {self.width}; expected {expected}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: found {self.dropout}; expected 0 <= dropout < 1")
-        if self.temporal_convolution and self.temporal_convolution % 2 == 0:
-            found = self.temporal_convolution
+        found = self.temporal_convolution
+        if found < 0 or (found and found % 2 == 0):
             raise ValueError(f"temporal_convolution: found {found}; expected 0 or an odd size")
         if len(self.memory_map_size) != 2 or min(self.memory_map_size) < 1:
             raise ValueError(f"memory_map_size: found {self.memory_map_size}; expected two sizes")

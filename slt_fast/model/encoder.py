@@ -67,34 +67,40 @@ class Encoder(nn.Module):
             [_TemporalConvolution(D, kernel, config.dropout) for _ in range(2 if kernel else 0)]
         )
         self.gloss_head = nn.Linear(D, num_glosses)
+        self.gloss_embedding = nn.Embedding(num_glosses, D) if config.gloss_memory else None
 
     def forward(self, images: torch.Tensor, lengths: torch.Tensor) -> Encoded:
         """Encodes clips.
 
         Args:
             images: [sum(T), 3, H, W] in [0, 1], one clip after the other.
-            lengths: int64 [B], frames of each clip; their sum is that of the images.
+            lengths: int64 [B], frames of each clip, on any device; they add up to the images.
 
         Raises:
             ValueError: Lengths that do not fit the images.
         """
-        if int(lengths.sum()) != len(images) or (len(lengths) and int(lengths.min()) < 1):
+        counts = lengths.tolist()  # syncs the GPU where they are on it
+        if sum(counts) != len(images) or min(counts, default=0) < 1:
             raise ValueError(
-                f"encoder: found lengths {lengths.tolist()} for {len(images)} images; "
+                f"encoder: found lengths {counts} for {len(images)} images; "
                 "expected positive ones with that sum"
             )
+        lengths = lengths.to(images.device)
         maps = self.layer(self.backbone(images))
-        frames = _pad(self._frame_vectors(maps), lengths)
+        frames = _pad(self._frame_vectors(maps), counts)
         padding = _padding_mask(lengths, frames.shape[1])
         for convolution in self.temporal:
             frames = convolution(frames, padding)
         logits = self.gloss_head(frames)
+        context = _times(frames)
+        if self.gloss_embedding is not None:
+            context = context + logits.float().softmax(-1) @ self.gloss_embedding.weight
         if self.pixel_projection is None:
-            return Encoded(frames + _times(frames), padding, logits, lengths)
+            return Encoded(frames + context, padding, logits, lengths)
         pixels = self.pixel_projection(self.dropout(maps.flatten(2).mT))
-        pixels = _pad(pixels, lengths)  # [B, T, N, D]
+        pixels = _pad(pixels, counts)  # [B, T, N, D]
         N = pixels.shape[2]
-        memory = (pixels + _times(frames).unsqueeze(1)).flatten(1, 2)
+        memory = (pixels + context.unsqueeze(-2)).flatten(1, 2)
         return Encoded(memory, padding.repeat_interleave(N, dim=1), logits, lengths)
 
     def _frame_vectors(self, maps: torch.Tensor) -> torch.Tensor:
@@ -118,9 +124,9 @@ class _TemporalConvolution(nn.Module):
         return x + self.dropout(self.norm(self.convolution(x.mT).mT).relu())
 
 
-def _pad(packed: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """[sum(T), ...] -> [B, T, ...] with zeros past each length."""
-    return pad_sequence(packed.split(lengths.tolist()), batch_first=True)  # syncs the GPU
+def _pad(packed: torch.Tensor, counts: list[int]) -> torch.Tensor:
+    """[sum(T), ...] -> [B, T, ...] with zeros past each clip's count."""
+    return pad_sequence(packed.split(counts), batch_first=True)
 
 
 def _padding_mask(lengths: torch.Tensor, T: int) -> torch.Tensor:

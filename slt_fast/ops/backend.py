@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+
 import torch
 
 BACKENDS = ("auto", "reference", "triton")
 
 
 def choose_backend(operator: str, backend: str, x: torch.Tensor) -> tuple[str, str]:
-    """Chooses what computes an operator.
+    """Chooses what computes an operator; what "auto" chose is logged once.
 
     Args:
         operator: Its name, for errors.
@@ -28,5 +31,14 @@ def choose_backend(operator: str, backend: str, x: torch.Tensor) -> tuple[str, s
             f"{operator}: backend 'triton' cannot run on {x.device.type}: this version has no "
             "Triton kernels; use 'reference' or 'auto'"
         )
-    reason = "asked for" if backend == "reference" else "the only backend of this version"
+    if backend == "reference":
+        return "reference", "asked for"
+    reason = "the only backend of this version"
+    if not torch.compiler.is_compiling():  # a log line would break the graph
+        _log_choice(operator, "reference", reason)
     return "reference", reason
+
+
+@functools.cache
+def _log_choice(operator: str, backend: str, reason: str) -> None:
+    logging.getLogger(__name__).info("%s: backend %s (%s)", operator, backend, reason)

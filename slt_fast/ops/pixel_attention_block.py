@@ -42,7 +42,7 @@ def pixel_attention_block(
         backend: "auto" or "reference".
 
     Returns:
-        [B, C, H, W] in the memory format of x.
+        [B, C, H, W] in the type and memory format of x.
 
     Raises:
         ValueError: Shapes that do not fit, or a backend that cannot run.
@@ -74,7 +74,7 @@ def pixel_attention_block_reference(
 ) -> torch.Tensor:
     """The formula in plain PyTorch; arguments as for pixel_attention_block."""
     B, C, H, W = x.shape
-    h = x if positional_encoding is None else x + positional_encoding
+    h = x if positional_encoding is None else (x + positional_encoding).to(x.dtype)
     tokens = h.flatten(2).mT  # a view of a channels_last map
     qkv = torch.nn.functional.linear(tokens, qkv_weight, qkv_bias)
     q, k, v = (
@@ -82,7 +82,8 @@ def pixel_attention_block_reference(
         for part in qkv.split([key_channels, key_channels, C], dim=-1)
     )
     attended = pixel_attention_reference(q, k, v, scale=scale)
-    return h + gamma * attended.transpose(1, 2).flatten(2).mT.unflatten(2, (H, W))
+    attended = attended.transpose(1, 2).flatten(2).mT.unflatten(2, (H, W))
+    return h + gamma.reshape(()) * attended  # with no dimension, gamma leaves the type alone
 
 
 def _check(
@@ -99,7 +100,7 @@ def _check(
         raise ValueError(f"pixel_attention_block: {found}")
     C = x.shape[1]
     rows = 2 * key_channels + C
-    if num_heads < 1 or key_channels % num_heads or C % num_heads:
+    if min(num_heads, key_channels) < 1 or key_channels % num_heads or C % num_heads:
         raise ValueError(
             f"pixel_attention_block: found {num_heads} heads; expected a divisor of "
             f"{key_channels} key channels and {C} channels"

@@ -46,6 +46,8 @@ def positional_encoding_2d(
 ) -> torch.Tensor:
     """The encoding itself, [C, H, W]; computed in float64 once for each size, then rounded.
 
+    All callers share one tensor of a size: do not write to it.
+
     Raises:
         ValueError: C not divisible by 4.
     """

@@ -47,30 +47,28 @@ def translation_loss(
     total = text_weight * parts["text"]
     glossed = gloss_lengths > 0
     if glossed.any():
-        parts["ctc"] = _ctc_loss(
-            output.gloss_logits[glossed],
-            output.gloss_lengths[glossed],
+        _check_ctc_lengths(output.gloss_lengths, glosses, gloss_lengths)
+        log_probabilities = output.gloss_logits[glossed].float().log_softmax(-1)
+        parts["ctc"] = functional.ctc_loss(
+            log_probabilities.transpose(0, 1),
             glosses[glossed],
+            output.gloss_lengths[glossed],
             gloss_lengths[glossed],
+            blank=BLANK,
         )
         total = total + ctc_weight * parts["ctc"]
     return total, {name: part.detach() for name, part in parts.items()}
 
 
-def _ctc_loss(
-    logits: torch.Tensor,
-    lengths: torch.Tensor,
-    glosses: torch.Tensor,
-    gloss_lengths: torch.Tensor,
-) -> torch.Tensor:
+def _check_ctc_lengths(
+    lengths: torch.Tensor, glosses: torch.Tensor, gloss_lengths: torch.Tensor
+) -> None:
+    """Each gloss takes a frame, and so does the blank between two equal ones."""
     inside = torch.arange(1, glosses.shape[1], device=glosses.device) < gloss_lengths.unsqueeze(1)
     repeats = ((glosses[:, 1:] == glosses[:, :-1]) & inside).sum(1)
     needed = gloss_lengths + repeats
-    if (lengths < needed).any():  # otherwise the loss is infinite
-        clip = int((lengths < needed).nonzero()[0])
+    for clip in (lengths < needed).nonzero().flatten().tolist():  # syncs the GPU
         raise ValueError(
-            f"CTC: found {int(lengths[clip])} frames for {int(gloss_lengths[clip])} glosses; "
-            f"expected at least {int(needed[clip])}"
+            f"CTC: clip {clip} of the batch: found {int(lengths[clip])} frames for "
+            f"{int(gloss_lengths[clip])} glosses; expected at least {int(needed[clip])}"
         )
-    log_probabilities = logits.float().log_softmax(-1).transpose(0, 1)
-    return functional.ctc_loss(log_probabilities, glosses, lengths, gloss_lengths, blank=BLANK)

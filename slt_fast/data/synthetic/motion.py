@@ -9,9 +9,9 @@ import numpy as np
 from slt_fast.data.synthetic.signer import Signer
 from slt_fast.data.synthetic.signs import HANDSHAPES, LOCATIONS, Sign
 
-STROKE_FRAMES = 6.0
-REPEATED_STROKE_FRAMES = 7.5  # circles and repeated movements take longer
-TRAVEL_SPEED = 0.75  # head heights a frame between two signs
+STROKE_FRAMES = 5.2
+REPEATED_STROKE_FRAMES = 6.5  # circles and repeated movements take longer
+TRAVEL_SPEED = 0.95  # head heights a frame between two signs
 STROKE_LENGTH = 0.55  # half the length of a straight movement, head heights
 REST_POSITION = (-0.75, 2.6)
 REST_HANDSHAPE = (0.3, 0.4, 0.4, 0.4, 0.4, 0.2)
@@ -154,17 +154,17 @@ def _head(
     head[:, 1] = 0.5 * signer.sway * np.sin(0.31 * frame + phase[1])
     head[:, 3] = 1.0
     brows = np.zeros(length)
+    if mode == "statement":
+        return head, brows
     size = signer.amplitude * generator.uniform(0.9, 1.1)
-    if mode == "negation":
-        fade = np.clip(np.minimum(frame, length - 1 - frame) / 2, 0, 1)
-        shake = fade * np.sin(2 * np.pi * frame * signer.speed / 5.5 + phase[0])
-        head[:, 0] += 0.1 * size * shake
-        head[:, 2] = size * shake
-        brows -= 0.5 * fade
-    elif mode == "question":
-        onset = 1 + int(generator.integers(2))
-        held = _ease(np.clip((frame - onset) / 4, 0, 1)) * np.clip((length - 1 - frame) / 3, 0, 1)
-        head[:, 1] += 0.22 * size * held
-        head[:, 3] += 0.18 * size * held
+    held = np.clip(np.minimum(frame, length - 1 - frame) / 2, 0, 1)
+    beat = held * size * np.sin(2 * np.pi * frame * signer.speed / 5.5 + phase[0])
+    if mode == "negation":  # headshake, brows lowered
+        head[:, 0] += 0.1 * beat
+        head[:, 2] = beat
+        brows -= 0.5 * held
+    else:  # question: head forward and nodding, brows raised
+        head[:, 1] += 0.12 * size * held + 0.1 * beat
+        head[:, 3] += 0.12 * size * held
         brows += held
     return head, brows

@@ -1,0 +1,58 @@
+import dataclasses
+import json
+
+import pytest
+
+from slt_fast.model.config import ModelConfig
+
+
+def test_the_defaults_are_the_papers() -> None:
+    config = ModelConfig()
+    assert config.backbone == "resnet18"
+    assert config.backbone_stages == 4
+    assert config.backbone_weights == "imagenet"
+    assert config.attention_heads == 1
+    assert config.positional_encoding
+    assert config.feed_forward == "standard"
+    assert config.temporal_convolution == 0
+    assert config.decoder_heads == 4
+
+
+def test_survives_json() -> None:
+    config = ModelConfig(key_channels=32, memory_map_size=(3, 4), attention_scale=1.0)
+    values = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert ModelConfig(**values) == config
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("backbone", "resnet50", r"\('resnet18',\)"),
+        ("backbone_stages", 0, "1 to 4"),
+        ("backbone_stages", 5, "1 to 4"),
+        ("key_channels", 0, "at least 1"),
+        ("attention_heads", 0, "at least 1"),
+        ("norm_placement", "both", r"\('post', 'pre'\)"),
+        ("feed_forward", "wide", r"\('standard', 'depthwise'\)"),
+        ("memory", "clip", r"\('frame', 'pixel'\)"),
+        ("temporal_convolution", 4, "0 or an odd size"),
+        ("temporal_convolution", -3, "0 or an odd size"),
+        ("width", 0, "at least 1"),
+        ("width", 500, "a multiple of 2 \\* 4 decoder heads"),
+        ("decoder_layers", 0, "at least 1"),
+        ("decoder_heads", 0, "at least 1"),
+        ("decoder_feed_forward", -1, "at least 1"),
+        ("dropout", 1.0, "0 <= dropout < 1"),
+        ("dropout", float("nan"), "0 <= dropout < 1"),
+        ("backend", "cuda", "'reference', 'triton'"),
+    ],
+)
+def test_a_bad_value_is_named(field, value, expected) -> None:
+    with pytest.raises(ValueError, match=f"^{field}: found .*{value}.*; expected .*{expected}"):
+        ModelConfig(**{field: value})
+
+
+@pytest.mark.parametrize("size", [(7,), (0, 7), (7, 7, 7)])
+def test_a_bad_map_size_is_named(size) -> None:
+    with pytest.raises(ValueError, match="memory_map_size: found .*; expected two sizes"):
+        ModelConfig(memory_map_size=size)

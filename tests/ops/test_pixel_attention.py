@@ -1,0 +1,150 @@
+import itertools
+import logging
+import math
+
+import pytest
+import torch
+
+from slt_fast.ops import pixel_attention
+from slt_fast.ops.backend import _log_choice
+
+BIAS_SHAPES = [None, (2, 2, 3, 5), (1, 2, 3, 5), (2, 1, 1, 5), (3, 5), (5,), ()]
+
+
+def inputs(B=2, heads=2, Nq=3, Nk=5, dk=4, dv=6, dtype=torch.float64) -> list[torch.Tensor]:
+    shapes = [(B, heads, Nq, dk), (B, heads, Nk, dk), (B, heads, Nk, dv)]
+    return [torch.randn(shape, dtype=torch.float64).to(dtype) for shape in shapes]
+
+
+def written_out(q, k, v, bias, scale) -> torch.Tensor:
+    """The formula query by query, in Python's own floats."""
+    B, heads, Nq, _ = q.shape
+    Nk, dv = v.shape[2:]
+    bias = torch.zeros(()) if bias is None else bias
+    bias = bias.expand(B, heads, Nq, Nk).tolist()
+    q, k, v = q.tolist(), k.tolist(), v.tolist()
+    out = torch.empty(B, heads, Nq, dv, dtype=torch.float64)
+    for b, head, i in itertools.product(range(B), range(heads), range(Nq)):
+        weights = [
+            math.exp(
+                scale * sum(x * y for x, y in zip(q[b][head][i], k[b][head][j], strict=True))
+                + bias[b][head][i][j]
+            )
+            for j in range(Nk)
+        ]
+        for c in range(dv):
+            value = sum(weight * row[c] for weight, row in zip(weights, v[b][head], strict=True))
+            out[b, head, i, c] = value / sum(weights)
+    return out
+
+
+@pytest.mark.parametrize("bias_shape", BIAS_SHAPES)
+@pytest.mark.parametrize("scale", [None, 1.0, 0.3])
+def test_is_the_formula(bias_shape, scale) -> None:
+    q, k, v = inputs()
+    bias = None if bias_shape is None else torch.randn(bias_shape, dtype=torch.float64)
+    expected = written_out(q, k, v, bias, 4**-0.5 if scale is None else scale)
+    result = pixel_attention(q, k, v, bias=bias, scale=scale)
+    torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("bias_shape", BIAS_SHAPES)
+def test_gradients_are_those_of_the_values(bias_shape) -> None:
+    tensors = inputs()
+    tensors += [] if bias_shape is None else [torch.randn(bias_shape, dtype=torch.float64)]
+    for tensor in tensors:
+        tensor.requires_grad_()
+
+    def attention(q, k, v, bias=None) -> torch.Tensor:
+        return pixel_attention(q, k, v, bias=bias, scale=0.7)
+
+    assert torch.autograd.gradcheck(attention, tensors)
+
+
+@pytest.mark.parametrize(("Nq", "Nk", "dk", "dv"), [(1, 1, 1, 1), (35, 49, 24, 40), (81, 7, 16, 3)])
+def test_float32_is_as_exact_as_float32_can_be(Nq, Nk, dk, dv) -> None:
+    exact = inputs(Nq=Nq, Nk=Nk, dk=dk, dv=dv)
+    result = pixel_attention(*(tensor.float() for tensor in exact))
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result.double(), pixel_attention(*exact), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_types_stay_what_they_are(dtype) -> None:
+    rounded = inputs(Nq=49, Nk=49, dk=16, dv=32, dtype=dtype)
+    bias = torch.randn(49, 49)  # of a wider type, as a parameter under autocast is
+    result = pixel_attention(*rounded, bias=bias)
+    assert result.dtype == dtype
+    expected = pixel_attention(*(t.double() for t in rounded), bias=bias.double())
+    bound = 4 * torch.finfo(dtype).eps
+    torch.testing.assert_close(result.double(), expected, rtol=bound, atol=bound)
+
+
+def test_strides_do_not_matter() -> None:
+    q, k, v = (tensor.requires_grad_() for tensor in inputs())
+    twins = [tensor.detach().mT.contiguous().mT.requires_grad_() for tensor in (q, k, v)]
+    expected, result = pixel_attention(q, k, v), pixel_attention(*twins)
+    torch.testing.assert_close(result, expected)
+    # A sum hands back one number seen through strides of 0.
+    ones = torch.autograd.grad(expected, (q, k, v), torch.ones_like(expected))
+    for gradient, want in zip(torch.autograd.grad(result.sum(), twins), ones, strict=True):
+        torch.testing.assert_close(gradient, want)
+
+
+def test_a_bad_frame_stays_alone() -> None:
+    q, k, v = inputs()
+    expected = pixel_attention(q, k, v)
+    for tensor in (q, k, v):
+        tensor[0] = torch.nan
+    result = pixel_attention(q, k, v)
+    assert result[0].isnan().all()
+    torch.testing.assert_close(result[1], expected[1])
+
+
+def test_a_bias_of_minus_infinity_hides_a_key() -> None:
+    q, k, v = inputs()
+    bias = torch.tensor([0, 0, -torch.inf, 0, 0], dtype=torch.float64)
+    keep = [0, 1, 3, 4]
+    expected = pixel_attention(q, k[:, :, keep], v[:, :, keep])
+    torch.testing.assert_close(pixel_attention(q, k, v, bias=bias), expected)
+
+
+def test_no_frames_give_no_frames() -> None:
+    assert pixel_attention(*inputs(B=0)).shape == (0, 2, 3, 6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"q": (2, 3, 4)}, r"found q of \[2, 3, 4\]; expected \[B, heads, N, channels\]"),
+        ({"k": (2, 2, 5, 3)}, r"found k of \[2, 2, 5, 3\]; expected \[2, 2, 5, 4\]"),
+        ({"k": (1, 2, 5, 4)}, r"found k of \[1, 2, 5, 4\]; expected \[2, 2, 5, 4\]"),
+        ({"v": (2, 2, 4, 6)}, r"found v of \[2, 2, 4, 6\]; expected \[2, 2, 5, 6\]"),
+        ({"v": (2, 1, 5, 6)}, r"found v of \[2, 1, 5, 6\]; expected \[2, 2, 5, 6\]"),
+        ({"bias": (5, 3)}, r"found bias of \[5, 3\].*broadcasts to \[2, 2, 3, 5\]"),
+        ({"bias": (1, 2, 2, 3, 5)}, r"found bias of \[1, 2, 2, 3, 5\]"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(change, message) -> None:
+    tensors = dict(zip("qkv", inputs(), strict=True))
+    tensors |= {name: torch.zeros(shape) for name, shape in change.items()}
+    with pytest.raises(ValueError, match=message):
+        pixel_attention(**tensors)
+
+
+def test_a_backend_that_cannot_run_says_why() -> None:
+    with pytest.raises(ValueError, match="'triton' cannot run on cpu: this version has no Triton"):
+        pixel_attention(*inputs(), backend="triton")
+    with pytest.raises(ValueError, match="found backend 'cuda'; expected one of"):
+        pixel_attention(*inputs(), backend="cuda")
+
+
+def test_auto_logs_its_choice_once(caplog) -> None:
+    _log_choice.cache_clear()
+    with caplog.at_level(logging.INFO, logger="slt_fast.ops.backend"):
+        pixel_attention(*inputs(), backend="reference")
+        assert not caplog.messages
+        pixel_attention(*inputs())
+        pixel_attention(*inputs())
+    (message,) = caplog.messages
+    assert message.startswith("pixel_attention: backend reference (")
