@@ -17,7 +17,7 @@ from slt_fast.data.synthetic.render import render
 from slt_fast.data.synthetic.signer import draw_signer
 from slt_fast.data.synthetic.signs import sign_for
 
-NUM_TRAIN_SIGNERS, NUM_DEV_SIGNERS, NUM_TEST_SIGNERS = 12, 4, 6
+NUM_TRAIN_SIGNERS, NUM_DEV_SIGNERS, NUM_TEST_SIGNERS = 24, 4, 8
 NUM_CLIPS = {"train": 960, "dev": 80, "test": 160, "test_signers": 160}
 
 

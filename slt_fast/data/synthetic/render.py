@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+
 import cv2
 import numpy as np
 
 from slt_fast.data.synthetic.motion import Poses
 from slt_fast.data.synthetic.signer import Signer
+
+Point = Sequence[float]  # x and y
+Colour = tuple[float, ...]  # RGB, 0..255
 
 SHIFT = 4  # fractional bits of cv2's drawing coordinates: edges move by less than a pixel
 UPPER_ARM, FOREARM = 1.1, 1.05  # head heights
@@ -15,7 +21,9 @@ FINGER_LENGTHS = np.array([0.42, 0.62, 0.66, 0.62, 0.52])  # head heights
 PALM_RADIUS = 0.25
 
 
-def render(poses: Poses, signer: Signer, generator: np.random.Generator, *, size: tuple[int, int]):
+def render(
+    poses: Poses, signer: Signer, generator: np.random.Generator, *, size: tuple[int, int]
+) -> np.ndarray:
     """Frames of a pose sequence.
 
     Args:
@@ -65,7 +73,7 @@ class _Figure:
         H, W, _ = frame.shape
         self.frame, self.signer = frame, signer
         self.unit = signer.height_pixels * W
-        self.origin = np.array([signer.centre[0] * W, signer.centre[1] * H])
+        self.origin = (signer.centre[0] * W, signer.centre[1] * H)
         self.right, self.left = poses.right[t], poses.left[t]
         self.head, self.brows = poses.head[t], poses.brows[t]
         self.sway = self.head[:2] * 0.3  # the body follows the head a little
@@ -131,37 +139,36 @@ class _Figure:
         for grow, colour in ((0.06, self._shade(0.55)), (0.0, self.signer.skin)):
             radius = (PALM_RADIUS + grow) * size
             self._ellipse(wrist, (radius, radius), colour)
-            for tip in tips:
-                self._line(wrist, tip, (0.13 + grow) * size, colour)
+            for tip, extended in zip(tips, extension, strict=True):
+                if extended > 0.05:  # a closed finger is inside the palm
+                    self._line(wrist, tip, (0.13 + grow) * size, colour)
 
-    def _shade(self, factor: float, colour: tuple[float, ...] | None = None) -> tuple[float, ...]:
+    def _shade(self, factor: float, colour: Colour | None = None) -> Colour:
         return tuple(factor * channel for channel in colour or self.signer.skin)
 
-    def _pixels(self, points: np.ndarray) -> np.ndarray:
-        """Fixed-point pixel coordinates of points in head heights."""
-        pixels = self.origin + np.asarray(points) * self.unit
-        return np.round(pixels * (1 << SHIFT)).astype(np.int32)
+    def _pixel(self, x: float, y: float) -> tuple[int, int]:
+        """Fixed-point pixel coordinates of a point in head heights."""
+        unit, (left, top) = self.unit, self.origin
+        return round((left + x * unit) * (1 << SHIFT)), round((top + y * unit) * (1 << SHIFT))
 
-    def _polygon(self, points: np.ndarray, colour: tuple[float, ...]) -> None:
-        cv2.fillPoly(self.frame, [self._pixels(points)], colour, cv2.LINE_AA, SHIFT)
+    def _polygon(self, points: Iterable[Point], colour: Colour) -> None:
+        pixels = np.array([self._pixel(x, y) for x, y in points], np.int32)
+        cv2.fillPoly(self.frame, [pixels], colour, cv2.LINE_AA, SHIFT)
 
-    def _line(self, start, end, width: float, colour: tuple[float, ...]) -> None:
+    def _line(self, start: Point, end: Point, width: float, colour: Colour) -> None:
         """A polygon and two discs: cv2's own thick lines have whole-pixel widths."""
-        start, end = np.asarray(start, float), np.asarray(end, float)
-        along = end - start
-        normal = np.array([-along[1], along[0]]) * (0.5 * width / max(np.hypot(*along), 1e-6))
-        self._polygon(
-            np.array([start + normal, end + normal, end - normal, start - normal]), colour
-        )
+        (x0, y0), (x1, y1) = start, end
+        share = 0.5 * width / max(math.hypot(x1 - x0, y1 - y0), 1e-6)
+        nx, ny = -(y1 - y0) * share, (x1 - x0) * share
+        corners = (x0 + nx, y0 + ny), (x1 + nx, y1 + ny), (x1 - nx, y1 - ny), (x0 - nx, y0 - ny)
+        self._polygon(corners, colour)
         for point in (start, end):
             self._ellipse(point, (0.5 * width, 0.5 * width), colour)
 
-    def _ellipse(self, centre, radii: tuple[float, float], colour: tuple[float, ...]) -> None:
-        axes = np.round(np.array(radii) * self.unit * (1 << SHIFT)).astype(int)
-        cv2.ellipse(
-            self.frame, self._pixels(centre).tolist(), axes.tolist(), 0, 0, 360, colour, -1,
-            cv2.LINE_AA, SHIFT,
-        )  # fmt: skip
+    def _ellipse(self, centre: Point, radii: Point, colour: Colour) -> None:
+        axes = [round(radius * self.unit * (1 << SHIFT)) for radius in radii]
+        pixel = self._pixel(*centre)
+        cv2.ellipse(self.frame, pixel, axes, 0, 0, 360, colour, -1, cv2.LINE_AA, SHIFT)
 
 
 def _elbow(shoulder: np.ndarray, wrist: np.ndarray, side: int) -> np.ndarray:

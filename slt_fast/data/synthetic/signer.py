@@ -59,22 +59,23 @@ def draw_signer(corpus_seed: int, index: int) -> Signer:
     """
     generator = np.random.default_rng((corpus_seed, 1, index))
     uniform = generator.uniform
-    background, clothes = _distinct_colours(generator)
+    skin = tuple(np.array([250, 214, 186]) * uniform(0.35, 1.0) * uniform(0.95, 1.02, 3))
+    clothes = _colour_unlike(generator, skin)
     return Signer(
         name=f"Signer{index + 1:02d}",
         seed=int(generator.integers(2**31)),
-        skin=tuple(np.array([250, 214, 186]) * uniform(0.35, 1.0) * uniform(0.95, 1.02, 3)),
+        skin=skin,
         hair=tuple(np.array([200, 160, 110]) * uniform(0.1, 0.9)),
         clothes=clothes,
         clothes_stripe=tuple(uniform(20, 235, 3)) if uniform() < 0.5 else clothes,
-        background=background,
+        background=(background := _colour_unlike(generator, clothes)),
         background_accent=tuple(np.clip(np.array(background) + uniform(-50, 50, 3), 0, 255)),
         backdrop=str(generator.choice(BACKGROUNDS)),
         build=float(uniform(0.85, 1.2)),
         height_pixels=float(uniform(0.2, 0.25)),
         centre=(float(uniform(0.46, 0.54)), float(uniform(0.24, 0.31))),
         light=(float(uniform(0.65, 1.15)), float(uniform(0.65, 1.15))),
-        noise=float(uniform(1.0, 5.0)),
+        noise=float(uniform(1.0, 4.0)),
         speed=float(uniform(0.85, 1.2)),
         amplitude=float(uniform(0.85, 1.2)),
         location_offset=(float(uniform(-0.1, 0.1)), float(uniform(-0.1, 0.1))),
@@ -82,9 +83,9 @@ def draw_signer(corpus_seed: int, index: int) -> Signer:
     )
 
 
-def _distinct_colours(generator: np.random.Generator) -> tuple[tuple[float, ...], ...]:
-    """A background and a clothes colour that the eye can tell apart."""
+def _colour_unlike(generator: np.random.Generator, other: tuple[float, ...]) -> tuple[float, ...]:
+    """A colour that stands out: signers are asked to wear what contrasts with their hands."""
     while True:
-        background, clothes = generator.uniform(20, 235, (2, 3))
-        if np.abs(background - clothes).sum() > 150:
-            return tuple(background), tuple(clothes)
+        colour = generator.uniform(20, 235, 3)
+        if np.abs(colour - other).sum() > 150:
+            return tuple(colour)
