@@ -175,6 +175,8 @@ def batches(
             batch_size=batch_size,
             num_workers=num_workers,
             multiprocessing_context="spawn" if num_workers else None,
+            # Else it draws from the global generator, and a resumed run would drop out others.
+            generator=torch.Generator(),
             collate_fn=partial(collate, vocabularies=vocabularies),
         )
     )

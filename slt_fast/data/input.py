@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from slt_fast.data.flow_image import ENCODERS, flow_images
-from slt_fast.ops.optical_flow import flow_parameters
+from slt_fast.ops.optical_flow import PRESETS, choose_flow_backend, flow_parameters
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class InputConfig:
             raise ValueError(f"input: found {self.input!r}; expected 'flow' or 'rgb'")
         if self.image_size < 32:
             raise ValueError(f"image_size: found {self.image_size}; expected at least 32")
+        if self.flow_preset not in PRESETS:
+            expected = f"expected one of {list(PRESETS)}"
+            raise ValueError(f"flow_preset: found {self.flow_preset!r}; {expected}")
+        if self.flow_backend != "auto":  # auto always runs, and would log its choice here
+            choose_flow_backend(self.flow_backend)
         if self.flow_encoder not in ENCODERS:
             expected = f"expected one of {list(ENCODERS)}"
             raise ValueError(f"flow_encoder: found {self.flow_encoder!r}; {expected}")

@@ -36,8 +36,6 @@ class ModelConfig:
     """Height and width of the map that is flattened; other maps are pooled to it."""
     temporal_convolution: int = 0
     """Kernel size of two residual convolutions over the frames' vectors; 0 for none (paper)."""
-    gloss_memory: bool = False
-    """Add an embedding of each frame's gloss probabilities to the memory (not in the paper)."""
     width: int = 512
     """Width D of memory and decoder (assumed)."""
     decoder_layers: int = 3

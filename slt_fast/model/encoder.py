@@ -60,14 +60,19 @@ class Encoder(nn.Module):
         )
         self.map_size = config.memory_map_size
         self.dropout = nn.Dropout(config.dropout)
-        self.frame_projection = nn.Linear(C * self.map_size[0] * self.map_size[1], D)
-        self.pixel_projection = nn.Linear(C, D) if config.memory == "pixel" else None
+        # Normalised, as unbounded vectors would drown the time positions in the memory.
+        self.frame_projection = nn.Sequential(
+            nn.Linear(C * self.map_size[0] * self.map_size[1], D), nn.LayerNorm(D)
+        )
+        self.pixel_projection = (
+            nn.Sequential(nn.Linear(C, D), nn.LayerNorm(D)) if config.memory == "pixel" else None
+        )
         kernel = config.temporal_convolution
         self.temporal = nn.ModuleList(
             [_TemporalConvolution(D, kernel, config.dropout) for _ in range(2 if kernel else 0)]
         )
+        self.memory_norm = nn.LayerNorm(D)
         self.gloss_head = nn.Linear(D, num_glosses)
-        self.gloss_embedding = nn.Embedding(num_glosses, D) if config.gloss_memory else None
 
     def forward(self, images: torch.Tensor, lengths: torch.Tensor) -> Encoded:
         """Encodes clips.
@@ -91,16 +96,14 @@ class Encoder(nn.Module):
         padding = _padding_mask(lengths, frames.shape[1])
         for convolution in self.temporal:
             frames = convolution(frames, padding)
+        frames = self.memory_norm(frames)
         logits = self.gloss_head(frames)
-        context = _times(frames)
-        if self.gloss_embedding is not None:
-            context = context + logits.float().softmax(-1) @ self.gloss_embedding.weight
         if self.pixel_projection is None:
-            return Encoded(frames + context, padding, logits, lengths)
+            return Encoded(frames + _times(frames), padding, logits, lengths)
         pixels = self.pixel_projection(self.dropout(maps.flatten(2).mT))
         pixels = _pad(pixels, counts)  # [B, T, N, D]
         N = pixels.shape[2]
-        memory = (pixels + context.unsqueeze(-2)).flatten(1, 2)
+        memory = (pixels + _times(frames).unsqueeze(1)).flatten(1, 2)
         return Encoded(memory, padding.repeat_interleave(N, dim=1), logits, lengths)
 
     def _frame_vectors(self, maps: torch.Tensor) -> torch.Tensor:

@@ -75,6 +75,8 @@ def save_checkpoint(
     """
     folder = run / "checkpoints"
     final, temporary = folder / f"step-{step:08d}", folder / f".writing-step-{step:08d}"
+    while final.exists():  # a link may name it: it must stay until the links have moved
+        final = final.with_name(f"{final.name}+")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -86,9 +88,9 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise OSError(f"{final}: could not write the checkpoint: {error}") from error
-    shutil.rmtree(final, ignore_errors=True)
     os.replace(temporary, final)
-    for link in links:
+    # Best goes first: a run that resumes from `last` finds the best checkpoint that it knows of.
+    for link in sorted(links, key=("best", "last").index):
         _point(run / link, final)
     _delete_unlinked(run)
 

@@ -61,6 +61,12 @@ class TrainingConfig:
         for name in ("weight_decay", "ctc_weight", "text_weight", "label_smoothing", "num_workers"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: found {getattr(self, name)}; expected 0 or more")
+        for name, allowed in (
+            ("schedule", ("constant", "cosine")),
+            ("precision", ("auto", "float32", "bfloat16")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: found {getattr(self, name)!r}; expected {allowed}")
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ RECIPES: dict[str, Recipe] = {
     # Small images, from scratch, minutes on two CPU cores.
     "quickstart": Recipe(
         input=InputConfig(image_size=56, flow_preset="opencv_medium", flow_bound=4.0),
-        augmentation=AugmentationConfig(zoom=0.14, shift=0.05, vigour=0.18),
+        augmentation=AugmentationConfig(zoom=0.16, shift=0.06, vigour=0.22, frame_dropout=0.06),
         model=ModelConfig(
             backbone_stages=2,
             backbone_weights="none",

@@ -29,7 +29,7 @@ from slt_fast.training.checkpoint import (
     save_checkpoint,
     write_json,
 )
-from slt_fast.training.config import Recipe
+from slt_fast.training.config import Recipe, recipe_to_json
 from slt_fast.training.evaluation import Evaluation, evaluate
 from slt_fast.training.losses import translation_loss
 from slt_fast.training.state import pack_state, restore_state
@@ -275,22 +275,26 @@ class Trainer:
         )
 
     def resume(self) -> None:
-        """Goes on from the last checkpoint.
+        """Goes on from the last checkpoint; starts anew where a run broke off before its first.
 
         Raises:
-            DataError: No checkpoint, or one of another recipe or other data.
+            DataError: A broken checkpoint, or one of another recipe or other data.
         """
-        folder = checkpoint_folder(self.run.output / "last")
+        last = self.run.output / "last"
+        if not last.exists() and not last.is_symlink():
+            logger.warning("%s holds no checkpoint yet: starting anew", self.run.output)
+            return
+        folder = checkpoint_folder(last)
         found = load_model(folder)
-        for name, ours, theirs in (
-            ("recipe", self.recipe, found.recipe),
-            ("vocabularies", self.loaded.vocabularies, found.vocabularies),
-        ):
-            if ours != theirs:
-                raise DataError(folder, f"{name} {theirs}", f"{ours}, as asked for now")
+        tensors = load_tensors(folder / "training.safetensors")
+        progress = read_json(folder / "training.json")
+        _check_same(folder, found, self.loaded)
         self.loaded.model.load_state_dict(found.model.state_dict())
-        restore_state(self.optimizer, load_tensors(folder / "training.safetensors"))
-        self.progress = Progress(**read_json(folder / "training.json"))
+        try:
+            restore_state(self.optimizer, tensors)
+            self.progress = Progress(**progress)
+        except (TypeError, ValueError) as error:
+            raise DataError(folder, str(error), "the state that slt_fast writes") from error
 
     def _report(self, errors: tuple[DataError, ...]) -> None:
         for error in errors:
@@ -308,12 +312,28 @@ class Trainer:
         logger.info("epoch %d: %s", record["epoch"], ", ".join(shown))
 
 
+def _check_same(folder: Path, found: LoadedModel, asked: LoadedModel) -> None:
+    """Resuming goes on with the same settings and words, or not at all."""
+    wanted = recipe_to_json(asked.recipe)
+    for part, settings in recipe_to_json(found.recipe).items():
+        for name, value in settings.items():
+            if value != wanted[part][name]:
+                expected = f"{wanted[part][name]!r}, as asked for now"
+                raise DataError(folder, f"{part}.{name} {value!r}", expected)
+    if found.vocabularies != asked.vocabularies:
+        raise DataError(folder, "other words or glosses", "those of the training split given now")
+
+
 @dataclass
 class _SkippedClips:
     """Collects what is left out, in a file and on the screen; each line once."""
 
     path: Path
     lines: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.path.exists():
+            self.lines |= set(self.path.read_text(encoding="utf-8").splitlines())
 
     def __call__(self, error: DataError) -> None:
         if str(error) in self.lines:
@@ -325,7 +345,13 @@ class _SkippedClips:
 
 
 def _make_room(run: RunConfig) -> None:
-    """Makes the output folder; a finished or broken-off run in it is moved aside, never lost."""
+    """Makes the output folder; a finished or broken-off run in it is moved aside, never lost.
+
+    Raises:
+        DataError: No folder to resume in.
+    """
+    if run.resume and not run.output.is_dir():
+        raise DataError(run.output, "no such folder", "the folder of a run to go on with")
     if not run.resume and (run.output / "last").exists():
         aside = next(
             path

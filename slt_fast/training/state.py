@@ -28,17 +28,19 @@ def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Ten
         tensors: The packed states.
 
     Raises:
-        ValueError: States of other parameters.
+        ValueError: States of other parameters, or none at all.
     """
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         kind, *rest = key.split(".")
         if kind == "optimizer":
             state.setdefault(int(rest[0]), {})[rest[1]] = tensor
+    if "random.cpu" not in tensors:
+        raise ValueError("training state: found no 'random.cpu'; expected what pack_state gave")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for number, values in state.items():
         expected = tuple(parameters[number].shape) if number < len(parameters) else None
-        found = tuple(values["exp_avg"].shape)
+        found = tuple(values["exp_avg"].shape) if "exp_avg" in values else None
         if found != expected:
             raise ValueError(f"optimiser state {number}: found {found}; expected {expected}")
     groups = optimizer.state_dict()["param_groups"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from slt_fast.data.errors import DataError
 from slt_fast.data.phoenix14t import FRAMES_FOLDER, HEADER, Annotation, read_annotations
@@ -38,10 +39,17 @@ def render_annotations(
         The number of frames of each clip, once it is on disk.
 
     Raises:
-        DataError: A bad annotation file.
+        DataError: A bad annotation file, or one of the data set that would be overwritten.
+        ValueError: A limit or size of less than 1.
         OSError: Frames that cannot be written.
     """
+    for name, value in (("limit", limit), ("size", size)):
+        if value is not None and np.min(value) < 1:
+            raise ValueError(f"{name}: found {value}; expected at least 1")
     split = _split_of(annotations)
+    written = output / "annotations" / "manual" / annotations.name
+    if written.resolve() == annotations.resolve():
+        raise DataError(output, "the annotation file's own data set", "another folder")
     rows = read_annotations(annotations)[:limit]
     signers = {name: number for number, name in enumerate(sorted({row.signer for row in rows}))}
     for number, row in enumerate(rows):
@@ -51,7 +59,7 @@ def render_annotations(
         frames = source.read()
         _write_frames(output / FRAMES_FOLDER / split / row.name, frames)
         yield len(frames)
-    _write_annotations(output / "annotations" / "manual" / annotations.name, rows)
+    _write_annotations(written, rows)
 
 
 def _split_of(annotations: Path) -> str:
@@ -61,7 +69,7 @@ def _split_of(annotations: Path) -> str:
     return parts[1]
 
 
-def _write_frames(folder: Path, frames) -> None:
+def _write_frames(folder: Path, frames: np.ndarray) -> None:
     """Writes a clip's frames under a temporary name, then renames the folder."""
     temporary = folder.with_name(f".writing-{folder.name}")
     try:

@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slt_fast.data.errors import DataError
+from slt_fast.data.phoenix14t import FRAMES_FOLDER, read_annotations, read_phoenix14t
+from slt_fast.data.synthetic import SyntheticSource
+from slt_fast.data.synthetic.phoenix_layout import render_annotations
+
+HEADER = "name|video|start|end|speaker|orth|translation"
+ROWS = [
+    'a-1|a-1/1/*.png|-1|-1|Signer08|REGEN loc-NORD REGEN|im norden "regen',
+    "a-2|a-2/1/*.png|-1|-1|Signer01|SONNE|sonne",
+    "b-7|b-7/1/*.png|-1|-1|Signer08|MORGEN WOLKE|morgen wölkt es sich ein",
+]
+SIZE = (80, 64)
+
+
+def annotations(folder: Path, *rows: str, split: str = "dev") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"PHOENIX-2014-T.{split}.corpus.csv"
+    path.write_text("\n".join([HEADER, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def render_all(path: Path, output: Path, **options) -> list[int]:
+    return list(render_annotations(path, output, size=SIZE, **options))
+
+
+def test_what_is_rendered_is_read_back(tmp_path: Path) -> None:
+    path = annotations(tmp_path, *ROWS)
+    lengths = render_all(path, tmp_path / "out", seed=4)
+    clips = read_phoenix14t(tmp_path / "out", "dev")
+    assert [clip.source.num_frames() for clip in clips] == lengths
+    for clip, row in zip(clips, read_annotations(path), strict=True):
+        assert (clip.id, clip.signer, clip.glosses) == (row.name, row.signer, row.glosses)
+        assert clip.text == row.text
+    # Signer08 is the second of the file's signers, and png loses nothing.
+    source = SyntheticSource("b-7", ("MORGEN", "WOLKE"), "statement", 1, (4, 2), SIZE)
+    assert np.array_equal(clips[2].source.read(), source.read())
+
+
+def test_real_sentences(tmp_path: Path, shared_data: Path) -> None:
+    path = shared_data / "phoenix14t/annotations/manual/PHOENIX-2014-T.dev.corpus.csv"
+    assert len(render_all(path, tmp_path, limit=3)) == 3
+    clips = read_phoenix14t(tmp_path, "dev")
+    rows = read_annotations(path)[:3]
+    assert [(clip.id, clip.text, clip.glosses) for clip in clips] == [
+        (row.name, row.text, row.glosses) for row in rows
+    ]
+    assert all(clip.source.read().shape[1:] == (*SIZE, 3) for clip in clips)
+
+
+def test_limit_and_rendering_again(tmp_path: Path) -> None:
+    path = annotations(tmp_path, *ROWS)
+    render_all(path, tmp_path / "out")
+    render_all(annotations(tmp_path, *ROWS, split="test"), tmp_path / "out", limit=1)
+    render_all(path, tmp_path / "out", limit=2, seed=1)
+    assert [clip.id for clip in read_phoenix14t(tmp_path / "out", "dev")] == ["a-1", "a-2"]
+    assert [clip.id for clip in read_phoenix14t(tmp_path / "out", "test")] == ["a-1"]
+
+
+def test_broken_off_rendering_is_no_data_set(tmp_path: Path) -> None:
+    path = annotations(tmp_path, *ROWS)
+    rendering = render_annotations(path, tmp_path / "out", size=SIZE)
+    next(rendering)
+    rendering.close()
+    with pytest.raises(DataError, match="found no annotation files"):
+        read_phoenix14t(tmp_path / "out", "dev")
+    assert [file.name for file in (tmp_path / "out" / FRAMES_FOLDER / "dev").iterdir()] == ["a-1"]
+
+
+def test_frames_that_cannot_be_written_leave_nothing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("cv2.imwrite", lambda path, image: False)
+    with pytest.raises(OSError, match="images0001.png: could not write the frame"):
+        render_all(annotations(tmp_path, *ROWS), tmp_path / "out")
+    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert not list((tmp_path / "out" / FRAMES_FOLDER / "dev").iterdir())
+
+
+def test_never_overwrites_the_data_set_it_reads(tmp_path: Path) -> None:
+    path = annotations(tmp_path / "annotations" / "manual", *ROWS)
+    frame = tmp_path / FRAMES_FOLDER / "dev" / "a-1" / "images0001.png"
+    frame.parent.mkdir(parents=True)
+    frame.write_text("a real frame")
+    with pytest.raises(DataError, match="found the annotation file's own data set; expected another"):
+        render_all(path, tmp_path)
+    assert frame.read_text() == "a real frame"
+    assert len(read_annotations(path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limit": 0}, "limit: found 0; expected at least 1"),
+        ({"limit": -2}, "limit: found -2; expected at least 1"),
+        ({"size": (0, 64)}, r"size: found \(0, 64\); expected at least 1"),
+    ],
+)
+def test_bad_options(tmp_path: Path, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(render_annotations(annotations(tmp_path, *ROWS), tmp_path / "out", **options))
+
+
+@pytest.mark.parametrize("name", ["dev.csv", "PHOENIX-2014-T.dev.csv", "phoenix.dev.corpus.csv"])
+def test_file_name_tells_the_split(tmp_path: Path, name: str) -> None:
+    path = annotations(tmp_path, *ROWS).rename(tmp_path / name)
+    with pytest.raises(DataError, match=r"expected PHOENIX-2014-T\.SPLIT\.corpus\.csv"):
+        render_all(path, tmp_path / "out")
+
+
+def test_bad_row(tmp_path: Path) -> None:
+    path = annotations(tmp_path, *ROWS, "c|c/1/*.png|-1|-1|Signer01|REGEN")
+    with pytest.raises(DataError, match=r"csv:5: found 6 fields; expected 7"):
+        render_all(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
