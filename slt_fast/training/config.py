@@ -110,7 +110,7 @@ RECIPES: dict[str, Recipe] = {
             decoder_feed_forward=512,
         ),
         training=TrainingConfig(
-            epochs=8,
+            epochs=7,
             batch_size=4,
             learning_rate=1e-3,
             schedule="cosine",

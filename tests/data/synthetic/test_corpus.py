@@ -32,8 +32,12 @@ def test_test_sentences_are_unseen() -> None:
 
 
 def test_training_knows_every_word_and_gloss_of_the_test() -> None:
-    words = {split: {w for clip in clips for w in clip.text.split()} for split, clips in SPLITS.items()}
-    glosses = {split: {g for clip in clips for g in clip.glosses} for split, clips in SPLITS.items()}
+    words = {
+        split: {w for clip in clips for w in clip.text.split()} for split, clips in SPLITS.items()
+    }
+    glosses = {
+        split: {g for clip in clips for g in clip.glosses} for split, clips in SPLITS.items()
+    }
     assert words["test"] <= words["train"] and glosses["test"] <= glosses["train"]
 
 
@@ -83,7 +87,9 @@ def test_a_shorter_split_is_the_beginning_of_the_longer_one() -> None:
 
 def test_without_non_manuals_modes_look_alike() -> None:
     first, second, third = (
-        SyntheticSource("a", ("MOTHER", "SLEEP"), mode, 0, (0, 1), (64, 64), non_manual=shown).read()
+        SyntheticSource(
+            "a", ("MOTHER", "SLEEP"), mode, 0, (0, 1), (64, 64), non_manual=shown
+        ).read()
         for mode, shown in (("negation", False), ("statement", False), ("negation", True))
     )
     assert np.array_equal(first, second)

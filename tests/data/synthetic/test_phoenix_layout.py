@@ -84,7 +84,9 @@ def test_never_overwrites_the_data_set_it_reads(tmp_path: Path) -> None:
     frame = tmp_path / FRAMES_FOLDER / "dev" / "a-1" / "images0001.png"
     frame.parent.mkdir(parents=True)
     frame.write_text("a real frame")
-    with pytest.raises(DataError, match="found the annotation file's own data set; expected another"):
+    with pytest.raises(
+        DataError, match="found the annotation file's own data set; expected another"
+    ):
         render_all(path, tmp_path)
     assert frame.read_text() == "a real frame"
     assert len(read_annotations(path)) == 3
