@@ -110,8 +110,9 @@ def test_a_frame_is_its_whole_map_flattened_or_another_map_pooled(H, W) -> None:
     (m,) = maps
     assert ((H, W) == (12, 12)) == (m.shape[2:] == (3, 3))
     flat = nn.functional.adaptive_avg_pool2d(m, (3, 3)).flatten(1)
-    projection = module.frame_projection
-    expected = flat @ projection.weight.T + projection.bias + sinusoidal_encoding(2, 16).float()
+    linear = module.frame_projection[0]
+    vectors = nn.functional.layer_norm(flat @ linear.weight.T + linear.bias, (16,))
+    expected = nn.functional.layer_norm(vectors, (16,)) + sinusoidal_encoding(2, 16).float()
     torch.testing.assert_close(result.memory[0], expected, rtol=1e-4, atol=1e-5)
 
 

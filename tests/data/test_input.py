@@ -1,0 +1,82 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from slt_fast.data.flow_image import ENCODERS, flow_images
+from slt_fast.data.input import InputConfig, blank_value, clip_images
+
+
+def moving(size=(48, 64), num_frames=4) -> np.ndarray:
+    """Texture that moves two pixels to the right in each frame."""
+    H, W = size
+    texture = np.random.default_rng(0).integers(0, 255, (H // 4, W // 2, 3), dtype=np.uint8)
+    texture = cv2.resize(texture, (2 * W, H), interpolation=cv2.INTER_CUBIC)
+    return np.stack([texture[:, 20 - 2 * t : 20 - 2 * t + W] for t in range(num_frames)])
+
+
+def test_flow_input_is_motion_in_pixels_of_the_image() -> None:
+    config = InputConfig(image_size=32, flow_preset="default", flow_bound=4.0)
+    images = clip_images(moving(), config)
+    assert images.shape == (4, 3, 32, 32) and images.dtype == torch.float32
+    assert torch.equal(images[0], blank_value(config).expand(3, 32, 32))
+    # Two of 64 pixels are one of 32, a quarter of the bound; zero is 0.5 and the scale a half.
+    inner = images[1:, :, 8:24, 8:24].mean((0, 2, 3))
+    torch.testing.assert_close(inner, torch.tensor([0.5 + 0.125, 0.5, 0.25]), atol=0.03, rtol=0)
+    expected = flow_images(torch.from_numpy(moving()), size=(32, 32), bound=4.0)
+    assert torch.equal(images, expected)
+
+
+def test_rgb_input_is_the_frames_own_colours() -> None:
+    config = InputConfig(input="rgb", image_size=32)
+    frames = np.zeros((2, 40, 50, 3), np.uint8)
+    frames[1] = (255, 51, 0)
+    images = clip_images(frames, config)
+    assert images.shape == (2, 3, 32, 32) and not images[0].any()
+    torch.testing.assert_close(images[1, :, 5, 5], torch.tensor([1.0, 0.2, 0.0]))
+    assert clip_images(moving()[..., ::-1], config).max() <= 1  # negative strides, overshoot
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_blank_is_the_colour_of_no_motion(encoder: str) -> None:
+    config = InputConfig(image_size=32, flow_encoder=encoder)
+    still = np.repeat(moving(num_frames=1), 3, axis=0)
+    images = clip_images(still, config)
+    blank = blank_value(config)
+    assert blank.shape == (3, 1, 1)
+    assert torch.equal(images[0], blank.expand(3, 32, 32))
+    torch.testing.assert_close(images, blank.expand(3, 3, 32, 32), atol=0.02, rtol=0)
+
+
+def test_blank_of_rgb_is_black() -> None:
+    assert not blank_value(InputConfig(input="rgb")).any()
+
+
+def test_parameters_name_the_flow() -> None:
+    found = InputConfig(flow_preset="opencv_fast").parameters()
+    assert found["algorithm"] == "opencv_dis" and found["preset"] == "opencv_fast"
+    assert found != InputConfig(flow_preset="best").parameters()
+    assert InputConfig(input="rgb").parameters() == {}
+
+
+def test_frames_too_small_for_flow() -> None:
+    with pytest.raises(ValueError, match="found frames of 6x40 pixels"):
+        clip_images(np.zeros((3, 6, 40, 3), np.uint8), InputConfig(image_size=32))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"input": "depth"}, "input: found 'depth'; expected 'flow' or 'rgb'"),
+        ({"image_size": 31}, "image_size: found 31; expected at least 32"),
+        ({"flow_encoder": "arrows"}, "flow_encoder: found 'arrows'; expected one of"),
+        ({"flow_bound": 0.0}, "flow_bound: found 0.0; expected more than 0"),
+        ({"flow_bound": float("nan")}, "flow_bound: found nan"),
+        ({"flow_preset": "medium"}, "flow_preset: found 'medium'; expected one of"),
+        ({"flow_backend": "farneback"}, "found backend 'farneback'; expected one of"),
+        ({"flow_backend": "raft"}, "backend 'raft' cannot run"),
+    ],
+)
+def test_bad_settings(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        InputConfig(**settings)
