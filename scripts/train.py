@@ -18,7 +18,8 @@ from rich.table import Table
 from slt_fast.command_line import run
 from slt_fast.training.config import RECIPES, Recipe
 from slt_fast.training.evaluation import Evaluation
-from slt_fast.training.loop import RunConfig, train
+from slt_fast.training.loop import train
+from slt_fast.training.run import RunConfig
 
 
 @dataclass(frozen=True)

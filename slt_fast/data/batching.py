@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ from slt_fast.data.clip import Clip, check_ctc_length, minimum_ctc_frames
 from slt_fast.data.errors import DataError, ErrorHandler, report
 from slt_fast.data.input import InputConfig, clip_images
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,16 @@ def load_images(clip: Clip, config: InputConfig) -> torch.Tensor | DataError:
         return error
     except ValueError as error:
         return DataError(clip.source.name, str(error), "frames that optical flow can read")
+
+
+def count_frames(clip: Clip) -> int | DataError:
+    """Frames of a clip, found without decoding them where that can be; or what is wrong with it."""
+    try:
+        num_frames = clip.source.num_frames()
+        check_ctc_length(clip, num_frames)
+        return num_frames
+    except DataError as error:
+        return error
 
 
 def preload(
@@ -213,21 +226,21 @@ def _tokens(vocabulary: Vocabulary, sequence: str | Sequence[str], *ends: int) -
 
 def keep_good(
     clips: Sequence[Clip],
-    images: Sequence[torch.Tensor | DataError],
+    loaded: Sequence[Result | DataError],
     on_error: ErrorHandler | None,
-) -> tuple[list[Clip], list[torch.Tensor]]:
-    """The clips that could be read, and their images.
+) -> tuple[list[Clip], list[Result]]:
+    """The clips that could be read, and what was read of them.
 
     Args:
         clips: The clips.
-        images: What `preload` gave for them.
+        loaded: What `preload` or `count_frames` gave for them.
         on_error: Called with each error; None raises the first.
     """
-    kept_clips, kept_images = [], []
-    for clip, loaded in zip(clips, images, strict=True):
-        if not isinstance(loaded, DataError):
-            kept_clips.append(clip)
-            kept_images.append(loaded)
+    good_clips, good = [], []
+    for clip, result in zip(clips, loaded, strict=True):
+        if isinstance(result, DataError):
+            report(result, on_error)
         else:
-            report(loaded, on_error)
-    return kept_clips, kept_images
+            good_clips.append(clip)
+            good.append(result)
+    return good_clips, good

@@ -1,9 +1,9 @@
 """Checkpoints that a kill at any moment cannot break.
 
-A run's folder holds `checkpoints/step-N/` and two links, `best` and `last`. A checkpoint is written
-under a temporary name, synced, renamed, and only then linked; the links are swapped atomically. A
-checkpoint that no link names is deleted. Weights are safetensors, the rest is JSON: nothing is
-ever unpickled.
+A run's folder holds `checkpoints/step-N.0/` and two links, `best` and `last`. A checkpoint is
+written under a temporary name, synced, renamed, and only then linked; the links are swapped
+atomically. A checkpoint that no link names is deleted. Weights are safetensors, the rest is JSON:
+nothing is ever unpickled.
 
     model.safetensors       weights and buffers
     model.json              recipe, vocabularies, flow parameters, version
@@ -73,8 +73,11 @@ def save_checkpoint(
     Raises:
         OSError: The checkpoint cannot be written (a full disk, say); the one before stays whole.
     """
-    folder = run / "checkpoints"
-    final, temporary = folder / f"step-{step:08d}", folder / f".writing-step-{step:08d}"
+    # Never the name of an older checkpoint: a link may still point at that one.
+    folder, number = run / "checkpoints", 0
+    while (final := folder / f"step-{step:08d}.{number}").exists():
+        number += 1
+    temporary = folder / f".writing-{final.name}"
     while final.exists():  # a link may name it: it must stay until the links have moved
         final = final.with_name(f"{final.name}+")
     try:

@@ -123,6 +123,9 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+MACHINE_SETTINGS = frozenset({"device", "num_workers", "preload", "checkpoint_minutes"})
+
+
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     """A recipe as nested plain values."""
     return asdict(recipe)
@@ -138,6 +141,20 @@ def recipe_from_json(values: object) -> Recipe:
     parts |= {"model": ModelConfig, "training": TrainingConfig}
     _check_keys("recipe", values, set(parts))
     return Recipe(**{name: _from_json(name, kind, values[name]) for name, kind in parts.items()})
+
+
+def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The settings of a training in which two recipes differ: both values by name.
+
+    Where and how fast it runs (MACHINE_SETTINGS) is none of them.
+    """
+    others = asdict(second)
+    return {
+        f"{part}.{name}": (value, others[part][name])
+        for part, values in asdict(first).items()
+        for name, value in values.items()
+        if value != others[part][name] and name not in MACHINE_SETTINGS
+    }
 
 
 def _from_json(name: str, kind: type, values: object) -> Any:

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,8 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from slt_fast.data.augmentation import AugmentationConfig
-from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, keep_good, preload
+from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches
 from slt_fast.data.errors import DataError, ErrorHandler, report
-from slt_fast.data.sources import read_split
 from slt_fast.device import autocast, choose_device
 from slt_fast.training.checkpoint import (
     LoadedModel,
@@ -29,32 +27,13 @@ from slt_fast.training.checkpoint import (
     save_checkpoint,
     write_json,
 )
-from slt_fast.training.config import Recipe, recipe_to_json
+from slt_fast.training.config import Recipe, differences
 from slt_fast.training.evaluation import Evaluation, evaluate
 from slt_fast.training.losses import translation_loss
+from slt_fast.training.run import RunConfig, SkippedClips, load_dataset, make_room
 from slt_fast.training.state import pack_state, restore_state
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What a run reads and where it writes."""
-
-    data: str = "synthetic"
-    """synthetic, phoenix14t:PATH or manifest:FILE."""
-    output: Path = Path("runs/run")
-    """Folder of checkpoints, logs and scores."""
-    resume: bool = False
-    """Go on from the last checkpoint in the output folder."""
-    skip_bad: bool = False
-    """Leave out clips that cannot be read and list them, instead of stopping at the first."""
-    train_split: str = "train"
-    """Split to learn from."""
-    dev_split: str = "dev"
-    """Split that chooses the best checkpoint."""
-    test_split: str = "test"
-    """Split that is scored at the end."""
 
 
 @dataclass
@@ -83,10 +62,11 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
         ValueError: A setting that cannot be used here.
     """
     started = time.monotonic()
-    _make_room(run)
-    skipped = _SkippedClips(run.output / "skipped.txt") if run.skip_bad else None
+    make_room(run)
+    skipped = SkippedClips(run.output / "skipped.txt") if run.skip_bad else None
     train_set = load_dataset(recipe, run.data, run.train_split, skipped, recipe.augmentation)
     dev_set = load_dataset(recipe, run.data, run.dev_split, skipped)
+    test_set = load_dataset(recipe, run.data, run.test_split, skipped)
     trainer = Trainer(recipe, run, train_set, skipped)
     if run.resume:
         trainer.resume()
@@ -97,7 +77,6 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
         trainer.finish_epoch(losses, dev_set)
     best = load_model(run.output / "best")
     best.model.to(trainer.device)
-    test_set = load_dataset(recipe, run.data, run.test_split, skipped)
     beam_size = recipe.training.beam_size
     test = evaluate(best, test_set, beam_size=beam_size, skip_bad=run.skip_bad)
     seconds = before + time.monotonic() - started
@@ -108,36 +87,6 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     }
     write_json(run.output / "metrics.json", metrics)
     return metrics, test
-
-
-def load_dataset(
-    recipe: Recipe,
-    data: str,
-    split: str,
-    on_error: ErrorHandler | None,
-    augmentation: AugmentationConfig | None = None,
-) -> ClipDataset:
-    """A split, ready to be batched; with training.preload its images are computed here.
-
-    Raises:
-        DataError: A bad annotation or clip, if on_error is None.
-    """
-    clips = read_split(data, split, on_error=on_error)
-    images = None
-    if recipe.training.preload:
-        loaded = preload(
-            clips, recipe.input, num_workers=recipe.training.num_workers, label=f"reading {split}"
-        )
-        clips, images = keep_good(clips, loaded, on_error)
-        if not clips:
-            raise ValueError(f"{data}: found no readable clip in {split!r}; expected at least one")
-    return ClipDataset(
-        clips,
-        recipe.input,
-        preloaded=images,
-        augmentation=augmentation,
-        seed=recipe.training.seed,
-    )
 
 
 class Trainer:
@@ -314,50 +263,7 @@ class Trainer:
 
 def _check_same(folder: Path, found: LoadedModel, asked: LoadedModel) -> None:
     """Resuming goes on with the same settings and words, or not at all."""
-    wanted = recipe_to_json(asked.recipe)
-    for part, settings in recipe_to_json(found.recipe).items():
-        for name, value in settings.items():
-            if value != wanted[part][name]:
-                expected = f"{wanted[part][name]!r}, as asked for now"
-                raise DataError(folder, f"{part}.{name} {value!r}", expected)
+    for name, (theirs, ours) in differences(found.recipe, asked.recipe).items():
+        raise DataError(folder, f"{name} {theirs!r}", f"{ours!r}, as asked for now")
     if found.vocabularies != asked.vocabularies:
         raise DataError(folder, "other words or glosses", "those of the training split given now")
-
-
-@dataclass
-class _SkippedClips:
-    """Collects what is left out, in a file and on the screen; each line once."""
-
-    path: Path
-    lines: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        if self.path.exists():
-            self.lines |= set(self.path.read_text(encoding="utf-8").splitlines())
-
-    def __call__(self, error: DataError) -> None:
-        if str(error) in self.lines:
-            return
-        self.lines.add(str(error))
-        logger.warning("left out: %s", error)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(f"{error}\n")
-
-
-def _make_room(run: RunConfig) -> None:
-    """Makes the output folder; a finished or broken-off run in it is moved aside, never lost.
-
-    Raises:
-        DataError: No folder to resume in.
-    """
-    if run.resume and not run.output.is_dir():
-        raise DataError(run.output, "no such folder", "the folder of a run to go on with")
-    if not run.resume and (run.output / "last").exists():
-        aside = next(
-            path
-            for number in range(1, 10_000)
-            if not (path := run.output.with_name(f"{run.output.name}.{number}")).exists()
-        )
-        run.output.rename(aside)
-        logger.warning("%s held a run: it is now %s (--resume goes on instead)", run.output, aside)
-    run.output.mkdir(parents=True, exist_ok=True)

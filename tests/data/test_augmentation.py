@@ -70,7 +70,7 @@ def test_all_frames_change_alike_and_the_original_stays() -> None:
 def test_zoom_moves_as_much_faster_as_it_is_larger() -> None:
     for seed in range(6):
         result = changed(spot(), AugmentationConfig(zoom=0.3), seed=seed)
-        factor = float((result[0, 2].max() / spot()[0, 2].max()))
+        factor = float(result[0, 2].max() / spot()[0, 2].max())
         assert 1 / 1.31 < factor < 1.31
         area = float((result[0, 2] > 0.5 * result[0, 2].max()).sum()) / 64
         assert area**0.5 == pytest.approx(factor, abs=0.13)

@@ -156,7 +156,7 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize(("clip", "message"), zip(bad_clips(), MESSAGES, strict=True))
+@pytest.mark.parametrize(("clip", "message"), list(zip(bad_clips(), MESSAGES, strict=True)))
 def test_a_bad_clip_is_an_error_that_names_it(clip: Clip, message: str) -> None:
     error = load_images(clip, FLOW)
     assert isinstance(error, DataError)

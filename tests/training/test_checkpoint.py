@@ -1,0 +1,394 @@
+import errno
+import json
+import os
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors
+import torch
+import torchvision
+from safetensors.torch import load_file, save_file
+
+from slt_fast.data.batching import Vocabularies
+from slt_fast.data.errors import DataError
+from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
+from slt_fast.training import checkpoint
+from slt_fast.training.checkpoint import (
+    LoadedModel,
+    build_model,
+    load_model,
+    read_json,
+    save_checkpoint,
+    write_json,
+)
+
+FILES = ["model.json", "model.safetensors", "training.json", "training.safetensors"]
+WORDS = Vocabularies(
+    Vocabulary(TEXT_SPECIALS, ("hund", "schläft")), Vocabulary(GLOSS_SPECIALS, ("HUND",))
+)
+
+
+@pytest.fixture
+def loaded(tiny_recipe) -> LoadedModel:
+    return LoadedModel(build_model(tiny_recipe, WORDS), tiny_recipe, WORDS)
+
+
+def save(run: Path, step: int, loaded: LoadedModel, *links: str) -> None:
+    """With the step in the weights, so that a test can tell which checkpoint it finds."""
+    with torch.no_grad():
+        next(loaded.model.parameters()).fill_(step)
+    tensors = {"random.cpu": torch.full((3,), step)}
+    progress = {"step": step}
+    save_checkpoint(run, step, links or ("last",), loaded, tensors=tensors, progress=progress)
+
+
+def step_of(folder: Path) -> int:
+    """The step of a checkpoint, of which all files must be whole and belong together."""
+    step = read_json(folder / "training.json")["step"]
+    assert (load_file(folder / "training.safetensors")["random.cpu"] == step).all()
+    assert (next(load_model(folder).model.parameters()) == step).all()
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    return step
+
+
+def names(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "checkpoints").iterdir())
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path, loaded: LoadedModel) -> None:
+    loaded.model.train()
+    save(tmp_path, 7, loaded, "last", "best")
+    for place in (tmp_path, tmp_path / "best", tmp_path / "last", tmp_path / names(tmp_path)[0]):
+        if place.name.startswith("step"):
+            place = tmp_path / "checkpoints" / place.name
+        found = load_model(place)
+        assert found.recipe == loaded.recipe and found.vocabularies == WORDS
+        assert not found.model.training
+        for name, value in loaded.model.state_dict().items():
+            assert torch.equal(found.model.state_dict()[name], value), name
+    description = read_json(tmp_path / "best" / "model.json")
+    assert description["flow"] == loaded.recipe.input.parameters()
+    assert description["recipe"]["training"]["epochs"] == loaded.recipe.training.epochs
+
+
+def test_channels_last_weights_are_saved_as_they_are(tmp_path: Path, loaded: LoadedModel) -> None:
+    loaded.model.to(memory_format=torch.channels_last)
+    save(tmp_path, 1, loaded, "best")
+    found = load_model(tmp_path).model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in loaded.model.state_dict().items())
+
+
+def test_only_linked_checkpoints_are_kept(tmp_path: Path, loaded: LoadedModel) -> None:
+    save(tmp_path, 1, loaded, "last")
+    save(tmp_path, 2, loaded, "last", "best")
+    save(tmp_path, 3, loaded, "last")
+    save(tmp_path, 4, loaded, "last")
+    assert names(tmp_path) == ["step-00000002", "step-00000004"]
+    assert step_of(tmp_path / "best") == 2 and step_of(tmp_path / "last") == 4
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    assert step_of(moved / "best") == 2  # links are relative
+
+
+def test_the_same_step_again(tmp_path: Path, loaded: LoadedModel) -> None:
+    for links in (["last"], ["last", "best"], ["last"], ["last", "best"]):
+        save(tmp_path, 5, loaded, *links)
+        assert step_of(tmp_path / "last") == 5
+    assert len(names(tmp_path)) == 1
+
+
+class Killed(BaseException):
+    """Not an Exception: nothing may clean up after it."""
+
+
+OPERATIONS = ("fsync", "link", "mkdir", "open", "remove", "rename", "replace", "rmdir", "symlink")
+
+
+def killed_at(monkeypatch, number: int) -> None:
+    """Stops the program before its file operation of this number."""
+    calls = iter(range(10_000))
+
+    def stopping(operation):
+        def call(*arguments, **options):
+            if next(calls) >= number:
+                raise Killed
+            return operation(*arguments, **options)
+
+        return call
+
+    for name in (*OPERATIONS, "unlink"):
+        monkeypatch.setattr(os, name, stopping(getattr(os, name)))
+    monkeypatch.setattr(checkpoint, "save_file", stopping(checkpoint.save_file))
+
+
+@pytest.mark.parametrize("step", [2, 3], ids=["same_step", "next_step"])
+def test_killed_before_any_file_operation(
+    tmp_path: Path, loaded: LoadedModel, monkeypatch, step: int
+) -> None:
+    for number in range(1000):
+        run = tmp_path / str(number)
+        save(run, 1, loaded, "last", "best")
+        save(run, 2, loaded, "last")
+        with monkeypatch.context() as patch:
+            killed_at(patch, number)
+            try:
+                save(run, step, loaded, "last", "best")
+                break
+            except Killed:
+                pass
+        last, best = step_of(run / "last"), step_of(run / "best")
+        assert last in (2, step) and best in (1, step)
+        # The other way round, a resumed run would believe in a best checkpoint that is not there.
+        assert best == step or last == 2
+        for folder in (run / "checkpoints").glob("step-*"):
+            if folder.resolve() not in ((run / "last").resolve(), (run / "best").resolve()):
+                continue  # half deleted, perhaps, but no link names it
+            assert step_of(folder) in (1, 2, step)
+        save(run, step, loaded, "last", "best")
+        assert step_of(run / "last") == step_of(run / "best") == step
+        assert len(names(run)) == 1 and not list(run.glob(".*"))
+    assert number > 15
+
+
+def test_killed_before_the_first_checkpoint(tmp_path, loaded, monkeypatch) -> None:
+    for number in range(1000):
+        run = tmp_path / str(number)
+        with monkeypatch.context() as patch:
+            killed_at(patch, number)
+            try:
+                save(run, 1, loaded, "last", "best")
+                break
+            except Killed:
+                pass
+        for link in ("last", "best"):
+            if (run / link).is_symlink():
+                assert step_of(run / link) == 1
+        if (run / "last").is_symlink():
+            assert step_of(run / "best") == 1
+    assert number > 10
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        safetensors.SafetensorError("I/O error: No space left on device (os error 28)"),
+    ],
+    ids=["OSError", "SafetensorError"],
+)
+def test_disk_full(tmp_path, loaded, monkeypatch, failing: int, error: Exception) -> None:
+    save(tmp_path, 1, loaded, "last", "best")
+    calls = iter((1, 2))
+
+    def half_written(tensors, path):
+        save_file(tensors, path)
+        if next(calls) == failing:
+            path.write_bytes(path.read_bytes()[:100])
+            raise error
+
+    monkeypatch.setattr(checkpoint, "save_file", half_written)
+    message = r"step-00000002: could not write the checkpoint: .*No space left on device"
+    with pytest.raises(OSError, match=message):
+        save(tmp_path, 2, loaded, "last", "best")
+    assert names(tmp_path) == ["step-00000001"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "checkpoints", "last"]
+    assert step_of(tmp_path / "last") == step_of(tmp_path / "best") == 1
+
+
+def test_disk_full_at_the_json(tmp_path, loaded, monkeypatch) -> None:
+    save(tmp_path, 1, loaded, "last", "best")
+
+    def full(path, *arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="could not write the checkpoint"):
+        save(tmp_path, 2, loaded, "last")
+    assert names(tmp_path) == ["step-00000001"] and step_of(tmp_path / "last") == 1
+
+
+@pytest.fixture
+def saved(tmp_path: Path, loaded: LoadedModel) -> Path:
+    save(tmp_path, 1, loaded, "best", "last")
+    return (tmp_path / "best").resolve()
+
+
+def change(path: Path, **changes: object) -> None:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        *parents, last = name.split("__")
+        place = values
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def fails(folder: Path, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_checkpoint(tmp_path: Path) -> None:
+    fails(tmp_path / "nowhere", r"nowhere: found nothing; expected a checkpoint's folder")
+    fails(tmp_path, r"found no model\.json; expected a checkpoint's folder .* or a run's folder")
+
+
+def test_missing_weights(saved: Path) -> None:
+    (saved / "model.safetensors").unlink()
+    fails(saved, r"model\.safetensors: found no such file; expected a safetensors file")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
+def test_truncated_weights(saved: Path, share: float) -> None:
+    path = saved / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    fails(saved, r"model\.safetensors: found .*; expected a whole safetensors file")
+
+
+class Explosive:
+    """What unpickling would run."""
+
+    def __reduce__(self):
+        return os.mkdir, ("exploded",)
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda x, path: path.write_bytes(pickle.dumps(x))])
+def test_pickled_weights_are_refused(saved: Path, monkeypatch, write) -> None:
+    monkeypatch.chdir(saved)
+    write({"weight": Explosive()}, saved / "model.safetensors")
+    fails(saved, r"model\.safetensors: found .*; expected a whole safetensors file")
+    assert not (saved / "exploded").exists()
+
+
+def test_weights_of_another_shape(saved: Path) -> None:
+    change(saved / "model.json", recipe__model__width=64)
+    fails(saved, r"model\.safetensors: found \S+ of \[.*32.*\]; expected \[.*64.*\]")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe__model__decoder_layers": 2}, "found no tensor 'decoder"),
+        ({"recipe__model__temporal_convolution": 3}, "found no tensor 'encoder"),
+        ({"recipe__model__gloss_memory": True}, "found no tensor 'encoder"),
+    ],
+)
+def test_weights_that_are_missing(saved: Path, changes: dict, message: str) -> None:
+    change(saved / "model.json", **changes)
+    fails(saved, message + ".*; expected the tensors of the model that model.json describes")
+
+
+def test_weights_that_are_too_many(saved: Path) -> None:
+    tensors = load_file(saved / "model.safetensors") | {"extra": torch.zeros(1)}
+    save_file(tensors, saved / "model.safetensors")
+    fails(saved, "found an unknown tensor 'extra'; expected the tensors of the model")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "found .*; expected a JSON file"),
+        (b'{"recipe": {', "found .*; expected a JSON file"),
+        (b"\xff\xfe", "found .*; expected a JSON file"),
+        (b"[1]", "found a JSON list; expected a JSON object"),
+        (b"{}", "found 'recipe'; expected the description that slt_fast writes"),
+    ],
+)
+def test_broken_description(saved: Path, content: bytes, message: str) -> None:
+    (saved / "model.json").write_bytes(content)
+    fails(saved, rf"model\.json: {message}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe__model__flavour": 1}, r"model: found unknown \['flavour'\]"),
+        ({"recipe__training": []}, "training: found list"),
+        ({"recipe__training__epochs": 0}, "epochs: found 0; expected at least 1"),
+        ({"recipe__training__epochs": "ten"}, "expected the description that slt_fast writes"),
+        ({"recipe__input__flow_preset": "x"}, "flow_preset: found 'x'; expected one of"),
+        ({"text": {"specials": [], "words": []}}, "vocabulary: found no specials"),
+        ({"glosses": None}, "vocabulary: found NoneType"),
+    ],
+)
+def test_description_of_another_kind(saved: Path, changes: dict, message: str) -> None:
+    change(saved / "model.json", **changes)
+    fails(saved, rf"model\.json: found .*{message}")
+
+
+def test_vocabulary_of_another_size(saved: Path) -> None:
+    change(saved / "model.json", text__words=["hund"])
+    fails(saved, r"model\.safetensors: found decoder\S+ of \[6.*\]; expected \[5")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"flow__algorithm": "own"},
+        {"flow__preset": "best"},
+        {"flow__refinement_iterations": 99},
+        {"flow": {}},
+        {"recipe__input__flow_preset": "best"},
+        {"recipe__input__input": "rgb"},
+    ],
+)
+def test_other_flow(saved: Path, changes: dict) -> None:
+    change(saved / "model.json", **changes)
+    fails(saved, r"model\.json: found a model trained on flow \{.*\}; expected \{.*as made here")
+
+
+def test_no_flow_recorded(saved: Path) -> None:
+    change(saved / "model.json", flow=None)
+    fails(saved, r"model\.json: found flow None; expected the flow's parameters")
+
+
+def test_another_version_of_the_flow_warns(saved: Path, caplog) -> None:
+    load_model(saved)
+    assert not caplog.records
+    change(saved / "model.json", flow__version="1.2.3")
+    load_model(saved)
+    assert "trained on flow of version 1.2.3, now " in caplog.text
+
+
+def test_rgb_model_has_no_flow(tmp_path: Path, loaded: LoadedModel) -> None:
+    recipe = replace(loaded.recipe, input=replace(loaded.recipe.input, input="rgb"))
+    save(tmp_path, 1, replace(loaded, recipe=recipe), "best")
+    assert read_json(tmp_path / "best" / "model.json")["flow"] == {}
+    assert load_model(tmp_path).recipe == recipe
+
+
+def test_backbone_weights_are_not_fetched_again(tmp_path, loaded, monkeypatch) -> None:
+    def fetch(*arguments, **options):
+        raise AssertionError("looked for weights that the checkpoint holds")
+
+    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", fetch)
+    for weights in ("imagenet", "gone.pth"):
+        model = replace(loaded.recipe.model, backbone_weights=weights)
+        run = tmp_path / weights
+        save(run, 1, replace(loaded, recipe=replace(loaded.recipe, model=model)), "best")
+        assert load_model(run).recipe.model.backbone_weights == weights
+
+
+def test_json_is_never_half_written(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "metrics.json"
+    write_json(path, {"größe": 1.5})
+    assert read_json(path) == {"größe": 1.5}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            write_json(path, {"größe": 2})
+    with pytest.raises(TypeError):
+        write_json(path, {"größe": object()})
+    assert read_json(path) == {"größe": 1.5} and os.listdir(tmp_path) == ["metrics.json"]
+
+
+def test_a_copied_checkpoint_needs_no_links(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "checkpoints")
+    assert step_of(tmp_path / "copy") == 1

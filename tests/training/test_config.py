@@ -1,0 +1,92 @@
+import json
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+
+from slt_fast.training.config import (
+    RECIPES,
+    Recipe,
+    TrainingConfig,
+    recipe_from_json,
+    recipe_to_json,
+)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_survive_json(name: str) -> None:
+    values = json.loads(json.dumps(recipe_to_json(RECIPES[name])))
+    assert recipe_from_json(values) == RECIPES[name]
+    assert hash(recipe_from_json(values)) == hash(RECIPES[name])
+
+
+def test_each_setting_survives_json() -> None:
+    recipe = replace(Recipe(), training=TrainingConfig(epochs=3, learning_rate=0.1, seed=8))
+    recipe = replace(recipe, model=replace(recipe.model, memory_map_size=(3, 5), key_channels=8))
+    values = json.loads(json.dumps(recipe_to_json(recipe)))
+    assert recipe_from_json(values) == recipe != Recipe()
+
+
+def test_recipes_are_frozen() -> None:
+    recipe = RECIPES["quickstart"]
+    for part in (recipe, *(getattr(recipe, field.name) for field in fields(Recipe))):
+        with pytest.raises(FrozenInstanceError):
+            setattr(part, fields(part)[0].name, None)
+
+
+def test_recipes_are_what_they_promise() -> None:
+    assert RECIPES["paper"] == Recipe()
+    assert RECIPES["quickstart"].model.backbone_weights == "none"  # nothing to download
+    assert set(RECIPES) == {"paper", "fast", "quickstart"}
+
+
+@pytest.mark.parametrize("part", [None, "input", "augmentation", "model", "training"])
+def test_unknown_and_missing_keys(part: str | None) -> None:
+    values = recipe_to_json(Recipe())
+    inner = values if part is None else values[part]
+    removed = next(iter(inner))
+    del inner[removed]
+    inner["flavour"] = "vanilla"
+    message = rf"^{part or 'recipe'}: found unknown \['flavour'\], missing \['{removed}'\]"
+    with pytest.raises(ValueError, match=message):
+        recipe_from_json(values)
+
+
+@pytest.mark.parametrize(("values", "found"), [([], "list"), (None, "NoneType"), ("x", "str")])
+def test_other_json(values: object, found: str) -> None:
+    with pytest.raises(ValueError, match=f"recipe: found {found}; expected a JSON object"):
+        recipe_from_json(values)
+    with pytest.raises(ValueError, match=f"model: found {found}; expected a JSON object"):
+        recipe_from_json({**recipe_to_json(Recipe()), "model": values})
+
+
+def test_value_that_its_config_refuses() -> None:
+    values = recipe_to_json(Recipe())
+    values["training"]["epochs"] = 0
+    with pytest.raises(ValueError, match="epochs: found 0; expected at least 1"):
+        recipe_from_json(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("epochs", 0, "at least 1"),
+        ("batch_size", 0, "at least 1"),
+        ("evaluate_every", -1, "at least 1"),
+        ("beam_size", 0, "at least 1"),
+        ("max_text_length", 0, "at least 1"),
+        ("learning_rate", 0.0, "more than 0"),
+        ("learning_rate", float("nan"), "more than 0"),
+        ("gradient_clip", -1.0, "more than 0"),
+        ("checkpoint_minutes", 0.0, "more than 0"),
+        ("weight_decay", -0.1, "0 or more"),
+        ("ctc_weight", -1.0, "0 or more"),
+        ("text_weight", float("nan"), "0 or more"),
+        ("label_smoothing", -0.1, "0 or more"),
+        ("num_workers", -1, "0 or more"),
+        ("schedule", "linear", r"\('constant', 'cosine'\)"),
+        ("precision", "float16", r"\('auto', 'float32', 'bfloat16'\)"),
+    ],
+)
+def test_bad_settings(name: str, value: object, expected: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: found {value!r}; expected {expected}"):
+        TrainingConfig(**{name: value})

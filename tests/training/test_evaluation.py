@@ -1,0 +1,94 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from slt_fast.data.batching import ClipDataset, Vocabularies
+from slt_fast.data.clip import Clip
+from slt_fast.data.errors import DataError
+from slt_fast.data.sources import read_split
+from slt_fast.data.video import VideoSource
+from slt_fast.inference.translate import Translation
+from slt_fast.training import evaluation
+from slt_fast.training.checkpoint import LoadedModel, build_model
+from slt_fast.training.evaluation import evaluate, score
+
+
+@pytest.fixture
+def clips(manifest: Path) -> list[Clip]:
+    return read_split(f"manifest:{manifest}", "train")
+
+
+@pytest.fixture
+def loaded(tiny_recipe, clips) -> LoadedModel:
+    vocabularies = Vocabularies.build(clips)
+    return LoadedModel(build_model(tiny_recipe, vocabularies), tiny_recipe, vocabularies)
+
+
+@pytest.fixture
+def oracle(monkeypatch) -> list[int]:
+    """A model that is always right; gives the sizes of the batches it was asked for."""
+    sizes = []
+
+    def translate(loaded, batch, *, beam_size):
+        assert not loaded.model.training
+        sizes.append(len(batch.clips))
+        return [Translation(clip.text, clip.glosses or ()) for clip in batch.clips]
+
+    monkeypatch.setattr(evaluation, "translate_batch", translate)
+    return sizes
+
+
+def test_translates_every_clip_in_order(loaded, clips) -> None:
+    loaded.model.train()
+    result = evaluate(loaded, ClipDataset(clips, loaded.recipe.input), beam_size=2)
+    assert result.clips == clips and len(result.translations) == len(clips)
+    assert result.scores["num_clips"] == len(clips)
+    assert 0 <= result.scores["bleu4"] <= 100 and "wer" in result.scores
+    assert loaded.model.training  # as it was
+    loaded.model.eval()
+    evaluate(loaded, ClipDataset(clips[:1], loaded.recipe.input), beam_size=1)
+    assert not loaded.model.training
+
+
+def test_the_right_sentence_scores_full(loaded, clips, oracle) -> None:
+    result = evaluate(loaded, ClipDataset(clips * 2, loaded.recipe.input), beam_size=1)
+    assert (result.scores["bleu4"], result.scores["wer"]) == (pytest.approx(100), 0)
+    assert result.scores["exact_match"] == 100
+    assert sum(oracle) == 2 * len(clips)
+
+
+def test_a_bad_clip_stops_or_is_listed(loaded, clips, oracle) -> None:
+    bad = replace(clips[0], id="bad", source=VideoSource("missing.mp4"))
+    dataset = ClipDataset([clips[1], bad, clips[2]], loaded.recipe.input)
+    with pytest.raises(DataError, match=r"missing\.mp4: found no such file"):
+        evaluate(loaded, dataset, beam_size=1)
+    result = evaluate(loaded, dataset, beam_size=1, skip_bad=True)
+    assert result.clips == clips[1:3] and len(result.translations) == 2
+    assert [str(error.path) for error in result.errors] == ["missing.mp4"]
+    assert result.scores["exact_match"] == 100 and result.scores["num_clips"] == 2
+
+
+def test_nothing_to_score(loaded, clips, oracle) -> None:
+    bad = replace(clips[0], source=VideoSource("missing.mp4"))
+    with pytest.raises(ValueError, match="expected .* at least one"):
+        evaluate(loaded, ClipDataset([bad], loaded.recipe.input), beam_size=1, skip_bad=True)
+
+
+def clip(text: str, glosses: tuple[str, ...] | None) -> Clip:
+    return Clip("a", VideoSource("a"), text, glosses, None, "test", "list:1")
+
+
+def test_score_is_against_the_annotation_itself() -> None:
+    """Words the vocabulary does not know count as errors; case and final dot do not."""
+    clips = [clip("Ein Hund schläft", ("HUND",)), clip("es regnet .", None)]
+    said = [Translation("ein hund schläft .", ("KATZE", "HUND")), Translation("es regnet", ("X",))]
+    scores = score(clips, said)
+    assert scores["exact_match"] == 100
+    assert scores["wer"] == 100  # one insertion for one gloss; clips without glosses are left out
+    assert scores["most_common_share"] == 0.5
+    assert score(clips, [said[1], said[1]])["exact_match"] == 50
+
+
+def test_no_wer_without_glosses() -> None:
+    assert "wer" not in score([clip("a", None)], [Translation("a", ())])

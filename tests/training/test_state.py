@@ -1,0 +1,79 @@
+import pytest
+import torch
+from torch import nn
+
+from slt_fast.training.state import pack_state, restore_state
+
+
+def network(width: int = 4) -> tuple[nn.Module, torch.optim.Optimizer]:
+    model = nn.Sequential(nn.Linear(3, width), nn.Dropout(0.5), nn.Linear(width, 1))
+    return model, torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
+    model(torch.rand(5, 3)).square().sum().backward()
+    optimizer.step()
+
+
+def test_restored_run_goes_on_as_the_unbroken_one() -> None:
+    model, optimizer = network()
+    for _ in range(3):
+        step(model, optimizer)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    state = {name: value.clone() for name, value in pack_state(optimizer).items()}
+    for _ in range(2):
+        step(model, optimizer)
+
+    torch.manual_seed(99)
+    resumed, fresh = network()
+    resumed.load_state_dict(weights)
+    restore_state(fresh, state)
+    for _ in range(2):
+        step(resumed, fresh)
+    for name, value in model.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_state_before_the_first_step() -> None:
+    _, optimizer = network()
+    state = pack_state(optimizer)
+    assert "random.cpu" in state and not any(name.startswith("optimizer") for name in state)
+    restore_state(optimizer, state)
+    assert not optimizer.state_dict()["state"]
+
+
+def test_settings_of_the_optimizer_stay_the_new_ones() -> None:
+    model, optimizer = network()
+    step(model, optimizer)
+    other, fresh = network()
+    fresh.param_groups[0]["lr"] = 0.7
+    restore_state(fresh, pack_state(optimizer))
+    assert fresh.param_groups[0]["lr"] == 0.7
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("random.cpu"), "found no 'random.cpu'"),
+        (lambda state: state.pop("optimizer.1.exp_avg"), r"optimiser state 1: found None; .*\(4,"),
+        (
+            lambda state: state.update({"optimizer.9.exp_avg": torch.zeros(2)}),
+            r"optimiser state 9: found \(2,\); expected None",
+        ),
+    ],
+)
+def test_other_states(change, message: str) -> None:
+    model, optimizer = network()
+    step(model, optimizer)
+    state = pack_state(optimizer)
+    change(state)
+    with pytest.raises(ValueError, match=message):
+        restore_state(network()[1], state)
+
+
+def test_states_of_another_network() -> None:
+    model, optimizer = network(5)
+    step(model, optimizer)
+    with pytest.raises(ValueError, match=r"state 0: found \(5, 3\); expected \(4, 3\)"):
+        restore_state(network()[1], pack_state(optimizer))
