@@ -34,11 +34,10 @@ class Arguments:
 
 def parse_arguments() -> Arguments:
     """The command line, with the named recipe's values as defaults."""
-    first = argparse.ArgumentParser(add_help=False)
-    first.add_argument("--recipe", default="quickstart")
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--recipe", default="quickstart", choices=RECIPES)
     name = first.parse_known_args()[0].recipe
-    recipe = RECIPES.get(name, Recipe())  # tyro refuses an unknown name below
-    default = Arguments(RunConfig(output=Path("runs") / name), recipe, name)
+    default = Arguments(RunConfig(output=Path("runs") / name), RECIPES[name], name)
     kind = Annotated[Arguments, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes]
     return tyro.cli(kind, default=default, description=__doc__)
 
