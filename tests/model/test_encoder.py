@@ -114,6 +114,17 @@ def test_a_frame_is_its_whole_map_flattened_or_another_map_pooled(H, W) -> None:
     torch.testing.assert_close(result.memory[0], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_pixel_memory_is_each_pixel_of_the_map_projected() -> None:
+    module, maps = encoder(memory="pixel"), []
+    module.layer.register_forward_hook(lambda *parts: maps.append(parts[-1]))
+    result = module(torch.rand(2, 3, 8, 20), torch.tensor([2]))
+    pixels = maps[0].permute(0, 2, 3, 1).flatten(1, 2)  # row by row
+    linear = module.pixel_projection[0]
+    expected = nn.functional.layer_norm(pixels @ linear.weight.T + linear.bias, (16,))
+    expected = expected + sinusoidal_encoding(2, 16).float().unsqueeze(1)
+    torch.testing.assert_close(result.memory[0], expected.flatten(0, 1), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("lengths", [[3, 3], [5, 0], [6, -1], [4], []])
 def test_lengths_that_do_not_fit_are_named(lengths) -> None:
     with pytest.raises(
