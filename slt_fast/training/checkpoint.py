@@ -78,8 +78,6 @@ def save_checkpoint(
     while (final := folder / f"step-{step:08d}.{number}").exists():
         number += 1
     temporary = folder / f".writing-{final.name}"
-    while final.exists():  # a link may name it: it must stay until the links have moved
-        final = final.with_name(f"{final.name}+")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)

@@ -1,0 +1,75 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from slt_fast.data.errors import DataError
+from slt_fast.training.run import RunConfig, SkippedClips, load_dataset, make_room
+
+
+def test_a_finished_run_is_moved_aside(tmp_path: Path) -> None:
+    for number in range(3):
+        run = RunConfig(output=tmp_path / "run")
+        make_room(run)
+        assert not list(run.output.iterdir())
+        (run.output / "last").mkdir()
+        (run.output / "note").write_text(str(number))
+    notes = {path.name: (path / "note").read_text() for path in tmp_path.iterdir()}
+    assert notes == {"run.1": "0", "run.2": "1", "run": "2"}
+
+
+def test_a_run_to_resume_stays(tmp_path: Path) -> None:
+    (tmp_path / "last").mkdir()
+    make_room(RunConfig(output=tmp_path, resume=True))
+    assert (tmp_path / "last").exists()
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="rum: found no such folder; expected the folder of a run"):
+        make_room(RunConfig(output=tmp_path / "rum", resume=True))
+    assert not (tmp_path / "rum").exists()
+
+
+def test_each_skipped_clip_is_listed_once(tmp_path: Path) -> None:
+    first, second = (DataError("list.csv", "no text", "a text", line) for line in (2, 3))
+    for _ in range(2):  # a run, and its resumption
+        skipped = SkippedClips(tmp_path / "skipped.txt")
+        for error in (first, second, first):
+            skipped(error)
+    lines = (tmp_path / "skipped.txt").read_text().splitlines()
+    assert lines == [str(first), str(second)]
+
+
+@pytest.mark.parametrize("is_preloaded", [True, False])
+def test_dataset(tiny_recipe, manifest: Path, is_preloaded: bool) -> None:
+    recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, preload=is_preloaded))
+    dataset = load_dataset(recipe, f"manifest:{manifest}", "train", None, recipe.augmentation)
+    assert len(dataset) == 5 and dataset.num_workers(3) == (0 if is_preloaded else 3)
+    again = load_dataset(tiny_recipe, f"manifest:{manifest}", "train", None, recipe.augmentation)
+    assert dataset[1, 2][1].equal(again[1, 2][1])
+    plain = load_dataset(recipe, f"manifest:{manifest}", "train", None)
+    assert not dataset[1, 2][1].equal(plain[1, 2][1].float())
+
+
+@pytest.mark.parametrize("is_preloaded", [True, False])
+def test_a_clip_too_short_for_its_glosses(
+    tiny_recipe, manifest: Path, tmp_path: Path, is_preloaded: bool
+) -> None:
+    """Found before the training starts, whether the images are kept or not."""
+    recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, preload=is_preloaded))
+    clips = manifest.parent
+    path = tmp_path / "short.csv"
+    rows = [f"long,{clips}/clip0,A B,text,,", f"short,{clips}/clip0,A A B,text,1,4"]
+    path.write_text("id,video,gloss,text,start,end\n" + "\n".join(rows) + "\n")
+    message = (
+        r"short\.csv:3: found 3 frames in clip 'short'; "
+        "expected at least 4, as CTC needs for 3 glosses$"
+    )
+    with pytest.raises(DataError, match=message):
+        load_dataset(recipe, f"manifest:{path}", "train", None)
+    errors: list[DataError] = []
+    dataset = load_dataset(recipe, f"manifest:{path}", "train", errors.append)
+    assert [clip.id for clip in dataset.clips] == ["long"] and len(errors) == 1
+    path.write_text(path.read_text().replace(rows[0] + "\n", ""))
+    with pytest.raises(ValueError, match="found no readable clip in 'train'; expected at least"):
+        load_dataset(recipe, f"manifest:{path}", "train", errors.append)
