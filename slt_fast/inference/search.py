@@ -40,7 +40,7 @@ def beam_search(
         Tokens of each clip, without begin and end.
 
     Raises:
-        ValueError: A beam or length of less than 1.
+        ValueError: A beam or length of less than 1, or logits that are not numbers.
     """
     if beam_size < 1 or max_length < 1:
         found = f"found beam_size {beam_size} and max_length {max_length}"
@@ -67,6 +67,9 @@ def beam_search(
     else:
         cut = torch.ones_like(scores, dtype=torch.bool)
         _collect(ended, tokens.view(B, K, -1), scores, cut, max_length**length_penalty)
+    if not all(ended):
+        found = f"clip {ended.index([])}: found no sequence of finite probability"
+        raise ValueError(f"beam_search: {found}; expected logits that are numbers")
     return [max(sequences)[1] for sequences in ended]
 
 

@@ -43,6 +43,9 @@ def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Ten
         found = tuple(values["exp_avg"].shape) if "exp_avg" in values else None
         if found != expected:
             raise ValueError(f"optimiser state {number}: found {found}; expected {expected}")
+        # Fused Adam walks through weights and moments side by side in memory, whatever the strides.
+        for name in ("exp_avg", "exp_avg_sq"):
+            values[name] = torch.empty_like(parameters[number]).copy_(values[name])
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     torch.set_rng_state(tensors["random.cpu"])

@@ -81,6 +81,13 @@ def test_a_sum_of_paths_beats_the_best_path() -> None:
     assert prefix_beam_search(logits, beam_size=4) == [1]
 
 
+def test_a_token_may_last_where_others_are_likelier() -> None:
+    """Blank and repeat together, 0.49, keep the 1 alone; neither does so without the other."""
+    logits = torch.tensor([[0, 1, 0, 0], [0.25, 0.24, 0.26, 0.25]]).log()
+    assert plain_prefix_beam_search(logits, 1) == [1]
+    assert prefix_beam_search(logits, beam_size=1) == [1]
+
+
 def test_impossible_tokens_are_not_chosen() -> None:
     logits = torch.tensor([[-torch.inf, 0, -torch.inf], [0, -torch.inf, -torch.inf]])
     assert prefix_beam_search(logits, beam_size=5) == [1]

@@ -92,6 +92,17 @@ def test_a_beam_finds_what_greed_misses() -> None:
     assert search(next_logits, 1, 2, 4, length_penalty=0.0) == [[3]]
 
 
+def test_a_sequence_that_ended_leaves_its_place_to_another() -> None:
+    """The best, 3, is third after the end itself and 2: two beams must go on all the same."""
+
+    def next_logits(tokens: torch.Tensor) -> torch.Tensor:
+        table = {(0,): [0, 0.4, 0.35, 0.25], (0, 2): [0.34, 0, 0.33, 0.33]}
+        rows = [table.get(tuple(row), [0, 1, 0, 0]) for row in tokens.tolist()]
+        return torch.tensor(rows).log()
+
+    assert search(next_logits, 1, 2, 4) == [[3]]
+
+
 @pytest.mark.parametrize("beam_size", [1, 2, 3])
 def test_a_clip_is_independent_of_the_clips_beside_it(beam_size) -> None:
     together = search(TableModel(6, beam_size), 6, beam_size, 12)
@@ -130,3 +141,11 @@ def test_settings_without_a_meaning_are_named(beam_size, max_length) -> None:
     found = f"found beam_size {beam_size} and max_length {max_length}; expected at least 1"
     with pytest.raises(ValueError, match=found):
         search(TableModel(1, 1), 1, beam_size, max_length)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_logits_that_are_not_numbers_are_named(beam_size) -> None:
+    model = TableModel(2, beam_size)
+    model.logits = lambda clip, _: torch.full((NUM_WORDS,), torch.nan if clip else 0.0)
+    with pytest.raises(ValueError, match="clip 1: found no sequence of finite probability"):
+        search(model, 2, beam_size, 3)

@@ -221,7 +221,7 @@ def test_resuming_with_other_settings(
 
 
 def test_resuming_on_another_machine(tiny_recipe, finished) -> None:
-    recipe = with_training(tiny_recipe, epochs=1, num_workers=1, checkpoint_minutes=1.0)
+    recipe = with_training(tiny_recipe, epochs=1, preload=False, checkpoint_minutes=1.0)
     metrics, _ = train(recipe, finished)
     assert "test.bleu4" in metrics
 
@@ -392,7 +392,7 @@ MESSAGES = [
     r"damaged\.csv:2: found 2 fields; expected 5",
     r"damaged\.csv:3: found video 'gone\.mp4', which does not exist; expected a video file",
     r"damaged\.csv:5: found no text; expected a value for text",
-    r"clip\.mp4: found 36 bytes; expected \d+ bytes, as its container declares",
+    r"clip\.mp4: found \d+ bytes; expected \d+ bytes, as its container declares",
     r"damaged\.csv:6: found \d+ frames in clip 'short'; expected at least 59, as CTC needs for 30",
 ]
 

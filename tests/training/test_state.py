@@ -5,28 +5,33 @@ from torch import nn
 from slt_fast.training.state import pack_state, restore_state
 
 
-def network(width: int = 4) -> tuple[nn.Module, torch.optim.Optimizer]:
-    model = nn.Sequential(nn.Linear(3, width), nn.Dropout(0.5), nn.Linear(width, 1))
+def network(width: int = 4, layout=torch.channels_last) -> tuple[nn.Module, torch.optim.Optimizer]:
+    model = nn.Sequential(
+        nn.Conv2d(3, width, 3), nn.Dropout(0.5), nn.Flatten(), nn.Linear(4 * width, 1)
+    ).to(memory_format=layout)
     return model, torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad()
-    model(torch.rand(5, 3)).square().sum().backward()
+    model(torch.rand(5, 3, 4, 4)).square().sum().backward()
     optimizer.step()
 
 
-def test_restored_run_goes_on_as_the_unbroken_one() -> None:
-    model, optimizer = network()
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_restored_run_goes_on_as_the_unbroken_one(layout) -> None:
+    """Whatever the layout of the weights: files hold the states without it."""
+    model, optimizer = network(layout=layout)
     for _ in range(3):
         step(model, optimizer)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
-    state = {name: value.clone() for name, value in pack_state(optimizer).items()}
+    state = pack_state(optimizer).items()
+    state = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state}
     for _ in range(2):
         step(model, optimizer)
 
     torch.manual_seed(99)
-    resumed, fresh = network()
+    resumed, fresh = network(layout=layout)
     resumed.load_state_dict(weights)
     restore_state(fresh, state)
     for _ in range(2):
@@ -75,5 +80,5 @@ def test_other_states(change, message: str) -> None:
 def test_states_of_another_network() -> None:
     model, optimizer = network(5)
     step(model, optimizer)
-    with pytest.raises(ValueError, match=r"state 0: found \(5, 3\); expected \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"state 0: found \(5, 3, 3, 3\); expected \(4, 3, 3, 3\)"):
         restore_state(network()[1], pack_state(optimizer))
