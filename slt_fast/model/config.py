@@ -34,6 +34,8 @@ class ModelConfig:
     """What the decoder attends to: one vector a frame, or one a pixel of each frame."""
     memory_map_size: tuple[int, int] = (7, 7)
     """Height and width of the map that is flattened; other maps are pooled to it."""
+    memory_norm: bool = True
+    """Layer norm on the frames' vectors and on the memory (assumed)."""
     temporal_convolution: int = 0
     """Kernel size of two residual convolutions over the frames' vectors; 0 for none (paper)."""
     width: int = 512

@@ -60,18 +60,18 @@ class Encoder(nn.Module):
         )
         self.map_size = config.memory_map_size
         self.dropout = nn.Dropout(config.dropout)
-        # Normalised, as unbounded vectors would drown the time positions in the memory.
-        self.frame_projection = nn.Sequential(
-            nn.Linear(C * self.map_size[0] * self.map_size[1], D), nn.LayerNorm(D)
-        )
+        # Unbounded vectors drown the time positions in the memory.
+        norm = (lambda: nn.LayerNorm(D)) if config.memory_norm else nn.Identity
+        size = C * self.map_size[0] * self.map_size[1]
+        self.frame_projection = nn.Sequential(nn.Linear(size, D), norm())
         self.pixel_projection = (
-            nn.Sequential(nn.Linear(C, D), nn.LayerNorm(D)) if config.memory == "pixel" else None
+            nn.Sequential(nn.Linear(C, D), norm()) if config.memory == "pixel" else None
         )
         kernel = config.temporal_convolution
         self.temporal = nn.ModuleList(
             [_TemporalConvolution(D, kernel, config.dropout) for _ in range(2 if kernel else 0)]
         )
-        self.memory_norm = nn.LayerNorm(D)
+        self.memory_norm = norm() if kernel else nn.Identity()
         self.gloss_head = nn.Linear(D, num_glosses)
 
     def forward(self, images: torch.Tensor, lengths: torch.Tensor) -> Encoded:

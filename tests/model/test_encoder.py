@@ -100,17 +100,20 @@ def test_images_of_any_size(H, W, memory) -> None:
     assert result.memory.isfinite().all()
 
 
+@pytest.mark.parametrize("norm", [True, False])
 @pytest.mark.parametrize(("H", "W"), [(12, 12), (8, 20), (33, 17)])
-def test_a_frame_is_its_whole_map_flattened_or_another_map_pooled(H, W) -> None:
-    module, maps = encoder(), []
+def test_a_frame_is_its_whole_map_flattened_or_another_map_pooled(H, W, norm) -> None:
+    module, maps = encoder(memory_norm=norm), []
     module.layer.register_forward_hook(lambda *parts: maps.append(parts[-1]))
     result = module(torch.rand(2, 3, H, W), torch.tensor([2]))
     (m,) = maps
     assert ((H, W) == (12, 12)) == (m.shape[2:] == (3, 3))
     flat = nn.functional.adaptive_avg_pool2d(m, (3, 3)).flatten(1)
     linear = module.frame_projection[0]
-    vectors = nn.functional.layer_norm(flat @ linear.weight.T + linear.bias, (16,))
-    expected = nn.functional.layer_norm(vectors, (16,)) + sinusoidal_encoding(2, 16).float()
+    vectors = flat @ linear.weight.T + linear.bias
+    if norm:
+        vectors = nn.functional.layer_norm(vectors, (16,))
+    expected = vectors + sinusoidal_encoding(2, 16).float()
     torch.testing.assert_close(result.memory[0], expected, rtol=1e-4, atol=1e-5)
 
 

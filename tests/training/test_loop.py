@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from slt_fast.data.batching import batches
 from slt_fast.data.errors import DataError
@@ -36,7 +37,7 @@ def trainer(tiny_recipe, run) -> Trainer:
 
 
 def weights(run: RunConfig, link: str = "last") -> dict[str, torch.Tensor]:
-    return load_model(run.output / link).model.state_dict()
+    return load_file(run.output / link / "model.safetensors")
 
 
 def assert_same_weights(first: RunConfig, second: RunConfig) -> None:

@@ -1,0 +1,115 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from slt_fast.data.batching import Batch, Vocabularies
+from slt_fast.data.errors import DataError
+from slt_fast.data.input import InputConfig, clip_images
+from slt_fast.data.synthetic import SyntheticSource
+from slt_fast.data.video import VideoSource
+from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
+from slt_fast.inference.translate import Translation, translate_batch, translate_source
+from slt_fast.model.config import ModelConfig
+from slt_fast.training.checkpoint import LoadedModel, build_model
+from slt_fast.training.config import Recipe, TrainingConfig
+
+WORDS = Vocabularies(
+    Vocabulary(TEXT_SPECIALS, ("ein", "hund", "schläft")),
+    Vocabulary(GLOSS_SPECIALS, ("HUND", "SCHLAF")),
+)
+
+
+@pytest.fixture
+def loaded() -> LoadedModel:
+    recipe = Recipe(
+        input=InputConfig(image_size=32, flow_preset="fast"),
+        model=ModelConfig(
+            backbone_stages=1,
+            backbone_weights="none",
+            memory_map_size=(2, 2),
+            width=32,
+            decoder_layers=1,
+            decoder_feed_forward=32,
+        ),
+        training=TrainingConfig(precision="float32", max_text_length=5, beam_size=3),
+    )
+    model = build_model(recipe, WORDS).eval()
+    # Larger weights: an untrained network would say the same whatever it is shown.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    return LoadedModel(model, recipe, WORDS)
+
+
+def batch(*clips: torch.Tensor) -> Batch:
+    lengths, none = torch.tensor([len(clip) for clip in clips]), torch.zeros(0, dtype=torch.long)
+    return Batch((), torch.cat(clips), lengths, none, none, none)
+
+
+def clips() -> list[torch.Tensor]:
+    return [torch.rand(length, 3, 32, 32) for length in (4, 9, 1, 6)]
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_the_clips_of_a_batch_do_not_touch_each_other(loaded, beam_size: int) -> None:
+    shown = clips()
+    together = translate_batch(loaded, batch(*shown), beam_size=beam_size)
+    alone = [translate_batch(loaded, batch(clip), beam_size=beam_size)[0] for clip in shown]
+    assert together == alone
+    assert all(len(translation.text.split()) <= 5 for translation in together)
+
+
+def test_speaks_the_words_of_its_vocabularies(loaded, monkeypatch) -> None:
+    model, encode = loaded.model, loaded.model.encode
+
+    def encoded(images, lengths):
+        result = encode(images, lengths)
+        logits = torch.zeros_like(result.gloss_logits)
+        for step, token in enumerate((2, 2, 0, 3)):
+            logits[:, step, token] = 1
+        return result._replace(gloss_logits=logits)
+
+    def decode(encoded, tokens):
+        logits = torch.full((*tokens.shape, 7), -9.0)
+        for column, token in enumerate((4, 5, 6, 2)):
+            logits[:, column : column + 1, token] = 9
+        return logits
+
+    monkeypatch.setattr(model, "encode", encoded)
+    monkeypatch.setattr(model, "decode", decode)
+    for beam_size in (1, 2):
+        (translation,) = translate_batch(loaded, batch(clips()[0]), beam_size=beam_size)
+        assert translation == Translation("ein hund schläft", ("HUND", "SCHLAF"))
+
+
+def test_a_source_is_read_as_in_training(loaded) -> None:
+    source = SyntheticSource("a", ("DOG", "SLEEP"), "statement", 0, (0, 0), (40, 40))
+    images = clip_images(source.read(), loaded.recipe.input)
+    expected = translate_batch(loaded, batch(images), beam_size=3)
+    assert [translate_source(loaded, source)] == expected
+
+
+@dataclass(frozen=True)
+class Frames:
+    """As many black frames of this size."""
+
+    length: int
+    height: int
+    name: str = "frames"
+
+    def read(self) -> np.ndarray:
+        return np.zeros((self.length, self.height, 40, 3), np.uint8)
+
+
+def test_a_single_frame_is_enough(loaded) -> None:
+    assert isinstance(translate_source(loaded, Frames(1, 40)), Translation)
+
+
+def test_videos_that_cannot_be_translated(loaded, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="found no such file; expected a video file"):
+        translate_source(loaded, VideoSource(tmp_path / "clip.mp4"))
+    with pytest.raises(ValueError, match="found frames of 6x40 pixels; expected sides of at least"):
+        translate_source(loaded, Frames(3, 6))

@@ -1,0 +1,198 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from slt_fast.training.checkpoint import checkpoint_folder, load_model, load_tensors, read_json
+from slt_fast.training.loop import Trainer
+from slt_fast.training.run import RunConfig, load_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_two_videos_are_learnt_by_heart(
+    run_script, tiny_options, data_options, manifest: Path, tmp_path: Path
+) -> None:
+    """From video files to a checkpoint to the sentences that scripts/translate.py prints."""
+    options = "--epochs 60 --evaluate-every 60 --learning-rate 3e-3 --dropout 0 --label-smoothing 0"
+    options += " --zoom 0 --shift 0 --vigour 0 --frame-dropout 0"
+    run = tmp_path / "run"
+    finished = run_script(
+        "train.py", *tiny_options, *data_options, *options.split(), "--output", run
+    )
+    assert finished.status == 0, finished.err
+    assert "did you see the red dog ?" in finished.out  # an example, beside its translation
+    assert f"translate.py VIDEO --checkpoint {run}" in finished.out.replace("\n", "")
+    assert "nrefs:1|case:lc" in finished.out
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["train.bleu4"] == pytest.approx(100)
+    assert metrics["train.exact_match"] == 100 and metrics["train.wer"] == 0
+    assert metrics["train.seconds_total"] > 0
+    expected = {
+        "first.mp4": "the mother is asleep .\nglosses: MOTHER SLEEP\n",
+        "second": "did you see the red dog ?\nglosses: DOG RED SEE\n",
+    }
+    for name, lines in expected.items():
+        translated = run_script("translate.py", manifest.parent / name, "--checkpoint", run)
+        assert (translated.status, translated.out) == (0, lines)
+
+
+def test_real_phoenix_sentences_rendered(
+    run_script, tiny_options, shared_data: Path, tmp_path: Path
+) -> None:
+    """Real annotations, rendered into the official layout, train for a few steps and evaluate."""
+    annotations = shared_data / "phoenix14t/annotations/manual/PHOENIX-2014-T.dev.corpus.csv"
+    data, run = tmp_path / "data", tmp_path / "run"
+    size = ["--width", "64", "--height", "80"]
+    rendered = run_script(
+        "render_synthetic.py", "--annotations", annotations, "--output", data, "--limit", 4, *size
+    )
+    assert rendered.status == 0, rendered.err
+    where = ["--data", f"phoenix14t:{data}"]
+    splits = ["--train-split", "dev", "--dev-split", "dev", "--test-split", "dev"]
+    finished = run_script(
+        "train.py", *tiny_options, *where, *splits, "--epochs", 1, "--output", run
+    )
+    assert finished.status == 0, finished.err
+    record = json.loads((run / "metrics.jsonl").read_text())
+    assert record["step"] == 2 and record["train.ctc"] > 0
+    assert json.loads((run / "metrics.json").read_text())["dev.num_clips"] == 4
+    scored = run_script("evaluate.py", "--checkpoint", run, *where, "--split", "dev")
+    assert scored.status == 0, scored.err
+    assert json.loads(scored.out)["dev.num_clips"] == 4
+
+
+def test_real_frames_that_are_too_few(
+    run_script, tiny_options, shared_data: Path, tmp_path: Path
+) -> None:
+    """The two real frames, with the 11 glosses of their whole clip, are refused by name."""
+    real = shared_data / "clips" / "phoenix14t_frames"
+    name = "PHOENIX-2014-T.test.corpus.csv"
+    clip = (real / name).read_text(encoding="utf-8").splitlines()[1].split("|")[0]
+    (tmp_path / "annotations" / "manual").mkdir(parents=True)
+    (tmp_path / "annotations" / "manual" / name).symlink_to(real / name)
+    frames = tmp_path / "features" / "fullFrame-210x260px" / "test" / clip
+    frames.mkdir(parents=True)
+    for number in (1, 2):
+        (frames / f"images000{number}.png").symlink_to(real / f"images000{number}.png")
+    splits = ["--train-split", "test", "--dev-split", "test", "--test-split", "test"]
+    options = ["--data", f"phoenix14t:{tmp_path}", *splits, "--output", tmp_path / "run"]
+    for preload in ("--preload", "--no-preload"):
+        finished = run_script("train.py", *tiny_options, *options, preload)
+        assert finished.status == 1
+        (line,) = [line for line in finished.err.splitlines() if line.startswith("error: ")]
+        assert f"{name}:2: found 2 frames in clip '{clip}'; expected at least 11" in line
+    finished = run_script("train.py", *tiny_options, *options, "--skip-bad")
+    assert "found no readable clip in 'test'; expected at least one" in finished.err
+    assert clip in (tmp_path / "run" / "skipped.txt").read_text()
+
+
+def test_options_override_the_recipe(run_script, tiny_options, data_options, tmp_path) -> None:
+    options = ["--epochs", "1", "--input", "rgb", "--no-preload", "--output", tmp_path / "run"]
+    finished = run_script(
+        "train.py", "--recipe", "quickstart", *tiny_options, *data_options, *options
+    )
+    assert finished.status == 0, finished.err
+    recipe = load_model(tmp_path / "run").recipe
+    assert (recipe.training.epochs, recipe.input.input, recipe.model.width) == (1, "rgb", 32)
+    assert not recipe.training.preload
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--flavour", "vanilla"], 2, "--flavour"),
+        (["--recipe", "quick"], 2, "quick"),
+        (["--epochs", "many"], 2, "many"),
+        (["--schedule", "linear"], 2, "linear"),
+        (["--epochs", "0"], 1, "error: epochs: found 0; expected at least 1"),
+        (["--width", "30"], 1, "error: width: found 30; expected a multiple of"),
+        (["--flow-preset", "x"], 1, "error: flow_preset: found 'x'; expected one of"),
+        (["--flow-backend", "cuda"], 1, "error: optical_flow: backend 'cuda' cannot run"),
+        (["--device", "gpu"], 1, "error: device: found 'gpu'; expected auto, cpu or cuda"),
+        (["--data", "folder:x"], 1, "error: data: found 'folder:x'; expected synthetic, phoenix"),
+        (["--dev-split", "valid"], 1, "manifest.csv: found no split 'valid'; expected one of train"),
+        (["--backbone-weights", "gone.pth"], 1, "error: backbone_weights: found no file gone.pth"),
+        (["--resume"], 1, "run: found no such folder; expected the folder of a run to go on with"),
+    ],
+)
+def test_bad_options(
+    run_script, tiny_options, data_options, tmp_path, options, status: int, message: str
+) -> None:
+    place = ["--output", tmp_path / "run"]
+    finished = run_script("train.py", *tiny_options, *data_options, *place, *options)
+    assert finished.status == status, finished.err
+    assert message in finished.out + finished.err
+    assert not (tmp_path / "run" / "last").exists()
+
+
+def whole(run: Path) -> int:
+    """The step of the last checkpoint, after a look at every file that a run has written."""
+    for link in ("last", "best"):
+        if (run / link).is_symlink():
+            load_model(run / link)
+            load_tensors(run / link / "training.safetensors")
+    for path in run.glob("*.json*"):
+        assert all(json.loads(line) for line in path.read_text().splitlines())
+    return read_json(run / "last" / "training.json")["step"]
+
+
+def killed(arguments: list[str], run: Path, first_step: int) -> None:
+    """Trains in a process of its own and kills it at a random moment, once it has gone on."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=ROOT,
+    )
+    try:
+        while process.poll() is None:
+            time.sleep(0.01)
+            if os.path.lexists(run / "last") and step_of(run) > first_step:
+                time.sleep(random.uniform(0, 0.5))
+                break
+        assert process.poll() is None, process.stderr.read().decode()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+
+
+def step_of(run: Path) -> int:
+    """The step in the name of the last checkpoint."""
+    return int(checkpoint_name(run).removeprefix("step-").split(".")[0])
+
+
+def checkpoint_name(run: Path) -> str:
+    return Path(os.readlink(run / "last")).name
+
+
+def test_killed_at_random_moments(tiny_options, data_options, tmp_path: Path) -> None:
+    """kill -9 leaves a checkpoint that is whole, and --resume goes on from it."""
+    run = tmp_path / "run"
+    often = ["--epochs", "5000", "--checkpoint-minutes", "1e-9", "--output", str(run)]
+    arguments = [*tiny_options, *data_options, *often]
+    killed(arguments, run, 0)
+    first = whole(run)
+    assert first > 0
+    killed([*arguments, "--resume"], run, first)
+    second = whole(run)
+    assert second > first
+    recipe = load_model(checkpoint_folder(run / "last")).recipe
+    config = RunConfig(data=data_options[1], output=run, resume=True)
+    dataset = load_dataset(recipe, config.data, "train", None, recipe.augmentation)
+    trainer = Trainer(recipe, config, dataset, None)
+    trainer.resume()
+    assert trainer.progress.step == second
+    trainer.train_epoch()
+    trainer.save("last")
+    assert whole(run) == second + 1
+    linked = {(run / link).resolve() for link in ("last", "best") if (run / link).exists()}
+    assert {path.resolve() for path in (run / "checkpoints").iterdir()} == linked

@@ -1,0 +1,44 @@
+import pytest
+
+from slt_fast.command_line import run
+from slt_fast.data.errors import DataError
+
+
+def failing(error: BaseException):
+    def main() -> None:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("list.csv", "2 fields", "3", 7),
+        ValueError("epochs: found 0; expected at least 1"),
+        FileNotFoundError(2, "No such file or directory", "clip.mp4"),
+    ],
+)
+def test_bad_input_is_one_line_on_standard_error(capsys, error: Exception) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(failing(error))
+    assert caught.value.code == 1
+    printed = capsys.readouterr()
+    assert printed.err == f"error: {error}\n" and not printed.out
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    with pytest.raises(KeyError, match="ours"):
+        run(failing(KeyError("ours")))
+
+
+def test_interruption(capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(failing(KeyboardInterrupt()))
+    assert caught.value.code == 130
+    assert "--resume goes on from the last checkpoint" in capsys.readouterr().err
+
+
+def test_success(capsys) -> None:
+    run(lambda: print("done"))
+    assert capsys.readouterr().out == "done\n"
