@@ -6,6 +6,7 @@ python scripts/evaluate.py --checkpoint runs/quickstart/best --split test
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -52,11 +53,13 @@ def main() -> None:
     clips = read_split(arguments.data, arguments.split, on_error=on_error)
     if arguments.probe:
         clips = [probe(clip, arguments.probe) for clip in clips]
-    beam_size = arguments.beam_size or loaded.recipe.training.beam_size
+    beam_size = arguments.beam_size
+    if beam_size is None:
+        beam_size = loaded.recipe.training.beam_size
     dataset = ClipDataset(clips, loaded.recipe.input)
     result = evaluate(loaded, dataset, beam_size=beam_size, skip_bad=arguments.skip_bad)
     for error in (*problems, *result.errors):
-        print(f"left out: {error}")
+        print(f"left out: {error}", file=sys.stderr)
     scores = {f"{arguments.split}.{name}": value for name, value in result.scores.items()}
     print(json.dumps(scores, indent=1))
     if arguments.output:

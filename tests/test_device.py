@@ -20,7 +20,9 @@ def test_auto_takes_the_gpu_if_there_is_one(monkeypatch) -> None:
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0"])
 def test_a_gpu_where_there_is_none(without_gpu, name: str) -> None:
-    with pytest.raises(ValueError, match=f"device: found '{name}'; expected cpu, as torch finds no"):
+    with pytest.raises(
+        ValueError, match=f"device: found '{name}'; expected cpu, as torch finds no"
+    ):
         choose_device(name)
 
 

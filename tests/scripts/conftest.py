@@ -9,7 +9,13 @@ from typing import NamedTuple
 import cv2
 import pytest
 
+from slt_fast.data.batching import Vocabularies
+from slt_fast.data.input import InputConfig
+from slt_fast.data.sources import read_split
 from slt_fast.data.synthetic import SyntheticSource
+from slt_fast.model.config import ModelConfig
+from slt_fast.training.checkpoint import LoadedModel, build_model, save_checkpoint
+from slt_fast.training.config import Recipe, TrainingConfig
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -80,5 +86,28 @@ def rendered(glosses: tuple[str, ...], mode: str, signer: int) -> list:
 @pytest.fixture
 def data_options(manifest: Path) -> list[str]:
     """Options that take the two clips for every split."""
-    splits = [option for part in ("train", "dev", "test") for option in (f"--{part}-split", "train")]
+    splits = [
+        option for part in ("train", "dev", "test") for option in (f"--{part}-split", "train")
+    ]
     return ["--data", f"manifest:{manifest}", *splits]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Path:
+    """A run whose best checkpoint is an untrained model; not to be written to."""
+    recipe = Recipe(
+        input=InputConfig(image_size=32, flow_preset="fast"),
+        model=ModelConfig(
+            backbone_stages=1,
+            backbone_weights="none",
+            width=32,
+            decoder_layers=1,
+            decoder_feed_forward=32,
+        ),
+        training=TrainingConfig(num_workers=0, max_text_length=8, beam_size=2),
+    )
+    words = Vocabularies.build(read_split(f"manifest:{manifest}", "train"))
+    loaded = LoadedModel(build_model(recipe, words), recipe, words)
+    run = tmp_path_factory.mktemp("run")
+    save_checkpoint(run, 0, ("last", "best"), loaded, tensors={}, progress={})
+    return run

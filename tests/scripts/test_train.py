@@ -111,13 +111,17 @@ def test_options_override_the_recipe(run_script, tiny_options, data_options, tmp
         (["--recipe", "quick"], 2, "quick"),
         (["--epochs", "many"], 2, "many"),
         (["--schedule", "linear"], 2, "linear"),
-        (["--epochs", "0"], 1, "error: epochs: found 0; expected at least 1"),
-        (["--width", "30"], 1, "error: width: found 30; expected a multiple of"),
-        (["--flow-preset", "x"], 1, "error: flow_preset: found 'x'; expected one of"),
-        (["--flow-backend", "cuda"], 1, "error: optical_flow: backend 'cuda' cannot run"),
+        (["--epochs", "0"], 2, "epochs: found 0; expected at least 1"),
+        (["--width", "30"], 2, "width: found 30; expected a multiple of"),
+        (["--flow-preset", "x"], 2, "flow_preset: found 'x'; expected one of"),
+        (["--flow-backend", "cuda"], 2, "optical_flow: backend 'cuda' cannot run"),
         (["--device", "gpu"], 1, "error: device: found 'gpu'; expected auto, cpu or cuda"),
         (["--data", "folder:x"], 1, "error: data: found 'folder:x'; expected synthetic, phoenix"),
-        (["--dev-split", "valid"], 1, "manifest.csv: found no split 'valid'; expected one of train"),
+        (
+            ["--dev-split", "valid"],
+            1,
+            "manifest.csv: found no split 'valid'; expected one of train",
+        ),
         (["--backbone-weights", "gone.pth"], 1, "error: backbone_weights: found no file gone.pth"),
         (["--resume"], 1, "run: found no such folder; expected the folder of a run to go on with"),
     ],
@@ -128,7 +132,7 @@ def test_bad_options(
     place = ["--output", tmp_path / "run"]
     finished = run_script("train.py", *tiny_options, *data_options, *place, *options)
     assert finished.status == status, finished.err
-    assert message in finished.out + finished.err
+    assert message in " ".join(finished.err.split())
     assert not (tmp_path / "run" / "last").exists()
 
 
@@ -191,7 +195,9 @@ def test_killed_at_random_moments(tiny_options, data_options, tmp_path: Path) ->
     trainer = Trainer(recipe, config, dataset, None)
     trainer.resume()
     assert trainer.progress.step == second
-    trainer.train_epoch()
+    while trainer.progress.step == second:
+        trainer.train_epoch()  # of which nothing may be left
+        trainer.progress.epoch, trainer.progress.batch = trainer.progress.epoch + 1, 0
     trainer.save("last")
     assert whole(run) == second + 1
     linked = {(run / link).resolve() for link in ("last", "best") if (run / link).exists()}

@@ -1,0 +1,62 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+
+@pytest.mark.parametrize("name", ["first.mp4", "second"])
+def test_prints_sentence_and_glosses(run_script, checkpoint, manifest: Path, name: str) -> None:
+    translated = run_script("translate.py", manifest.parent / name, "--checkpoint", checkpoint)
+    assert translated.status == 0, translated.err
+    text, glosses = translated.out.splitlines()
+    words = "the mother is asleep . did you see the red dog ?"
+    assert set(text.split()) <= set(words.split())
+    assert glosses.startswith("glosses: ")
+
+
+def test_real_video(run_script, checkpoint: Path, shared_data: Path) -> None:
+    path = shared_data / "clips" / "pose" / "test_video.mp4"
+    translated = run_script("translate.py", path, "--checkpoint", checkpoint)
+    assert translated.status == 0, translated.err
+    assert len(translated.out.splitlines()) == 2
+
+
+def fails(finished, message: str) -> None:
+    assert finished.status == 1
+    (line,) = finished.err.splitlines()
+    assert line.startswith("error: ") and message in line
+
+
+def test_videos_that_cannot_be_read(run_script, checkpoint, manifest: Path, tmp_path) -> None:
+    video = tmp_path / "clip.mp4"
+    options = ["translate.py", video, "--checkpoint", checkpoint]
+    fails(run_script(*options), "clip.mp4: found no such file; expected a video file or a folder")
+    content = (manifest.parent / "first.mp4").read_bytes()
+    video.write_bytes(content[: len(content) // 2])
+    fails(run_script(*options), "as its container declares (the video is truncated)")
+    video.write_text("no video")
+    fails(run_script(*options), "clip.mp4: found text; expected a video file")
+    video.unlink()
+    video.mkdir()
+    fails(run_script(*options), "clip.mp4: found no images; expected a folder of png or jpg frames")
+
+
+def test_checkpoints_that_cannot_be_used(run_script, checkpoint, manifest, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    options = ["translate.py", manifest.parent / "second", "--checkpoint", folder]
+    fails(run_script(*options), "copy: found nothing; expected a checkpoint's folder")
+    shutil.copytree(checkpoint / "best", folder)
+    weights = load_file(folder / "model.safetensors")
+    name = max(weights, key=lambda name: weights[name].numel())
+    save_file(weights | {name: weights[name][1:].clone()}, folder / "model.safetensors")
+    shape = [*weights[name].shape]
+    message = f"model.safetensors: found {name} of {[shape[0] - 1, *shape[1:]]}; expected {shape}"
+    fails(run_script(*options), message)
+    (folder / "model.safetensors").write_bytes(b"")
+    fails(run_script(*options), "expected a whole safetensors file")
+
+
+def test_bad_options(run_script, checkpoint: Path) -> None:
+    assert run_script("translate.py", "--checkpoint", checkpoint).status == 2
+    assert run_script("translate.py", "clip.mp4").status == 2
