@@ -1,0 +1,71 @@
+"""One training step of the quickstart: forward, losses, backward and AdamW on 4 clips."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, load_images
+from slt_fast.data.sources import read_split
+from slt_fast.device import choose_device, computes_bfloat16
+from slt_fast.training.config import RECIPES, Recipe
+from slt_fast.training.loop import Trainer
+from slt_fast.training.run import RunConfig
+
+
+@pytest.fixture(scope="module")
+def dataset() -> ClipDataset:
+    """Four clips of the synthetic corpus, images in memory."""
+    recipe = RECIPES["quickstart"]
+    clips = read_split("synthetic", "train")[: recipe.training.batch_size]
+    images = [load_images(clip, recipe.input) for clip in clips]
+    return ClipDataset(clips, recipe.input, preloaded=images)
+
+
+@pytest.fixture(scope="module")
+def batch(dataset: ClipDataset) -> Batch:
+    return next(batches(dataset, Vocabularies.build(dataset.clips), batch_size=len(dataset)))
+
+
+def make_trainer(dataset: ClipDataset, folder: Path, dropout: float, **settings) -> Trainer:
+    recipe = RECIPES["quickstart"]
+    training = dataclasses.replace(recipe.training, schedule="constant", **settings)
+    model = dataclasses.replace(recipe.model, dropout=dropout)
+    recipe = Recipe(recipe.input, recipe.augmentation, model, training)
+    return Trainer(recipe, RunConfig(output=folder), dataset, None)
+
+
+def first_losses(dataset: ClipDataset, batch: Batch, folder: Path, **settings) -> dict[str, float]:
+    """Losses of the first step, without dropout, whose masks no two devices share."""
+    return make_trainer(dataset, folder, dropout=0.0, **settings).train_step(batch)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training_step(
+    benchmark, dataset: ClipDataset, batch: Batch, tmp_path: Path, precision: str
+) -> None:
+    device = choose_device()
+    if precision == "bfloat16" and not computes_bfloat16(device):
+        pytest.skip(f"{device} does not compute in bfloat16")
+    exact = first_losses(dataset, batch, tmp_path / "exact", precision="float32", device="cpu")
+    losses = first_losses(dataset, batch, tmp_path / "checked", precision=precision)
+    tolerance = {"float32": 1e-3, "bfloat16": 0.05}[precision]
+    assert losses == pytest.approx(exact, rel=tolerance)  # no time for a wrong step
+    trainer = make_trainer(dataset, tmp_path / "timed", dropout=0.1, precision=precision)
+
+    def step() -> None:
+        trainer.train_step(batch)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    benchmark.pedantic(step, rounds=15, warmup_rounds=3)
+    after = trainer.train_step(batch)
+    assert sum(after.values()) < sum(losses.values())  # it does learn
+    frames = len(batch.images)
+    benchmark.extra_info |= {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "frames": frames,
+        "frames per second": round(frames / benchmark.stats.stats.median),
+    }
