@@ -45,7 +45,7 @@ def parse_arguments() -> Arguments:
 def show(metrics: dict, test: Evaluation, run_config: RunConfig) -> None:
     """A table of scores, a few examples, and what to try next."""
     console, split = Console(), run_config.test_split
-    table = Table(title=f"scores on {split!r} ({len(test.clips)} clips)")
+    table = Table(title=f"{split}: {len(test.clips)} clips")
     table.add_column("score")
     table.add_column("value", justify="right")
     for name in ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "chrf", "exact_match", "wer"):
@@ -66,6 +66,7 @@ def show(metrics: dict, test: Evaluation, run_config: RunConfig) -> None:
         "  python scripts/train.py --recipe quickstart --input rgb --output runs/rgb",
         highlight=False,
         markup=False,
+        soft_wrap=True,  # commands stay whole
     )
 
 
