@@ -204,7 +204,7 @@ class Trainer:
         if last_epoch or progress.epoch % settings.evaluate_every == 0:
             dev = evaluate(self.loaded, dev_set, beam_size=1, skip_bad=self.run.skip_bad)
             record |= {f"dev.{name}": value for name, value in dev.scores.items()}
-            if dev.scores["bleu4"] > progress.best_bleu4:
+            if dev.scores["bleu4"] >= progress.best_bleu4:  # of equals, the one trained longer
                 progress.best_bleu4 = dev.scores["bleu4"]
                 links.append("best")
             if dev.scores["most_common_share"] > 0.5 and len(dev.clips) > 1:
