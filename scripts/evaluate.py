@@ -18,7 +18,7 @@ from slt_fast.data.batching import ClipDataset
 from slt_fast.data.probes import probe
 from slt_fast.data.sources import read_split
 from slt_fast.device import choose_device
-from slt_fast.training.checkpoint import load_model, write_json
+from slt_fast.training.checkpoint import TrainedOn, load_model, write_json
 from slt_fast.training.evaluation import evaluate
 
 
@@ -28,10 +28,10 @@ class Arguments:
 
     checkpoint: Path
     """Folder of a checkpoint or of a run (its best checkpoint)."""
-    data: str = "synthetic"
-    """synthetic, phoenix14t:PATH or manifest:FILE."""
-    split: str = "test"
-    """Name of the split."""
+    data: str | None = None
+    """synthetic, phoenix14t:PATH or manifest:FILE; by default what the model was trained on."""
+    split: str | None = None
+    """Name of the split; by default the run's test split."""
     probe: Literal["blank", "neutral"] | None = None
     """Score changed clips: blank (black frames), neutral (synthetic: no head and face movement)."""
     beam_size: int | None = None
@@ -44,13 +44,25 @@ class Arguments:
     """auto takes the GPU if there is one."""
 
 
+def data_set(arguments: Arguments, trained_on: TrainedOn | None) -> tuple[str, str]:
+    """Data and split to score: as asked, else the model's own."""
+    data, split = arguments.data, arguments.split
+    if trained_on:
+        return data or trained_on.data, split or trained_on.test_split
+    if data and split:
+        return data, split
+    found = "found no word of its data (an older checkpoint)"
+    raise ValueError(f"{arguments.checkpoint}: {found}; expected --data and --split")
+
+
 def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
     loaded = load_model(arguments.checkpoint)
     loaded.model.to(choose_device(arguments.device))
+    data, split = data_set(arguments, loaded.trained_on)
     problems = []
     on_error = problems.append if arguments.skip_bad else None
-    clips = read_split(arguments.data, arguments.split, on_error=on_error)
+    clips = read_split(data, split, on_error=on_error)
     if arguments.probe:
         clips = [probe(clip, arguments.probe) for clip in clips]
     beam_size = arguments.beam_size
@@ -60,7 +72,7 @@ def main() -> None:
     result = evaluate(loaded, dataset, beam_size=beam_size, skip_bad=arguments.skip_bad)
     for error in (*problems, *result.errors):
         print(f"left out: {error}", file=sys.stderr)
-    scores = {f"{arguments.split}.{name}": value for name, value in result.scores.items()}
+    scores = {f"{split}.{name}": value for name, value in result.scores.items()}
     print(json.dumps(scores, indent=1))
     if arguments.output:
         write_json(arguments.output, scores)

@@ -13,6 +13,7 @@ import tyro
 
 from slt_fast.command_line import run
 from slt_fast.data.video import VideoSource
+from slt_fast.data.vocabulary import GLOSS_SPECIALS
 from slt_fast.device import choose_device
 from slt_fast.inference.translate import translate_source
 from slt_fast.training.checkpoint import load_model
@@ -36,7 +37,9 @@ def main() -> None:
     loaded.model.to(choose_device(arguments.device))
     translation = translate_source(loaded, VideoSource(arguments.video))
     print(translation.text)
-    print("glosses:", " ".join(translation.glosses) or "none (the model was trained without)")
+    knows_glosses = len(loaded.vocabularies.gloss) > len(GLOSS_SPECIALS)
+    none = "none" if knows_glosses else "none (the model was trained without)"
+    print("glosses:", " ".join(translation.glosses) or none)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 
+from rich.console import Console
 from rich.logging import RichHandler
 
 
@@ -15,7 +16,8 @@ def run(main: Callable[[], None]) -> None:
     Bad input (ValueError, OSError) ends the program with its message and exit status 1; anything
     else is a defect of ours and keeps its traceback.
     """
-    handler = RichHandler(show_path=False, rich_tracebacks=False, markup=False)
+    console = Console(stderr=True)  # standard output is for results
+    handler = RichHandler(console=console, show_path=False, rich_tracebacks=False, markup=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     try:
         main()
@@ -23,5 +25,5 @@ def run(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -29,8 +29,8 @@ def translation_scores(
 ) -> dict[str, float | str]:
     """Score translations against one reference each, lower-cased.
 
-    The headline scores see a final " ." on both sides, appended where a text has none, as the
-    field's published scores do; the same scores without it stand under "no_dot.".
+    The headline scores see a final " ." on both sides, appended where a text ends in none of . ? !,
+    as the field's published scores do; the same scores without it stand under "no_dot.".
 
     Args:
         hypotheses: The system's sentences.
@@ -48,7 +48,7 @@ def translation_scores(
         [_without_dot(text) for text in side] for side in (hypotheses, references)
     )
     dotted = _scores(
-        [f"{text} ." for text in bare_hypotheses], [f"{text} ." for text in bare_references]
+        [_with_dot(text) for text in bare_hypotheses], [_with_dot(text) for text in bare_references]
     )
     bare = _scores(bare_hypotheses, bare_references)
     num_exact = sum(
@@ -133,6 +133,10 @@ def _check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
 
 def _without_dot(text: str) -> str:
     return _FINAL_DOT.sub("", text.lower())
+
+
+def _with_dot(bare: str) -> str:
+    return bare if bare.rstrip().endswith(("?", "!")) else f"{bare} ."
 
 
 def _scores(hypotheses: list[str], references: list[str]) -> dict[str, float | str]:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from slt_fast.command_line import run
@@ -36,9 +39,13 @@ def test_interruption(capsys) -> None:
     with pytest.raises(SystemExit) as caught:
         run(failing(KeyboardInterrupt()))
     assert caught.value.code == 130
-    assert "--resume goes on from the last checkpoint" in capsys.readouterr().err
+    assert capsys.readouterr().err == "interrupted\n"
 
 
-def test_success(capsys) -> None:
-    run(lambda: print("done"))
-    assert capsys.readouterr().out == "done\n"
+def test_standard_output_is_for_results() -> None:
+    code = (
+        "import logging; from slt_fast.command_line import run\n"
+        "run(lambda: (logging.getLogger('x').info('a log line'), print('done')))"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert finished.stdout == "done\n" and "a log line" in finished.stderr

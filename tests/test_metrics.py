@@ -85,6 +85,15 @@ def test_final_dot_and_case_do_not_matter(hypothesis: str, reference: str) -> No
         assert scores[name] == pytest.approx(100)
 
 
+@pytest.mark.parametrize("mark", ["?", " ?", "!", " !  "])
+def test_no_dot_goes_after_another_mark(mark: str) -> None:
+    """It would be a common word for nothing."""
+    scores = translation_scores([f"a b c d{mark}"], [f"a x y z{mark}"])
+    assert scores["bleu1"] == scores["no_dot.bleu1"] == pytest.approx(40)
+    mixed = translation_scores([f"a b c d{mark}"], ["a b c d"])
+    assert mixed["bleu1"] == pytest.approx(80) and mixed["exact_match"] == 0
+
+
 def test_dot_counts_in_the_headline_only() -> None:
     scores = translation_scores(["a b c d e"], ["a b x y z"])
     assert scores["bleu1"] == pytest.approx(50) and scores["no_dot.bleu1"] == pytest.approx(40)

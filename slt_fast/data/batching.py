@@ -1,11 +1,11 @@
-"""From clips to batches: images computed, kept or cached, augmented, tokenised and packed."""
+"""From clips to batches: images computed or preloaded, augmented, tokenised and packed."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -47,7 +47,8 @@ class Batch:
 
     Args:
         clips: The B clips.
-        images: float [sum(T), 3, H, W] in [0, 1].
+        images: float32 [sum(T), 3, H, W] in [0, 1]; as `collate` makes it, float16 where no clip
+            was augmented.
         lengths: int64 [B], frames of each clip.
         glosses: int64 [B, longest], padded with 0.
         gloss_lengths: int64 [B]; 0 for a clip without glosses.
@@ -68,24 +69,38 @@ def load_images(clip: Clip, config: InputConfig) -> torch.Tensor | DataError:
     """Images of a clip, float16 [T, 3, H, W]; or what is wrong with it, to be raised or listed."""
     # OpenCV's own threads deadlock after a fork and only fight over the cores with the workers.
     cv2.setNumThreads(0)
-    try:
+
+    def images() -> torch.Tensor:
         frames = clip.source.read()
         check_ctc_length(clip, len(frames))
         return clip_images(frames, config).half()
-    except DataError as error:
-        return error
-    except ValueError as error:
-        return DataError(clip.source.name, str(error), "frames that optical flow can read")
+
+    return _result_or_error(clip, images)
 
 
 def count_frames(clip: Clip) -> int | DataError:
     """Frames of a clip, found without decoding them where that can be; or what is wrong with it."""
+
+    def num_frames() -> int:
+        found = clip.source.num_frames()
+        check_ctc_length(clip, found)
+        return found
+
+    return _result_or_error(clip, num_frames)
+
+
+def _result_or_error(clip: Clip, read: Callable[[], Result]) -> Result | DataError:
+    """What `read` gives; or what is wrong with the clip: its data, its files, or its frames."""
     try:
-        num_frames = clip.source.num_frames()
-        check_ctc_length(clip, num_frames)
-        return num_frames
+        return read()
     except DataError as error:
         return error
+    except OSError as error:
+        found = error.strerror or str(error)
+        return DataError(error.filename or clip.source.name, found, "a file that can be read")
+    except (ValueError, cv2.error) as error:
+        found = " ".join(str(error).split())
+        return DataError(clip.source.name, found, "frames that optical flow can read")
 
 
 def preload(
@@ -181,18 +196,18 @@ def batches(
         generator = _generator(dataset.seed, shuffle_epoch)
         order = torch.randperm(len(dataset), generator=generator).tolist()
     keys = [(shuffle_epoch or 0, index) for index in order[skip * batch_size :]]
-    return iter(
-        DataLoader(
-            dataset,
-            sampler=keys,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            multiprocessing_context="spawn" if num_workers else None,
-            # Else it draws from the global generator, and a resumed run would drop out others.
-            generator=torch.Generator(),
-            collate_fn=partial(collate, vocabularies=vocabularies),
-        )
+    loader = DataLoader(
+        dataset,
+        sampler=keys,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        multiprocessing_context="spawn" if num_workers else None,
+        # Else it draws from the global generator, and a resumed run would drop out others.
+        generator=torch.Generator(),
+        collate_fn=partial(collate, vocabularies=vocabularies),
     )
+    # Only here: float16 takes half the memory that the processes share.
+    return (replace(batch, images=batch.images.float()) for batch in loader)
 
 
 def collate(
@@ -210,7 +225,7 @@ def collate(
     text = [_tokens(vocabularies.text, clip.text.lower(), BOS, EOS) for clip in clips]
     return Batch(
         clips,
-        torch.cat(images).float(),
+        torch.cat(images),
         torch.tensor([len(frames) for frames in images]),
         pad_sequence(glosses, batch_first=True),
         torch.tensor([len(tokens) for tokens in glosses]),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from slt_fast.data.errors import DataError
+from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS
 
 
 class FrameSource(Protocol):
@@ -37,6 +38,10 @@ class Clip:
         signer: Who signs; None if unknown.
         split: Split the clip belongs to.
         origin: "file:line" of its annotation, named in errors.
+        gloss_convention: "phoenix14t" where glosses are scored as that data set's evaluation does.
+
+    Raises:
+        DataError: If a word of the text or a gloss is spelled like a token with another meaning.
     """
 
     id: str
@@ -46,6 +51,17 @@ class Clip:
     signer: str | None
     split: str
     origin: str
+    gloss_convention: Literal["plain", "phoenix14t"] = "plain"
+
+    def __post_init__(self) -> None:
+        for name, words, specials in (
+            ("text", self.text.lower().split(), TEXT_SPECIALS),
+            ("gloss", self.glosses or (), GLOSS_SPECIALS),
+        ):
+            for word in words:
+                if word in specials:
+                    expected = f"words other than {', '.join(specials)}"
+                    raise DataError(self.origin, f"{word!r} in the {name}", expected)
 
 
 def minimum_ctc_frames(glosses: tuple[str, ...]) -> int:

@@ -1,7 +1,7 @@
 """Whether a video file is whole, told from its container before anything is decoded.
 
-A count of decoded frames cannot tell: a cut GIF declares fewer frames along with the cut, and a
-whole MP4 that was trimmed by an edit list decodes to fewer frames than it declares.
+MP4/MOV, AVI, GIF, Matroska/WebM and WMV/ASF say where they end. Transport and program streams (ts,
+mpg) do not: what is cut off at their end leaves no trace, and they pass as shorter videos.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slt_fast.data.errors import DataError
+from slt_fast.data.mp4 import FIRST_BOXES, mp4_size, shown_frames
 
-_MP4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _UNKNOWN_RIFF_SIZES = (0, 0xFFFFFFFF)
 _EBML_ID, _SEGMENT_ID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_ASF_PROPERTIES_ID = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
-def check_complete(path: Path) -> None:
-    """Check that a video file is not cut short: MP4/MOV, AVI, GIF, Matroska/WebM; others pass.
+def check_complete(path: Path) -> int | None:
+    """Check that a video file is not cut short, as far as its container can tell.
 
     Args:
         path: The file.
+
+    Returns:
+        The number of frames where the container lists them, as MP4/MOV and GIF do; None elsewhere.
 
     Raises:
         DataError: If the file is empty, is text, or ends before its container does.
@@ -29,20 +33,17 @@ def check_complete(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(4096)
         declared = _declared_size(file, head, num_bytes)
-        file.seek(max(0, num_bytes - 64))
-        tail = file.read()
-    if b"\0" not in head:  # FFmpeg would decode a .txt file as a video of its letters
-        raise DataError(path, "text" if head else "an empty file", "a video file")
-    if declared is not None and num_bytes < declared:
-        raise DataError(
-            path,
-            f"{num_bytes} bytes",
-            f"{declared} bytes, as its container declares (the video is truncated)",
-        )
-    if head.startswith(b"GIF8") and not tail.rstrip(b"\0").endswith(b"\x3b"):
-        raise DataError(
-            path, "no end marker", "a GIF that ends in byte 0x3b (the video is truncated)"
-        )
+        if b"\0" not in head:  # FFmpeg would decode a .txt file as a video of its letters
+            raise DataError(path, "text" if head else "an empty file", "a video file")
+        if declared is not None and num_bytes < declared:
+            raise DataError(
+                path,
+                f"{num_bytes} bytes",
+                f"{declared} bytes, as its container declares (the video is truncated)",
+            )
+        if head.startswith(b"GIF8"):
+            return _count_gif_frames(path)
+        return shown_frames(file, num_bytes) if head[4:8] in FIRST_BOXES else None
 
 
 def _declared_size(file: BinaryIO, head: bytes, num_bytes: int) -> int | None:
@@ -52,26 +53,43 @@ def _declared_size(file: BinaryIO, head: bytes, num_bytes: int) -> int | None:
         return None if size in _UNKNOWN_RIFF_SIZES else size + 8
     if head.startswith(_EBML_ID):
         return _matroska_size(head)
-    if head[4:8] in _MP4_FIRST_BOXES:
-        return _mp4_size(file, num_bytes)
+    if _ASF_PROPERTIES_ID in head:
+        return _asf_size(head[head.index(_ASF_PROPERTIES_ID) :])
+    if head[4:8] in FIRST_BOXES:
+        return mp4_size(file, num_bytes)
     return None
 
 
-def _mp4_size(file: BinaryIO, num_bytes: int) -> int:
-    """End of the last top-level box (ISO/IEC 14496-12, section 4.2)."""
-    end = 0
-    while end < num_bytes:
-        file.seek(end)
-        header = file.read(16)
-        size = int.from_bytes(header[:4], "big")
-        if size == 1:
-            size = int.from_bytes(header[8:16], "big")
-        if (
-            size < 8
-        ):  # 0: the box reaches to the end of the file; other values: padding after the last box
-            return num_bytes
-        end += size
-    return end
+def _count_gif_frames(path: Path) -> int:
+    """Images of a GIF, whose blocks are followed to the end marker (GIF89a, appendix A)."""
+    content = path.read_bytes()
+
+    def byte(position: int) -> int:
+        return content[position] if position < len(content) else 0
+
+    def table_size(flags: int) -> int:
+        return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+
+    position, num_frames = 13 + table_size(byte(10)), 0
+    while (block := content[position : position + 1]) in (b",", b"!"):
+        if block == b",":
+            position += 11 + table_size(byte(position + 9))
+            num_frames += 1
+        else:
+            position += 2
+        while size := byte(position):
+            position += 1 + size
+        position += 1
+    if block != b";":
+        found = f"byte 0x{block.hex()} at {position}" if block else "no end marker"
+        raise DataError(path, found, "a GIF's blocks (the video is damaged or truncated)")
+    return num_frames
+
+
+def _asf_size(properties: bytes) -> int | None:
+    """Bytes of the file (ASF specification, section 3.2); None for live recordings."""
+    is_broadcast = properties[88:89] and properties[88] & 1
+    return None if is_broadcast else int.from_bytes(properties[40:48], "little")
 
 
 def _matroska_size(head: bytes) -> int | None:

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from slt_fast.ops.optical_flow import optical_flow
 
+_PAIRS_AT_ONCE = 16
+
 
 def flow_images(
     frames: torch.Tensor,
@@ -45,8 +47,11 @@ def flow_images(
     if not len(frames):
         raise ValueError("flow_images: found 0 frames; expected at least 1")
     flow = torch.zeros(len(frames), 2, *size, device=frames.device)
-    if len(frames) > 1:
-        flow[1:] = resize_flow(optical_flow(frames, preset=preset, backend=backend), size)
+    # Part by part: the flow of a whole clip at the frames' own size would take gigabytes.
+    for start in range(0, len(frames) - 1, _PAIRS_AT_ONCE):
+        part = frames[start : start + _PAIRS_AT_ONCE + 1]
+        resized = resize_flow(optical_flow(part, preset=preset, backend=backend), size)
+        flow[start + 1 : start + len(part)] = resized
     return encode_flow(flow, encoder=encoder, bound=bound)
 
 

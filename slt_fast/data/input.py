@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,8 @@ from torch.nn import functional
 
 from slt_fast.data.flow_image import ENCODERS, flow_images
 from slt_fast.ops.optical_flow import PRESETS, choose_flow_backend, flow_parameters
+
+_FRAMES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ class InputConfig:
         if self.flow_encoder not in ENCODERS:
             expected = f"expected one of {list(ENCODERS)}"
             raise ValueError(f"flow_encoder: found {self.flow_encoder!r}; {expected}")
-        if not self.flow_bound > 0:
-            raise ValueError(f"flow_bound: found {self.flow_bound}; expected more than 0")
+        if not 0 < self.flow_bound < math.inf:
+            expected = "expected a number of pixels above 0"
+            raise ValueError(f"flow_bound: found {self.flow_bound}; {expected}")
 
     def parameters(self) -> dict[str, str | int]:
         """The flow algorithm with its version and parameters; empty for RGB."""
@@ -77,7 +81,12 @@ def clip_images(frames: np.ndarray, config: InputConfig) -> torch.Tensor:
             preset=config.flow_preset,
             backend=config.flow_backend,
         )
-    images = packed.movedim(-1, 1).float().div_(255)
+    # Part by part, as colours in float32 take four times the memory of the frames.
+    return torch.cat([_resized_colours(part, size) for part in packed.split(_FRAMES_AT_ONCE)])
+
+
+def _resized_colours(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    images = frames.movedim(-1, 1).float().div_(255)
     return functional.interpolate(images, size, mode="bilinear", antialias=True).clamp_(0, 1)
 
 

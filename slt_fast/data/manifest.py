@@ -1,9 +1,9 @@
 """Manifests: any data set as one table of clips, in csv, tsv or jsonl.
 
 Columns `id, video, text`, and optionally `gloss, signer, split, start, end, fps`; others are left
-aside. Videos are files or frame folders, relative to the manifest or absolute; start (from 0) and
-end (exclusive) are frame numbers. csv follows RFC 4180 with each row on one line, tsv has no
-quoting, jsonl has one object a line. Where no row names a split, all rows are the split "train".
+aside. Videos are files or frame folders inside the manifest's folder, named relative to it; start
+(from 0) and end (exclusive) are frame numbers. csv follows RFC 4180 with each row on one line, tsv
+has no quoting, jsonl has one object a line. Where no row names a split, all are the split "train".
 """
 
 from __future__ import annotations
@@ -127,8 +127,9 @@ def _parse_json(path: Path, line: int, content: str) -> Row:
         raise DataError(path, f"a JSON {type(row).__name__}", "one JSON object a line", line)
     values = {name: row[name] for name in _COLUMNS if row.get(name) is not None}
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise DataError(path, f"{name} {value!r}", "a string or a number", line)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (isinstance(value, str) or is_number and math.isfinite(value)):
+            raise DataError(path, f"{name} {value!r}", "a string or a finite number", line)
         if _UNUSABLE.search(str(value)):
             raise DataError(path, f"{name} {value!r}", "text without NUL and lone surrogates", line)
     return {name: str(value) for name, value in values.items()}
@@ -168,11 +169,11 @@ def _to_clip(path: Path, line: int, row: Row, split: str) -> Clip:
 
 def _video_path(path: Path, line: int, video: str) -> Path:
     # Lexical on purpose: symbolic links are the user's own way to bring in other folders.
-    if os.path.normpath(video).split(os.sep)[0] == os.pardir:
+    if os.path.isabs(video) or os.path.normpath(video).split(os.sep)[0] == os.pardir:
         raise DataError(
             path,
             f"video {video!r}",
-            "a path inside the manifest's folder, or an absolute one",
+            "a path inside the manifest's folder (a symbolic link there may lead elsewhere)",
             line,
         )
     resolved = path.parent / video

@@ -147,4 +147,5 @@ def _to_clip(root: Path, split: str, annotation: Annotation) -> Clip:
         signer=annotation.signer,
         split=split,
         origin=annotation.origin,
+        gloss_convention="phoenix14t",
     )

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from slt_fast.data.container import check_complete
+from slt_fast.data.decoding import check_count, count_video_frames, video_images
 from slt_fast.data.errors import DataError
-
-# The frame counts of other containers are estimates (duration times frame rate), or missing.
-_COUNTED_SUFFIXES = (".avi", ".gif", ".m4v", ".mov", ".mp4")
 
 
 @dataclass(frozen=True)
@@ -60,90 +57,49 @@ class VideoSource:
             uint8 [T, H, W, 3] RGB.
 
         Raises:
-            DataError: If the source is missing, truncated or broken, shorter than `end`, or if its
+            DataError: If the source is missing, truncated, damaged, shorter than `end`, or if its
                 frames differ in size.
         """
-        frames: list[np.ndarray] = []
-        images = _folder_images if self.path.is_dir() else _video_images
-        for path, image in images(self.path, self._first, self.end):
-            if frames and image.shape != frames[0].shape:
-                raise DataError(
-                    path, _size(image), f"{_size(frames[0])} as in the frames before it"
-                )
-            frames.append(_to_rgb(image))
-        self._check_range(self._first + len(frames))
-        return np.stack(frames)
+        if self.path.is_dir():
+            return _pack(_folder_images(self.path, self._first, self.end))
+        images = video_images(self.path, self._first, self.end)
+        return _pack((self.path, image) for image in images)
 
     def num_frames(self) -> int:
         """How many frames `read` returns, from the folder listing or the container.
 
-        An MP4 that was trimmed by an edit list yields fewer frames than its container declares.
-        Containers without an exact count are decoded to count.
+        Containers that do not list their frames are decoded to count.
 
         Raises:
             DataError: If the source is missing, unreadable or shorter than `end`.
         """
-        total = (
-            len(_frame_files(self.path)) if self.path.is_dir() else _count_video_frames(self.path)
-        )
-        self._check_range(total)
+        is_folder = self.path.is_dir()
+        total = len(_frame_files(self.path)) if is_folder else count_video_frames(self.path)
+        check_count(self.path, total, self._first + 1 if self.end is None else self.end)
         return (total if self.end is None else self.end) - self._first
-
-    def _check_range(self, total: int) -> None:
-        _check_count(self.path, total, self._first + 1 if self.end is None else self.end)
-
-
-def _check_count(path: Path, total: int, needed: int) -> None:
-    if total < needed:
-        raise DataError(path, f"{total} frames", f"at least {needed}")
 
 
 def _folder_images(path: Path, first: int, end: int | None) -> Iterator[tuple[Path, np.ndarray]]:
     """(file, BGR image) of each frame of a folder."""
     files = _frame_files(path)
-    _check_count(path, len(files), first + 1)
+    check_count(path, len(files), first + 1 if end is None else end)
     for file in files[first:end]:
         yield file, _read_image(file)
 
 
-def _video_images(path: Path, first: int, end: int | None) -> Iterator[tuple[Path, np.ndarray]]:
-    """(video, BGR image) of each frame of a video."""
-    capture = _open(path)
-    for index in range(
-        first
-    ):  # seeking would be quicker, but lands on the wrong frame in some codecs
-        if not capture.grab():
-            _check_count(path, index, first + 1)
-    index = first
-    while end is None or index < end:
-        decoded, image = capture.read()
-        if not decoded:
-            return
-        yield path, image
-        index += 1
-
-
-def _count_video_frames(path: Path) -> int:
-    capture = _open(path)
-    declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    if path.suffix.lower() in _COUNTED_SUFFIXES and declared > 0:
-        return declared
-    counted = 0
-    while capture.grab():
-        counted += 1
-    return counted
-
-
-def _open(path: Path) -> cv2.VideoCapture:
-    if not path.is_file():
-        raise DataError(path, "no such file", "a video file or a folder of frames")
-    check_complete(path)
-    # FFmpeg by name: the other backends take digits in a name for a pattern of image files. One
-    # decoding thread: many clips are read at once by worker processes.
-    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    if not capture.isOpened():
-        raise DataError(path, "no video that can be decoded", "a video file or a folder of frames")
-    return capture
+def _pack(images: Iterable[tuple[Path, np.ndarray]]) -> np.ndarray:
+    """BGR images of one size as RGB frames; np.stack would hold all of them twice."""
+    frames, count = np.empty((0, 0, 0, 3), np.uint8), 0
+    for path, image in images:
+        if count and image.shape != frames.shape[1:]:
+            raise DataError(path, _size(image), f"{_size(frames[0])} as in the frames before it")
+        if count == len(frames):
+            frames.resize((count + count // 4 + 16, *image.shape), refcheck=False)
+        # BGR to RGB without OpenCV's thread pool, which each worker would start for cvtColor.
+        cv2.mixChannels([image], [frames[count]], [0, 2, 1, 1, 2, 0])
+        count += 1
+    frames.resize((count, *frames.shape[1:]), refcheck=False)
+    return frames
 
 
 def _frame_files(folder: Path) -> list[Path]:
@@ -175,13 +131,6 @@ def _read_image(file: Path) -> np.ndarray:
     if image is None or truncated:
         raise DataError(file, "a broken or truncated image", "a whole png or jpg image")
     return image
-
-
-def _to_rgb(image: np.ndarray) -> np.ndarray:
-    """BGR to RGB without OpenCV's thread pool, which each worker would start for cvtColor."""
-    rgb = np.empty_like(image)
-    cv2.mixChannels([image], [rgb], [0, 2, 1, 1, 2, 0])
-    return rgb
 
 
 def _size(image: np.ndarray) -> str:

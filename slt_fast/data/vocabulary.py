@@ -38,20 +38,15 @@ class Vocabulary:
                 raise ValueError(f"vocabulary: found token {token!r}; expected no whitespace")
 
     @classmethod
-    def build(
-        cls, sequences: Iterable[str | Sequence[str]], specials: Sequence[str], min_count: int = 1
-    ) -> Vocabulary:
+    def build(cls, sequences: Iterable[str | Sequence[str]], specials: Sequence[str]) -> Vocabulary:
         """Collect the words of a training set, by falling count, then by alphabet.
 
         Args:
             sequences: Texts, split at whitespace, or sequences of words.
             specials: The special tokens.
-            min_count: Words that occur less often are left out.
         """
         counts = Counter(word for sequence in sequences for word in _split(sequence))
-        words = sorted(
-            (word for word in counts if counts[word] >= min_count), key=lambda w: (-counts[w], w)
-        )
+        words = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(tuple(specials), tuple(words))
 
     @cached_property

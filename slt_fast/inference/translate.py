@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from slt_fast.data.batching import Batch, Vocabularies
-from slt_fast.data.clip import FrameSource
+from slt_fast.data.clip import Clip, FrameSource
 from slt_fast.data.input import clip_images
 from slt_fast.data.vocabulary import BOS, EOS
 from slt_fast.device import autocast
@@ -81,17 +81,32 @@ def translate_batch(loaded: LoadedModel, batch: Batch, *, beam_size: int) -> lis
 
     Returns:
         One translation a clip, in the order of the batch.
+
+    Raises:
+        ValueError: More frames than the device's memory holds.
     """
-    settings = loaded.recipe.training
-    with autocast(next(loaded.model.parameters()).device, settings.precision):
-        return translate_images(
-            loaded.model,
-            loaded.vocabularies,
-            batch.images,
-            batch.lengths,
-            beam_size=beam_size,
-            max_length=settings.max_text_length,
-        )
+    settings, device = loaded.recipe.training, next(loaded.model.parameters()).device
+    try:
+        with autocast(device, settings.precision):
+            return translate_images(
+                loaded.model,
+                loaded.vocabularies,
+                batch.images,
+                batch.lengths,
+                beam_size=beam_size,
+                max_length=settings.max_text_length,
+            )
+    except torch.OutOfMemoryError as error:
+        raise ValueError(too_many_frames(batch, device)) from error
+
+
+def too_many_frames(batch: Batch, device: torch.device) -> str:
+    """What to say when a batch needs more memory than there is."""
+    clips = ", ".join(clip.id for clip in batch.clips)
+    return (
+        f"clips {clips}: found {len(batch.images)} frames, more than the memory of {device} holds; "
+        "expected fewer, a smaller --image-size or --batch-size, or --device cpu"
+    )
 
 
 def translate_source(loaded: LoadedModel, source: FrameSource) -> Translation:
@@ -103,10 +118,11 @@ def translate_source(loaded: LoadedModel, source: FrameSource) -> Translation:
 
     Raises:
         DataError: A video that cannot be read.
-        ValueError: Frames that are too small for optical flow.
+        ValueError: Frames too small for optical flow, or more than the device's memory holds.
     """
     images = clip_images(source.read(), loaded.recipe.input)
     lengths = torch.tensor([len(images)])
     none = torch.zeros(1, 0, dtype=torch.long)
-    batch = Batch((), images, lengths, none, torch.zeros(1, dtype=torch.long), none)
+    clip = Clip(source.name, source, "", None, None, "", source.name)
+    batch = Batch((clip,), images, lengths, none, torch.zeros(1, dtype=torch.long), none)
     return translate_batch(loaded, batch, beam_size=loaded.recipe.training.beam_size)[0]

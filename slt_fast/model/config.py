@@ -46,6 +46,10 @@ class ModelConfig:
     """Heads of the decoder."""
     decoder_feed_forward: int = 2048
     """Width of the decoder's feed-forward (assumed)."""
+    decoder_norm_placement: Literal["pre", "post"] = "pre"
+    """Layer norm before (with one more at the end) or after the decoder's sublayers (assumed)."""
+    embedding_std: float = 0.5
+    """Standard deviation of the word vectors' start values; they are not scaled (assumed)."""
     dropout: float = 0.1
     """Dropout on memory and in the decoder (assumed)."""
     backend: Literal["auto", "reference", "triton"] = "auto"
@@ -68,6 +72,8 @@ class ModelConfig:
         if self.width % (2 * self.decoder_heads):
             expected = f"a multiple of 2 * {self.decoder_heads} decoder heads"
             raise ValueError(f"width: found {self.width}; expected {expected}")
+        if not 0 < self.embedding_std < 10:
+            raise ValueError(f"embedding_std: found {self.embedding_std}; expected 0 to 10")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: found {self.dropout}; expected 0 <= dropout < 1")
         found = self.temporal_convolution
@@ -78,6 +84,7 @@ class ModelConfig:
         for name, allowed in (
             ("backbone", ("resnet18",)),
             ("norm_placement", ("post", "pre")),
+            ("decoder_norm_placement", ("pre", "post")),
             ("feed_forward", ("standard", "depthwise")),
             ("memory", ("frame", "pixel")),
             ("backend", ("auto", "reference", "triton")),

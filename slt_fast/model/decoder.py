@@ -1,4 +1,4 @@
-"""Standard Transformer decoder (Vaswani et al., 2017) over the memory of a clip."""
+"""Transformer decoder (Vaswani et al., 2017) over the memory of a clip."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ class Decoder(nn.Module):
         super().__init__()
         D = config.width
         self.embedding = nn.Embedding(num_words, D)
-        # Of the size of the sinusoidal positions: torch's own start value would drown them.
-        nn.init.normal_(self.embedding.weight, std=0.5)
+        # Near the size of the sinusoidal positions, which torch's own start value would drown.
+        nn.init.normal_(self.embedding.weight, std=config.embedding_std)
+        pre = config.decoder_norm_placement == "pre"
         layer = nn.TransformerDecoderLayer(
             D,
             config.decoder_heads,
             config.decoder_feed_forward,
             config.dropout,
             batch_first=True,
-            norm_first=True,
+            norm_first=pre,
         )
-        self.layers = nn.TransformerDecoder(layer, config.decoder_layers, norm=nn.LayerNorm(D))
+        norm = nn.LayerNorm(D) if pre else None
+        self.layers = nn.TransformerDecoder(layer, config.decoder_layers, norm=norm)
         self.output = nn.Linear(D, num_words)
 
     def forward(

@@ -6,7 +6,7 @@ atomically. A checkpoint that no link names is deleted. Weights are safetensors,
 nothing is ever unpickled.
 
     model.safetensors       weights and buffers
-    model.json              recipe, vocabularies, flow parameters, version
+    model.json              recipe, data set, vocabularies, flow parameters, version
     training.safetensors    optimiser and random states
     training.json           epoch, step, scores
 """
@@ -17,7 +17,7 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,33 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class TrainedOn:
+    """The data of a run.
+
+    Args:
+        data: "synthetic", "phoenix14t:PATH" or "manifest:FILE".
+        train_split: Split that was learned from.
+        dev_split: Split that chose the best checkpoint.
+        test_split: Split that is scored at the end.
+        train_clips_sha256: Of id, text and glosses of the training clips.
+    """
+
+    data: str
+    train_split: str
+    dev_split: str
+    test_split: str
+    train_clips_sha256: str
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """A trained network and everything needed to feed and read it."""
 
     model: Translator
     recipe: Recipe
     vocabularies: Vocabularies
+    trained_on: TrainedOn | None
+    """None for a checkpoint that was written before this was kept."""
 
 
 def build_model(recipe: Recipe, vocabularies: Vocabularies) -> Translator:
@@ -108,19 +129,31 @@ def load_model(checkpoint: Path) -> LoadedModel:
         ValueError: The flow that the model was trained on cannot be computed here.
     """
     folder = checkpoint_folder(checkpoint)
-    description = read_json(folder / "model.json")
+    recipe, vocabularies, trained_on = read_description(folder)
+    model = build_model(without_weights(recipe), vocabularies)
+    load_weights(model, folder / "model.safetensors")
+    return LoadedModel(model.eval(), recipe, vocabularies, trained_on)
+
+
+def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn | None]:
+    """What model.json in a checkpoint's folder says.
+
+    Raises:
+        DataError: A missing or broken file, or flow that cannot be computed here.
+    """
+    path = folder / "model.json"
+    description = read_json(path)
     try:
         recipe = recipe_from_json(description["recipe"])
         vocabularies = Vocabularies(
             Vocabulary.from_json(description["text"]), Vocabulary.from_json(description["glosses"])
         )
+        data = description.get("trained_on")
+        trained_on = None if data is None else TrainedOn(**data)
     except (KeyError, TypeError, ValueError) as error:
-        expected = "the description that slt_fast writes"
-        raise DataError(folder / "model.json", f"{error}", expected) from error
-    _check_flow(folder / "model.json", description.get("flow"), recipe)
-    model = build_model(_without_weights(recipe), vocabularies)
-    load_weights(model, folder / "model.safetensors")
-    return LoadedModel(model.eval(), recipe, vocabularies)
+        raise DataError(path, f"{error}", "the description that slt_fast writes") from error
+    _check_flow(path, description.get("flow"), recipe)
+    return recipe, vocabularies, trained_on
 
 
 def checkpoint_folder(checkpoint: Path) -> Path:
@@ -195,6 +228,7 @@ def _description(loaded: LoadedModel) -> dict[str, Any]:
     return {
         "slt_fast": __version__,
         "recipe": recipe_to_json(loaded.recipe),
+        "trained_on": loaded.trained_on and asdict(loaded.trained_on),
         "flow": loaded.recipe.input.parameters(),
         "text": loaded.vocabularies.text.to_json(),
         "glosses": loaded.vocabularies.gloss.to_json(),
@@ -214,7 +248,7 @@ def _check_flow(path: Path, recorded: object, recipe: Recipe) -> None:
         logger.warning("%s: trained on flow of version %s", path, versions)
 
 
-def _without_weights(recipe: Recipe) -> Recipe:
+def without_weights(recipe: Recipe) -> Recipe:
     """The recipe with a backbone that starts from nothing: its weights come from the checkpoint."""
     return replace(recipe, model=replace(recipe.model, backbone_weights="none"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ class TrainingConfig:
     epochs: int = 10
     """Passes over the training split."""
     batch_size: int = 1
-    """Clips a step."""
+    """Clips a step, in training and in scoring."""
     learning_rate: float = 1e-4
     """Highest learning rate of Adam."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -25,7 +26,7 @@ class TrainingConfig:
     weight_decay: float = 0.0
     """Decoupled weight decay (AdamW)."""
     gradient_clip: float = 1.0
-    """Largest norm of the whole gradient."""
+    """Largest norm of the whole gradient (assumed)."""
     ctc_weight: float = 1.0
     """Weight of the CTC loss on glosses; clips without glosses have none."""
     text_weight: float = 1.0
@@ -58,9 +59,11 @@ class TrainingConfig:
         for name in ("learning_rate", "gradient_clip", "checkpoint_minutes"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: found {getattr(self, name)}; expected more than 0")
-        for name in ("weight_decay", "ctc_weight", "text_weight", "label_smoothing", "num_workers"):
-            if not getattr(self, name) >= 0:
+        for name in ("weight_decay", "ctc_weight", "text_weight", "num_workers"):
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: found {getattr(self, name)}; expected 0 or more")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing: found {self.label_smoothing}; expected 0 to 1")
         for name, allowed in (
             ("schedule", ("constant", "cosine")),
             ("precision", ("auto", "float32", "bfloat16")),
@@ -126,13 +129,17 @@ RECIPES: dict[str, Recipe] = {
 MACHINE_SETTINGS = frozenset({"device", "num_workers", "preload", "checkpoint_minutes"})
 
 
+# Younger than the first checkpoints, which were trained with what are the defaults.
+ADDED_SETTINGS = frozenset({"decoder_norm_placement", "embedding_std"})
+
+
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     """A recipe as nested plain values."""
     return asdict(recipe)
 
 
 def recipe_from_json(values: object) -> Recipe:
-    """The recipe that `recipe_to_json` wrote.
+    """The recipe that `recipe_to_json` wrote; ADDED_SETTINGS may be missing.
 
     Raises:
         ValueError: An unknown or missing key, or a value that its config refuses.
@@ -166,6 +173,7 @@ def _from_json(name: str, kind: type, values: object) -> Any:
 def _check_keys(name: str, values: object, expected: set[str]) -> None:
     if not isinstance(values, dict):
         raise ValueError(f"{name}: found {type(values).__name__}; expected a JSON object")
-    unknown, missing = sorted(set(values) - expected), sorted(expected - set(values))
+    unknown = sorted(set(values) - expected)
+    missing = sorted(expected - set(values) - ADDED_SETTINGS)
     if unknown or missing:
         raise ValueError(f"{name}: found unknown {unknown}, missing {missing}; expected all keys")

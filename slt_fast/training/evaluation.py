@@ -11,7 +11,12 @@ from slt_fast.data.batching import ClipDataset, batches
 from slt_fast.data.clip import Clip
 from slt_fast.data.errors import DataError
 from slt_fast.inference.translate import Translation, translate_batch
-from slt_fast.metrics import most_common_share, translation_scores, word_error_rate
+from slt_fast.metrics import (
+    clean_phoenix_gloss,
+    most_common_share,
+    translation_scores,
+    word_error_rate,
+)
 from slt_fast.training.checkpoint import LoadedModel
 
 
@@ -52,7 +57,8 @@ def evaluate(
     was_training = model.training
     model.eval()
     num_workers = dataset.num_workers(loaded.recipe.training.num_workers)
-    loader = batches(dataset, loaded.vocabularies, batch_size=8, num_workers=num_workers)
+    size = loaded.recipe.training.batch_size
+    loader = batches(dataset, loaded.vocabularies, batch_size=size, num_workers=num_workers)
     with tqdm(total=len(dataset), desc="translating", unit="clip", leave=False) as bar:
         for batch in loader:
             if batch.errors and not skip_bad:
@@ -76,7 +82,7 @@ def score(clips: list[Clip], translations: list[Translation]) -> dict[str, Any]:
     hypotheses = [translation.text for translation in translations]
     scores = translation_scores(hypotheses, [clip.text for clip in clips])
     glossed = [
-        (" ".join(translation.glosses), " ".join(clip.glosses))
+        [_scored_glosses(clip, glosses) for glosses in (translation.glosses, clip.glosses)]
         for clip, translation in zip(clips, translations, strict=True)
         if clip.glosses is not None
     ]
@@ -84,3 +90,8 @@ def score(clips: list[Clip], translations: list[Translation]) -> dict[str, Any]:
         scores |= word_error_rate(*map(list, zip(*glossed, strict=True)))
     share = most_common_share(hypotheses)
     return {**scores, "most_common_share": share, "num_clips": len(clips)}
+
+
+def _scored_glosses(clip: Clip, glosses: tuple[str, ...]) -> str:
+    line = " ".join(glosses)
+    return clean_phoenix_gloss(line) if clip.gloss_convention == "phoenix14t" else line

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches
 from slt_fast.data.errors import DataError, ErrorHandler, report
 from slt_fast.device import autocast, choose_device
+from slt_fast.inference.translate import too_many_frames
 from slt_fast.training.checkpoint import (
     LoadedModel,
     build_model,
@@ -25,12 +26,22 @@ from slt_fast.training.checkpoint import (
     load_tensors,
     read_json,
     save_checkpoint,
+    without_weights,
     write_json,
 )
-from slt_fast.training.config import Recipe, differences
+from slt_fast.training.config import Recipe
 from slt_fast.training.evaluation import Evaluation, evaluate
 from slt_fast.training.losses import translation_loss
-from slt_fast.training.run import RunConfig, SkippedClips, load_dataset, make_room
+from slt_fast.training.run import (
+    RunConfig,
+    SkippedClips,
+    check_output,
+    check_same,
+    load_dataset,
+    make_room,
+    resumes,
+    trained_on,
+)
 from slt_fast.training.state import pack_state, restore_state
 
 logger = logging.getLogger(__name__)
@@ -62,28 +73,28 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
         ValueError: A setting that cannot be used here.
     """
     started = time.monotonic()
-    make_room(run)
-    skipped = SkippedClips(run.output / "skipped.txt") if run.skip_bad else None
+    check_output(run)
+    skipped = SkippedClips() if run.skip_bad else None
     train_set = load_dataset(recipe, run.data, run.train_split, skipped, recipe.augmentation)
     dev_set = load_dataset(recipe, run.data, run.dev_split, skipped)
     test_set = load_dataset(recipe, run.data, run.test_split, skipped)
-    trainer = Trainer(recipe, run, train_set, skipped)
+    trainer = Trainer(recipe, run, train_set, skipped, started=started)
     if run.resume:
         trainer.resume()
-    before = trainer.progress.seconds
+    make_room(run)  # now that nothing more can be wrong
+    if skipped:
+        skipped.open(run.output / "skipped.txt", append=run.resume)
     while trainer.progress.epoch < recipe.training.epochs:
         losses = trainer.train_epoch()
-        trainer.progress.seconds = before + time.monotonic() - started
         trainer.finish_epoch(losses, dev_set)
     best = load_model(run.output / "best")
     best.model.to(trainer.device)
     beam_size = recipe.training.beam_size
     test = evaluate(best, test_set, beam_size=beam_size, skip_bad=run.skip_bad)
-    seconds = before + time.monotonic() - started
     metrics = {f"{run.test_split}.{name}": value for name, value in test.scores.items()}
     metrics |= {
-        f"{run.test_split}.seconds_total": seconds,
-        "dev.bleu4": trainer.progress.best_bleu4,
+        f"{run.test_split}.seconds_total": trainer.seconds(),
+        "best_dev_bleu4": trainer.progress.best_bleu4,
     }
     write_json(run.output / "metrics.json", metrics)
     return metrics, test
@@ -93,16 +104,24 @@ class Trainer:
     """A model with its optimiser and how far it has come."""
 
     def __init__(
-        self, recipe: Recipe, run: RunConfig, train_set: ClipDataset, on_error: ErrorHandler | None
+        self,
+        recipe: Recipe,
+        run: RunConfig,
+        train_set: ClipDataset,
+        on_error: ErrorHandler | None,
+        *,
+        started: float | None = None,
     ) -> None:
         settings = recipe.training
         torch.manual_seed(settings.seed)
         self.recipe, self.run, self.train_set, self.on_error = recipe, run, train_set, on_error
         self.device = choose_device(settings.device)
         vocabularies = Vocabularies.build(train_set.clips)
-        model = build_model(recipe, vocabularies)
+        # A resumed run has its weights from the checkpoint.
+        model = build_model(without_weights(recipe) if resumes(run) else recipe, vocabularies)
         model.to(self.device, memory_format=torch.channels_last)
-        self.loaded = LoadedModel(model, recipe, vocabularies)
+        data = trained_on(run, train_set.clips)
+        self.loaded = LoadedModel(model, recipe, vocabularies, data)
         self.optimizer = torch.optim.AdamW(
             model.parameters(),
             lr=settings.learning_rate,
@@ -110,13 +129,25 @@ class Trainer:
             fused=True,
         )
         self.progress = Progress()
-        self.writer = SummaryWriter(run.output / "tensorboard")
+        self.started = time.monotonic() if started is None else started
         self.batches_per_epoch = math.ceil(len(train_set) / settings.batch_size)
+
+    @functools.cached_property
+    def writer(self) -> SummaryWriter:
+        """TensorBoard's; made at the first step, when the run's folder is there."""
+        return SummaryWriter(self.run.output / "tensorboard")
+
+    def seconds(self) -> float:
+        """Seconds of this run so far, those before a resumption included."""
+        now = time.monotonic()
+        self.progress.seconds += now - self.started
+        self.started = now
+        return self.progress.seconds
 
     def train_epoch(self) -> dict[str, float]:
         """The rest of the current epoch; returns its mean losses."""
         progress, settings = self.progress, self.recipe.training
-        sums: dict[str, float] = {}
+        values: dict[str, list[float]] = {}
         loader = batches(
             self.train_set,
             self.loaded.vocabularies,
@@ -126,38 +157,53 @@ class Trainer:
             skip=progress.batch,
         )
         saved = time.monotonic()
-        first = progress.batch
         self.loaded.model.train()
         label = f"epoch {progress.epoch + 1}/{settings.epochs}"
-        bar = tqdm(loader, label, self.batches_per_epoch, unit="step", initial=first, leave=False)
+        total = self.batches_per_epoch
+        bar = tqdm(loader, label, total, unit="step", initial=progress.batch, leave=False)
         for batch in bar:
             losses = self.train_step(batch)
             progress.batch += 1
             for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value
+                values.setdefault(name, []).append(value)
             bar.set_postfix({name: f"{value:.2f}" for name, value in losses.items()})
             if time.monotonic() - saved > 60 * settings.checkpoint_minutes:
                 self.save("last")
                 saved = time.monotonic()
-        return {name: value / (progress.batch - first) for name, value in sums.items()}
+        return {name: sum(parts) / len(parts) for name, parts in values.items()}
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """One optimisation step; returns its losses, none for a batch without a readable clip."""
         self._report(batch.errors)
         if not batch.clips:
             return {}
-        settings, progress = self.recipe.training, self.progress
+        progress = self.progress
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(progress.step)
-        with autocast(self.device, settings.precision):
-            text = batch.text.to(self.device)
-            output = self.loaded.model(
-                batch.images.to(self.device), batch.lengths.to(self.device), text
-            )
+        try:
+            losses = self._compute_gradient(batch)
+        except torch.OutOfMemoryError as error:
+            message = f"step {progress.step}, {too_many_frames(batch, self.device)}"
+            raise ValueError(message) from error
+        except ValueError as error:
+            names = ", ".join(clip.id for clip in batch.clips)
+            raise ValueError(f"step {progress.step}, clips {names}: {error}") from error
+        self.optimizer.step()
+        progress.step += 1
+        values = {name: float(value) for name, value in losses.items()}
+        for name, value in values.items():
+            self.writer.add_scalar(f"train/{name}", value, progress.step)
+        return values
+
+    def _compute_gradient(self, batch: Batch) -> dict[str, torch.Tensor]:
+        model, settings, device = self.loaded.model, self.recipe.training, self.device
+        text = batch.text.to(device)
+        with autocast(device, settings.precision):
+            output = model(batch.images.to(device), batch.lengths.to(device), text)
         total, losses = translation_loss(
             output,
-            batch.glosses.to(self.device),
-            batch.gloss_lengths.to(self.device),
+            batch.glosses.to(device),
+            batch.gloss_lengths.to(device),
             text,
             ctc_weight=settings.ctc_weight,
             text_weight=settings.text_weight,
@@ -165,21 +211,13 @@ class Trainer:
         )
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.loaded.model.parameters(), settings.gradient_clip
-        )
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
         if not torch.isfinite(norm):  # syncs the GPU
-            names = ", ".join(clip.id for clip in batch.clips)
             raise ValueError(
-                f"step {progress.step}, clips {names}: found a gradient of norm {norm.item()} "
-                f"(loss {total.item()}); expected a finite one: try a lower --learning-rate"
+                f"found a gradient of norm {norm.item()} (loss {total.item()}); "
+                "expected a finite one: try a lower --learning-rate"
             )
-        self.optimizer.step()
-        progress.step += 1
-        values = {name: float(value) for name, value in losses.items()}
-        for name, value in values.items():
-            self.writer.add_scalar(f"train/{name}", value, progress.step)
-        return values
+        return losses
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step, by the schedule."""
@@ -194,26 +232,32 @@ class Trainer:
         return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
     def finish_epoch(self, losses: dict[str, float], dev_set: ClipDataset) -> None:
-        """Scores dev when it is time, saves, and logs."""
+        """Scores dev when it is time, logs, and saves."""
         progress, settings = self.progress, self.recipe.training
-        progress.epoch, progress.batch = progress.epoch + 1, 0
-        record: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step}
+        epoch, links = progress.epoch + 1, ["last"]
+        record: dict[str, Any] = {"epoch": epoch, "step": progress.step}
         record |= {f"train.{name}": value for name, value in losses.items()}
-        links = ["last"]
-        last_epoch = progress.epoch == settings.epochs
-        if last_epoch or progress.epoch % settings.evaluate_every == 0:
-            dev = evaluate(self.loaded, dev_set, beam_size=1, skip_bad=self.run.skip_bad)
-            record |= {f"dev.{name}": value for name, value in dev.scores.items()}
-            if dev.scores["bleu4"] >= progress.best_bleu4:  # of equals, the one trained longer
-                progress.best_bleu4 = dev.scores["bleu4"]
+        if epoch == settings.epochs or epoch % settings.evaluate_every == 0:
+            self.save("last")  # the scoring may need more memory than the training
+            scores = self._score(dev_set)
+            record |= {f"dev.{name}": value for name, value in scores.items()}
+            if scores["bleu4"] >= progress.best_bleu4:  # of equals, the one trained longer
+                progress.best_bleu4 = scores["bleu4"]
                 links.append("best")
-            if dev.scores["most_common_share"] > 0.5 and len(dev.clips) > 1:
-                logger.warning("more than half of the dev translations are the same sentence")
+        progress.epoch, progress.batch = epoch, 0
+        # In this order: a run that is killed in between logs the epoch once more, not never.
+        self._log(record | {"seconds": self.seconds()})
         self.save(*links)
-        self._log(record | {"seconds": progress.seconds})
+
+    def _score(self, dev_set: ClipDataset) -> dict[str, Any]:
+        dev = evaluate(self.loaded, dev_set, beam_size=1, skip_bad=self.run.skip_bad)
+        if dev.scores["most_common_share"] > 0.5 and len(dev.clips) > 1:
+            logger.warning("more than half of the dev translations are the same sentence")
+        return dev.scores
 
     def save(self, *links: str) -> None:
         """Writes a checkpoint that `links` point at."""
+        self.seconds()
         save_checkpoint(
             self.run.output,
             self.progress.step,
@@ -230,14 +274,14 @@ class Trainer:
             DataError: A broken checkpoint, or one of another recipe or other data.
         """
         last = self.run.output / "last"
-        if not last.exists() and not last.is_symlink():
+        if not resumes(self.run):
             logger.warning("%s holds no checkpoint yet: starting anew", self.run.output)
             return
         folder = checkpoint_folder(last)
         found = load_model(folder)
         tensors = load_tensors(folder / "training.safetensors")
         progress = read_json(folder / "training.json")
-        _check_same(folder, found, self.loaded)
+        check_same(folder, found, self.loaded)
         self.loaded.model.load_state_dict(found.model.state_dict())
         try:
             restore_state(self.optimizer, tensors)
@@ -259,11 +303,3 @@ class Trainer:
         names = ("train.ctc", "train.text", "dev.bleu4", "dev.wer", "dev.exact_match")
         shown = [f"{name} {record[name]:.2f}" for name in names if name in record]
         logger.info("epoch %d: %s", record["epoch"], ", ".join(shown))
-
-
-def _check_same(folder: Path, found: LoadedModel, asked: LoadedModel) -> None:
-    """Resuming goes on with the same settings and words, or not at all."""
-    for name, (theirs, ours) in differences(found.recipe, asked.recipe).items():
-        raise DataError(folder, f"{name} {theirs!r}", f"{ours!r}, as asked for now")
-    if found.vocabularies != asked.vocabularies:
-        raise DataError(folder, "other words or glosses", "those of the training split given now")

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-from dataclasses import dataclass, field
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.batching import ClipDataset, count_frames, keep_good, preload
+from slt_fast.data.clip import Clip
 from slt_fast.data.errors import DataError, ErrorHandler
 from slt_fast.data.sources import read_split
-from slt_fast.training.config import Recipe
+from slt_fast.training.checkpoint import (
+    LoadedModel,
+    TrainedOn,
+    checkpoint_folder,
+    read_description,
+)
+from slt_fast.training.config import Recipe, differences
 
 logger = logging.getLogger(__name__)
 
@@ -69,34 +80,97 @@ def load_dataset(
     )
 
 
-@dataclass
+def trained_on(run: RunConfig, clips: Sequence[Clip]) -> TrainedOn:
+    """What a checkpoint keeps of a run's data."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        digest.update(json.dumps([clip.id, clip.text, clip.glosses]).encode())
+    splits = (run.train_split, run.dev_split, run.test_split)
+    return TrainedOn(run.data, *splits, digest.hexdigest())
+
+
 class SkippedClips:
-    """Collects what is left out, in a file and on the screen; each line once."""
+    """Collects what is left out, on the screen and, once there is one, in a file; each once."""
 
-    path: Path
-    lines: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        if self.path.exists():
-            self.lines |= set(self.path.read_text(encoding="utf-8").splitlines())
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.path: Path | None = None
 
     def __call__(self, error: DataError) -> None:
         if str(error) in self.lines:
             return
-        self.lines.add(str(error))
+        self.lines.append(str(error))
         logger.warning("left out: %s", error)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(f"{error}\n")
+        if self.path:
+            self._write([str(error)])
+
+    def open(self, path: Path, *, append: bool) -> None:
+        """Writes to a file from now on, what was left out so far first; append goes on in it."""
+        self.path = path
+        known: list[str] = []
+        if append and path.exists():
+            known = path.read_text(encoding="utf-8").splitlines()
+        elif path.exists():
+            path.unlink()
+        self._write([line for line in self.lines if line not in known])
+        self.lines += known
+
+    def _write(self, lines: list[str]) -> None:
+        if lines:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.writelines(f"{line}\n" for line in lines)
 
 
-def make_room(run: RunConfig) -> None:
-    """Makes the output folder; a finished or broken-off run in it is moved aside, never lost.
+def resumes(run: RunConfig) -> bool:
+    """Whether there is a checkpoint to go on from, and that is asked for."""
+    return run.resume and os.path.lexists(run.output / "last")
+
+
+def resumed(run: RunConfig) -> tuple[Recipe, RunConfig]:
+    """Settings and data of the run that is resumed.
 
     Raises:
-        DataError: No folder to resume in.
+        DataError: A broken checkpoint, or one that does not tell its data.
+    """
+    folder = checkpoint_folder(run.output / "last")
+    recipe, _, data = read_description(folder)
+    known = {name: value for name, value in _known(folder, data).items() if hasattr(run, name)}
+    return recipe, replace(run, **known)
+
+
+def check_same(folder: Path, found: LoadedModel, asked: LoadedModel) -> None:
+    """Resuming goes on with the same settings and data, or not at all.
+
+    Raises:
+        DataError: The first difference.
+    """
+    changes = differences(found.recipe, asked.recipe)
+    before, now = _known(folder, found.trained_on), asdict(asked.trained_on)
+    changes |= {name: (before[name], now[name]) for name in now if before[name] != now[name]}
+    for name, (theirs, ours) in changes.items():
+        raise DataError(folder, f"{name} {theirs!r}", f"{ours!r}, as asked for now")
+    if found.vocabularies != asked.vocabularies:
+        raise DataError(folder, "other words or glosses", "those of the training split given now")
+
+
+def _known(folder: Path, data: TrainedOn | None) -> dict[str, str]:
+    if data is None:
+        raise DataError(folder, "no word of its data", "a checkpoint of a version that keeps it")
+    return asdict(data)
+
+
+def check_output(run: RunConfig) -> None:
+    """Whether there is a folder to resume in.
+
+    Raises:
+        DataError: There is none.
     """
     if run.resume and not run.output.is_dir():
         raise DataError(run.output, "no such folder", "the folder of a run to go on with")
+
+
+def make_room(run: RunConfig) -> None:
+    """Makes the output folder; a finished or broken-off run in it is moved aside, never lost."""
     if not run.resume and (run.output / "last").exists():
         aside = next(
             path

@@ -1,5 +1,7 @@
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from slt_fast.data.batching import (
     Vocabularies,
     batches,
     collate,
+    count_frames,
     keep_good,
     load_images,
     preload,
@@ -70,7 +73,10 @@ def test_vocabularies_are_lower_case_and_take_clips_without_glosses() -> None:
 def test_collate_packs_and_tokenises() -> None:
     dataset = ClipDataset(CLIPS[:3], RGB)
     batch = collate([dataset[0, index] for index in range(3)], WORDS)
-    assert batch.images.shape == (12, 3, 32, 32) and batch.images.dtype == torch.float32
+    assert batch.images.shape == (12, 3, 32, 32)
+    assert batch.images.dtype == torch.float16  # what worker processes send
+    (loaded,) = batches(dataset, WORDS, batch_size=3)
+    assert loaded.images.dtype == torch.float32 and torch.equal(loaded.images.half(), batch.images)
     assert batch.lengths.tolist() == [3, 4, 5]
     assert levels(batch) == [0] * 3 + [10] * 4 + [20] * 5
     assert batch.glosses.tolist() == [[2, 3], [0, 0], [2, 2]]
@@ -161,6 +167,52 @@ def test_a_bad_clip_is_an_error_that_names_it(clip: Clip, message: str) -> None:
     error = load_images(clip, FLOW)
     assert isinstance(error, DataError)
     assert str(error).startswith(message)
+
+
+@dataclass(frozen=True)
+class Unreadable(Grey):
+    """A source whose reading fails in a way that no reader foresees."""
+
+    error: Exception | None = None
+
+    def read(self) -> np.ndarray:
+        raise self.error
+
+    num_frames = read
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            PermissionError(13, "Permission denied", "a.png"),
+            "a.png: found Permission denied; expected a file that can be read",
+        ),
+        (OSError("no more"), "grey: found no more; expected a file that can be read"),
+        (
+            cv2.error("OpenCV(5)\n resize: no memory\n"),
+            "grey: found OpenCV(5) resize: no memory; expected frames",
+        ),
+    ],
+)
+def test_files_that_cannot_be_read_are_errors_of_their_clip(error, message: str) -> None:
+    unreadable = clip(5, source=Unreadable(1, error=error))
+    for found in (load_images(unreadable, FLOW), count_frames(unreadable)):
+        assert isinstance(found, DataError) and str(found).startswith(message)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_frames_that_are_no_files_are_named(tmp_path: Path, num_workers: int) -> None:
+    (tmp_path / "5").mkdir()
+    (tmp_path / "5" / "link.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "6" / "folder.png").mkdir(parents=True)
+    bad = [clip(number, source=VideoSource(tmp_path / str(number))) for number in (5, 6)]
+    dataset = ClipDataset([CLIPS[0], *bad], FLOW)
+    (batch,) = batches(dataset, WORDS, batch_size=3, num_workers=num_workers)
+    assert batch.clips == (CLIPS[0],)
+    first, second = map(str, batch.errors)
+    assert "link.png: found No such file or directory; expected a file that can be read" in first
+    assert "folder.png: found Is a directory; expected a file that can be read" in second
 
 
 def test_bad_clips_are_listed_beside_the_batch() -> None:

@@ -116,6 +116,23 @@ def test_flow_images_start_with_zero_flow_and_follow_the_motion(shifted_clip) ->
     assert images[1:, 0].median() == pytest.approx(0.625, abs=0.02)
 
 
+@pytest.mark.parametrize("num_frames", [16, 17, 18, 33, 40])
+def test_flow_is_computed_part_by_part(shifted_clip, monkeypatch, num_frames: int) -> None:
+    """To the bit as at once; the flow of a long clip at its own size would not fit in memory."""
+    frames = shifted_clip.repeat(10, 1, 1)[:num_frames]
+    sizes = []
+
+    def recorded(part: torch.Tensor, **options) -> torch.Tensor:
+        sizes.append(len(part))
+        return optical_flow(part, **options)
+
+    monkeypatch.setattr("slt_fast.data.flow_image.optical_flow", recorded)
+    images = flow_images(frames, size=(28, 32), bound=4.0, preset="fast")
+    assert max(sizes) <= 17 and sum(sizes) - len(sizes) == num_frames - 1
+    whole = optical_flow(frames, preset="fast")
+    assert torch.equal(images[1:], encode_flow(resize_flow(whole, (28, 32)), bound=4.0))
+
+
 @pytest.fixture
 def shifted_clip() -> torch.Tensor:
     """A texture [4, 56, 64] that moves two pixels to the right with each frame."""

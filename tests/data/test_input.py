@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from slt_fast.data.flow_image import ENCODERS, flow_images
 from slt_fast.data.input import InputConfig, blank_value, clip_images
@@ -37,6 +38,24 @@ def test_rgb_input_is_the_frames_own_colours() -> None:
     assert clip_images(moving()[..., ::-1], config).max() <= 1  # negative strides, overshoot
 
 
+def test_colours_are_resized_part_by_part(monkeypatch) -> None:
+    """To the bit as at once; colours of a long clip in float32 would not fit into the memory."""
+    frames = torch.from_numpy(moving(num_frames=10)).repeat(4, 1, 1, 1)[:39]
+    sizes = []
+    interpolate = functional.interpolate
+
+    def recorded(images: torch.Tensor, *args, **options) -> torch.Tensor:
+        sizes.append(len(images))
+        return interpolate(images, *args, **options)
+
+    monkeypatch.setattr(functional, "interpolate", recorded)
+    images = clip_images(frames.numpy(), InputConfig(input="rgb", image_size=32))
+    assert max(sizes) <= 16
+    colours = frames.movedim(-1, 1).float() / 255
+    whole = interpolate(colours, (32, 32), mode="bilinear", antialias=True).clamp(0, 1)
+    assert torch.equal(images, whole)
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_blank_is_the_colour_of_no_motion(encoder: str) -> None:
     config = InputConfig(image_size=32, flow_encoder=encoder)
@@ -70,7 +89,8 @@ def test_frames_too_small_for_flow() -> None:
         ({"input": "depth"}, "input: found 'depth'; expected 'flow' or 'rgb'"),
         ({"image_size": 31}, "image_size: found 31; expected at least 32"),
         ({"flow_encoder": "arrows"}, "flow_encoder: found 'arrows'; expected one of"),
-        ({"flow_bound": 0.0}, "flow_bound: found 0.0; expected more than 0"),
+        ({"flow_bound": 0.0}, "flow_bound: found 0.0; expected a number of pixels above 0"),
+        ({"flow_bound": float("inf")}, "flow_bound: found inf; expected a number"),
         ({"flow_bound": float("nan")}, "flow_bound: found nan"),
         ({"flow_preset": "medium"}, "flow_preset: found 'medium'; expected one of"),
         ({"flow_backend": "farneback"}, "found backend 'farneback'; expected one of"),

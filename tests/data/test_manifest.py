@@ -83,11 +83,18 @@ def test_unknown_split_names_those_there_are(folder: Path) -> None:
         read_manifest(path, "test")
 
 
-def test_absolute_video_path(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / "v.mp4"
-    elsewhere.touch()
-    path = write(folder, "id,video,text", f"a,{elsewhere},x")
-    assert read_manifest(path, "train")[0].source.path == elsewhere
+def test_symbolic_links_lead_out_of_the_folder_and_paths_do_not(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "v.mp4").touch()
+    (folder / "link").symlink_to(elsewhere)
+    path = write(folder, "id,video,text", "a,link/v.mp4,x")
+    assert read_manifest(path, "train")[0].source.path == folder / "link" / "v.mp4"
+    for video in (elsewhere / "v.mp4", folder / "a.mp4", f"../{elsewhere.name}/v.mp4"):
+        path = write(folder, "id,video,text", f"a,{video},x")
+        with pytest.raises(DataError, match=r":2: found video .*; expected a path inside the man"):
+            read_manifest(path, "train")
 
 
 def test_real_manifest(shared_data: Path) -> None:
@@ -110,6 +117,8 @@ BAD_ROWS = [
     ("x,a.mp4,hello,,,train,,1.5,,", "found end '1.5'; expected a frame number"),
     ("x,a.mp4,hello,,,train,-1,,,", "found start '-1'; expected a frame number"),
     ("x,a.mp4,hello,,,train,5,5,,", "found start 5 and end 5; expected 0 <= start < end"),
+    ("x,a.mp4,say <UNK>,,,train,,,,", "found '<unk>' in the text; expected words other than <pad>"),
+    ("x,a.mp4,hello,A <blank>,,train,,,,", "found '<blank>' in the gloss; expected words other"),
     ("x,a.mp4,hello,,,train,,,0,", "found fps '0'; expected frames per second"),
     ("x,a.mp4,hello,,,train,,,nan,", "found fps 'nan'"),
     ("x,a.mp4,hello,,,train,,,fast,", "found fps 'fast'"),
@@ -150,7 +159,12 @@ BAD_OBJECTS = [
     ('{"id": "x", "video": "a\\u0000.mp4", "text": "t"}', "found video .* without NUL"),
     ('{"id": "x", "video": "a.mp4", "text": "\\ud800"}', "found text .* without NUL"),
     ('{"id": "x", "video": "a.mp4", "text": "t", "start": 1.5}', "found start '1.5'"),
-    ('{"id": "x", "video": "a.mp4", "text": "t", "fps": NaN}', "found fps 'nan'"),
+    ('{"id": "x", "video": "a.mp4", "text": "t", "fps": NaN}', "found fps nan"),
+    (
+        '{"id": "x", "video": "a.mp4", "text": NaN}',
+        "found text nan; expected a string or a finite number",
+    ),
+    ('{"id": "x", "video": "a.mp4", "text": 1e999}', "found text inf"),
 ]
 
 

@@ -65,6 +65,7 @@ def test_real_frames_in_the_official_layout(
     (clip,) = read_phoenix14t(tmp_path, "test")
     assert clip.source.read().shape == (2, 260, 210, 3)
     assert (clip.signer, clip.split, len(clip.glosses)) == ("Signer01", "test", 11)
+    assert clip.gloss_convention == "phoenix14t"
     message = (
         r"PHOENIX-2014-T\.test\.corpus\.csv:2: found 2 frames in clip '25October.*at least 11,"
     )

@@ -23,7 +23,6 @@ def test_order_is_by_count_then_alphabet() -> None:
     assert vocabulary.tokens == ("<pad>", "<bos>", "<eos>", "<unk>", "b", "a", "c", "d")
     assert vocabulary == Vocabulary.build(reversed(TEXTS), TEXT_SPECIALS)
     assert len(vocabulary) == 8
-    assert Vocabulary.build(TEXTS, TEXT_SPECIALS, min_count=2).words == ("b", "a")
 
 
 def test_numbers_of_the_specials() -> None:

@@ -13,9 +13,10 @@ from slt_fast.data.video import VideoSource
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.inference.translate import Translation, translate_batch, translate_source
 from slt_fast.model.config import ModelConfig
-from slt_fast.training.checkpoint import LoadedModel, build_model
+from slt_fast.training.checkpoint import LoadedModel, TrainedOn, build_model
 from slt_fast.training.config import Recipe, TrainingConfig
 
+TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64)
 WORDS = Vocabularies(
     Vocabulary(TEXT_SPECIALS, ("ein", "hund", "schläft")),
     Vocabulary(GLOSS_SPECIALS, ("HUND", "SCHLAF")),
@@ -41,7 +42,7 @@ def loaded() -> LoadedModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
-    return LoadedModel(model, recipe, WORDS)
+    return LoadedModel(model, recipe, WORDS, TRAINED_ON)
 
 
 def batch(*clips: torch.Tensor) -> Batch:

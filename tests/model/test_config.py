@@ -16,6 +16,7 @@ def test_the_defaults_are_the_papers() -> None:
     assert config.feed_forward == "standard"
     assert config.temporal_convolution == 0
     assert config.decoder_heads == 4
+    assert config.decoder_norm_placement == "pre" and config.embedding_std == 0.5  # assumed
 
 
 def test_survives_json() -> None:
@@ -33,6 +34,9 @@ def test_survives_json() -> None:
         ("key_channels", 0, "at least 1"),
         ("attention_heads", 0, "at least 1"),
         ("norm_placement", "both", r"\('post', 'pre'\)"),
+        ("decoder_norm_placement", "both", r"\('pre', 'post'\)"),
+        ("embedding_std", 0.0, "0 to 10"),
+        ("embedding_std", float("nan"), "0 to 10"),
         ("feed_forward", "wide", r"\('standard', 'depthwise'\)"),
         ("memory", "clip", r"\('frame', 'pixel'\)"),
         ("temporal_convolution", 4, "0 or an odd size"),

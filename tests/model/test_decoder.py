@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -66,3 +68,22 @@ def test_the_settings_are_the_networks() -> None:
     assert len(layers) == 4
     assert all(layer.self_attn.num_heads == layer.multihead_attn.num_heads == 4 for layer in layers)
     assert {layer.linear1.out_features for layer in layers} == {2048}
+
+
+@pytest.mark.parametrize("placement", ["pre", "post"])
+def test_norm_placement(placement: str, memory) -> None:
+    """After the sublayers, a layer's output is normalised; before, only the whole decoder's is."""
+    config = dataclasses.replace(CONFIG, decoder_norm_placement=placement)
+    decoder = Decoder(config, NUM_WORDS).eval()
+    first = []
+    decoder.layers.layers[0].register_forward_hook(lambda *values: first.append(values[-1]))
+    decoder(torch.randint(NUM_WORDS, (2, 7)), memory, no_padding(memory))
+    is_normalised = torch.allclose(first[0].std(-1, unbiased=False), torch.ones(2, 7), atol=1e-3)
+    assert is_normalised == (placement == "post")
+    assert (decoder.layers.norm is None) == (placement == "post")
+
+
+def test_start_values_of_the_words() -> None:
+    for std in (0.1, 0.5):
+        weight = Decoder(ModelConfig(embedding_std=std), 1000).embedding.weight
+        assert weight.std().item() == pytest.approx(std, rel=0.02)

@@ -14,7 +14,7 @@ from slt_fast.data.input import InputConfig
 from slt_fast.data.sources import read_split
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.model.config import ModelConfig
-from slt_fast.training.checkpoint import LoadedModel, build_model, save_checkpoint
+from slt_fast.training.checkpoint import LoadedModel, TrainedOn, build_model, save_checkpoint
 from slt_fast.training.config import Recipe, TrainingConfig
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -107,7 +107,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Path
         training=TrainingConfig(num_workers=0, max_text_length=8, beam_size=2),
     )
     words = Vocabularies.build(read_split(f"manifest:{manifest}", "train"))
-    loaded = LoadedModel(build_model(recipe, words), recipe, words)
+    trained_on = TrainedOn(f"manifest:{manifest}", "train", "train", "train", "0" * 64)
+    loaded = LoadedModel(build_model(recipe, words), recipe, words, trained_on)
     run = tmp_path_factory.mktemp("run")
     save_checkpoint(run, 0, ("last", "best"), loaded, tensors={}, progress={})
     return run

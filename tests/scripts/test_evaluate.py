@@ -1,10 +1,14 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
+from slt_fast.data.sources import read_split
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
-from slt_fast.training.checkpoint import read_json
+from slt_fast.training import evaluation
+from slt_fast.training.checkpoint import read_json, write_json
 
 
 def test_scores_a_split(run_script, checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
@@ -20,28 +24,62 @@ def test_scores_a_split(run_script, checkpoint: Path, manifest: Path, tmp_path: 
     assert scores["train.signature"].startswith("nrefs:1|case:lc")
 
 
-def test_blank_frames(run_script, checkpoint: Path, manifest: Path) -> None:
-    where = ["--data", f"manifest:{manifest}", "--split", "train", "--probe", "blank"]
-    scored = run_script("evaluate.py", "--checkpoint", checkpoint / "last", *where)
+@pytest.fixture
+def seen(monkeypatch) -> list[torch.Tensor]:
+    """The images that the model was shown, batch by batch."""
+    images, real = [], evaluation.translate_batch
+
+    def translate_batch(loaded, batch, *, beam_size):
+        images.append(batch.images)
+        return real(loaded, batch, beam_size=beam_size)
+
+    monkeypatch.setattr(evaluation, "translate_batch", translate_batch)
+    return images
+
+
+def test_blank_frames(run_script, checkpoint: Path, seen) -> None:
+    assert run_script("evaluate.py", "--checkpoint", checkpoint / "last").status == 0
+    scored = run_script("evaluate.py", "--checkpoint", checkpoint / "last", "--probe", "blank")
     assert scored.status == 0, scored.err
-    # Clips of blank frames differ in length alone.
-    assert json.loads(scored.out)["train.exact_match"] <= 50
+    as_they_are, blank = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    for before, after in zip(as_they_are, blank, strict=True):
+        assert before.shape == after.shape and before.std() > 0
+        assert torch.equal(after, after[:1, :, :1, :1].expand_as(after))  # one colour
 
 
-def test_synthetic_corpus_without_non_manuals(run_script, checkpoint, monkeypatch) -> None:
+def test_synthetic_corpus_without_non_manuals(run_script, checkpoint, seen, monkeypatch) -> None:
+    """Negations and questions are changed, statements are what they were."""
     monkeypatch.setitem(NUM_CLIPS, "dev", 3)
-    options = ["--split", "dev", "--probe", "neutral", "--beam-size", 1]
-    scored = run_script("evaluate.py", "--checkpoint", checkpoint, *options)
+    options = ["--data", "synthetic", "--split", "dev", "--beam-size", 1]
+    assert run_script("evaluate.py", "--checkpoint", checkpoint, *options).status == 0
+    scored = run_script("evaluate.py", "--checkpoint", checkpoint, *options, "--probe", "neutral")
     assert scored.status == 0, scored.err
     assert json.loads(scored.out)["dev.num_clips"] == 3
+    changed = [not torch.equal(*pair) for pair in zip(seen[:3], seen[3:], strict=True)]
+    modes = [clip.source.mode for clip in read_split("synthetic", "dev")]
+    assert changed == [mode != "statement" for mode in modes] and len({*changed}) == 2
+
+
+def test_scores_what_the_model_was_trained_on(run_script, checkpoint: Path) -> None:
+    scored = run_script("evaluate.py", "--checkpoint", checkpoint)
+    assert scored.status == 0, scored.err
+    assert json.loads(scored.out)["train.num_clips"] == 2
+
+
+def test_older_checkpoint_does_not_tell_its_data(run_script, checkpoint, tmp_path: Path) -> None:
+    shutil.copytree(checkpoint / "best", tmp_path / "old")
+    description = read_json(tmp_path / "old" / "model.json")
+    del description["trained_on"]
+    write_json(tmp_path / "old" / "model.json", description)
+    scored = run_script("evaluate.py", "--checkpoint", tmp_path / "old", "--split", "train")
+    assert scored.status == 1
+    assert "old: found no word of its data (an older checkpoint); expected --data" in scored.err
 
 
 def test_bad_clips(run_script, checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
-    clip = f"{manifest.parent}/second"
-    path.write_text(
-        f"id,video,gloss,text\ngood,{clip},A,a\ngone,gone,A,a\nlong,{clip},{'A ' * 99},a\n"
-    )
+    (tmp_path / "clip").symlink_to(manifest.parent / "second")
+    path.write_text(f"id,video,gloss,text\ngood,clip,A,a\ngone,gone,A,a\nlong,clip,{'A ' * 99},a\n")
     options = ["--checkpoint", checkpoint, "--data", f"manifest:{path}", "--split", "train"]
     stopped = run_script("evaluate.py", *options)
     assert stopped.status == 1
@@ -53,6 +91,9 @@ def test_bad_clips(run_script, checkpoint: Path, manifest: Path, tmp_path: Path)
     assert "bad.csv:3: found video 'gone', which does not exist" in listed[0]
     assert "bad.csv:4: found " in listed[1] and "expected at least 197, as CTC" in listed[1]
     assert json.loads(scored.out)["train.num_clips"] == 1
+
+
+SYNTHETIC = ["--data", "synthetic", "--split", "dev"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +109,7 @@ def test_bad_clips(run_script, checkpoint: Path, manifest: Path, tmp_path: Path)
 )
 def test_bad_options(run_script, checkpoint, monkeypatch, options, status, message: str) -> None:
     monkeypatch.setitem(NUM_CLIPS, "dev", 1)
-    finished = run_script("evaluate.py", "--checkpoint", checkpoint, "--split", "dev", *options)
+    finished = run_script("evaluate.py", "--checkpoint", checkpoint, *SYNTHETIC, *options)
     assert finished.status == status
     assert message in finished.out + finished.err
 

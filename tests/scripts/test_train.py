@@ -28,7 +28,10 @@ def test_two_videos_are_learnt_by_heart(
     )
     assert finished.status == 0, finished.err
     assert "did you see the red dog ?" in finished.out  # an example, beside its translation
-    assert f"translate.py VIDEO --checkpoint {run}" in finished.out.replace("\n", "")
+    assert f"translate.py VIDEO --checkpoint {run / 'best'}\n" in finished.out
+    assert "To try next:\n  . .venv/bin/activate\n" in finished.out
+    again = f"train.py --recipe quickstart {' '.join(data_options[:2])} --dev-split=train"
+    assert f"{again} --test-split=train --input rgb --output {run}-rgb\n" in finished.out
     assert "nrefs:1|case:lc" in finished.out
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["train.bleu4"] == pytest.approx(100)
@@ -69,7 +72,7 @@ def test_real_phoenix_sentences_rendered(
 
 
 def test_real_frames_that_are_too_few(
-    run_script, tiny_options, shared_data: Path, tmp_path: Path
+    run_script, tiny_options, shared_data: Path, tmp_path: Path, caplog
 ) -> None:
     """The two real frames, with the 11 glosses of their whole clip, are refused by name."""
     real = shared_data / "clips" / "phoenix14t_frames"
@@ -90,7 +93,24 @@ def test_real_frames_that_are_too_few(
         assert f"{name}:2: found 2 frames in clip '{clip}'; expected at least 11" in line
     finished = run_script("train.py", *tiny_options, *options, "--skip-bad")
     assert "found no readable clip in 'test'; expected at least one" in finished.err
-    assert clip in (tmp_path / "run" / "skipped.txt").read_text()
+    assert f"left out: {tmp_path}" in caplog.text and f"clip '{clip}'" in caplog.text
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_takes_the_settings_of_the_run(
+    run_script, tiny_options, data_options, tmp_path: Path
+) -> None:
+    place = ["--output", tmp_path / "run"]
+    arguments = [*tiny_options, *data_options, *place, "--epochs", 1]
+    finished = run_script("train.py", *arguments)
+    assert finished.status == 0, finished.err
+    scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    again = run_script("train.py", "--resume", *place)
+    assert again.status == 0, again.err
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert found.keys() == scores.keys() and found["train.num_clips"] == 2
+    other = run_script("train.py", "--resume", *place, "--width", 64)
+    assert other.status == 1 and "found model.width 32; expected 64, as asked" in other.err
 
 
 def test_options_override_the_recipe(run_script, tiny_options, data_options, tmp_path) -> None:
@@ -190,7 +210,7 @@ def test_killed_at_random_moments(tiny_options, data_options, tmp_path: Path) ->
     second = whole(run)
     assert second > first
     recipe = load_model(checkpoint_folder(run / "last")).recipe
-    config = RunConfig(data=data_options[1], output=run, resume=True)
+    config = RunConfig(data_options[1], run, True, False, "train", "train", "train")
     dataset = load_dataset(recipe, config.data, "train", None, recipe.augmentation)
     trainer = Trainer(recipe, config, dataset, None)
     trainer.resume()

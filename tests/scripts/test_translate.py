@@ -1,8 +1,13 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
+
+from slt_fast.data.vocabulary import GLOSS_SPECIALS, Vocabulary
+from slt_fast.inference import translate
+from slt_fast.training.checkpoint import build_model, load_model, save_checkpoint
 
 
 @pytest.mark.parametrize("name", ["first.mp4", "second"])
@@ -13,6 +18,23 @@ def test_prints_sentence_and_glosses(run_script, checkpoint, manifest: Path, nam
     words = "the mother is asleep . did you see the red dog ?"
     assert set(text.split()) <= set(words.split())
     assert glosses.startswith("glosses: ")
+
+
+@pytest.mark.parametrize(
+    ("knows_glosses", "said"), [(True, "none"), (False, "none (the model was trained without)")]
+)
+def test_no_glosses(
+    run_script, checkpoint, manifest, tmp_path, monkeypatch, knows_glosses: bool, said: str
+) -> None:
+    loaded = load_model(checkpoint)
+    if not knows_glosses:
+        words = replace(loaded.vocabularies, gloss=Vocabulary.build([], GLOSS_SPECIALS))
+        loaded = replace(loaded, model=build_model(loaded.recipe, words).eval(), vocabularies=words)
+    save_checkpoint(tmp_path, 0, ("best",), loaded, tensors={}, progress={})
+    monkeypatch.setattr(translate, "greedy_ctc", lambda logits, lengths: [[]])
+    translated = run_script("translate.py", manifest.parent / "second", "--checkpoint", tmp_path)
+    assert translated.status == 0, translated.err
+    assert translated.out.splitlines()[1] == f"glosses: {said}"
 
 
 def test_real_video(run_script, checkpoint: Path, shared_data: Path) -> None:

@@ -1,5 +1,7 @@
 """A recipe and a data set that train in less than a second."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,8 @@ from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.model.config import ModelConfig
 from slt_fast.training.config import Recipe, TrainingConfig
+from slt_fast.training.loop import train
+from slt_fast.training.run import RunConfig
 
 ROWS = [
     ("train", "MOTHER SLEEP", "the mother sleeps ."),
@@ -69,3 +73,21 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "manifest.csv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def own_manifest(manifest: Path, tmp_path: Path) -> Path:
+    """A copy, with its clips, that may be written to."""
+    return Path(shutil.copytree(manifest.parent, tmp_path / "clips")) / manifest.name
+
+
+@pytest.fixture
+def run(tmp_path: Path, manifest: Path) -> RunConfig:
+    return RunConfig(data=f"manifest:{manifest}", output=tmp_path / "run")
+
+
+@pytest.fixture
+def finished(tiny_recipe, run) -> RunConfig:
+    """A run of one epoch, to be resumed."""
+    train(replace(tiny_recipe, training=replace(tiny_recipe.training, epochs=1)), run)
+    return replace(run, resume=True)

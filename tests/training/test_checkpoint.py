@@ -18,16 +18,18 @@ from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.training import checkpoint
 from slt_fast.training.checkpoint import (
     LoadedModel,
+    TrainedOn,
     build_model,
     load_model,
     read_json,
     save_checkpoint,
     write_json,
 )
-from slt_fast.training.config import recipe_from_json
+from slt_fast.training.config import ADDED_SETTINGS, recipe_from_json
 
 FILES = ["model.json", "model.safetensors", "training.json", "training.safetensors"]
 FIRST_WEIGHT = "encoder.backbone.stem.0.weight"
+TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64)
 WORDS = Vocabularies(
     Vocabulary(TEXT_SPECIALS, ("hund", "schläft")), Vocabulary(GLOSS_SPECIALS, ("HUND",))
 )
@@ -35,7 +37,7 @@ WORDS = Vocabularies(
 
 @pytest.fixture
 def loaded(tiny_recipe) -> LoadedModel:
-    return LoadedModel(build_model(tiny_recipe, WORDS), tiny_recipe, WORDS)
+    return LoadedModel(build_model(tiny_recipe, WORDS), tiny_recipe, WORDS, TRAINED_ON)
 
 
 def save(run: Path, step: int, loaded: LoadedModel, *links: str) -> None:
@@ -67,6 +69,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, loaded: LoadedModel) -> None:
     for place in (tmp_path, tmp_path / "last", tmp_path / "checkpoints" / names(tmp_path)[0]):
         found = load_model(place)
         assert found.recipe == loaded.recipe and found.vocabularies == WORDS
+        assert found.trained_on == TRAINED_ON
         assert not found.model.training
         for name, value in loaded.model.state_dict().items():
             assert torch.equal(found.model.state_dict()[name], value), name
@@ -316,11 +319,27 @@ def test_broken_description(saved: Path, content: bytes, message: str) -> None:
         ({"recipe__input__flow_preset": "x"}, "flow_preset: found 'x'; expected one of"),
         ({"text": {"specials": [], "words": []}}, "vocabulary: found no specials"),
         ({"glosses": None}, "vocabulary: found NoneType"),
+        ({"trained_on": {"data": "synthetic"}}, "expected the description that slt_fast writes"),
     ],
 )
 def test_description_of_another_kind(saved: Path, changes: dict, message: str) -> None:
     change(saved / "model.json", **changes)
     fails(saved, rf"model\.json: found .*{message}")
+
+
+def test_older_checkpoint(saved: Path) -> None:
+    """Without the data and the settings that were added since."""
+    path = saved / "model.json"
+    description = read_json(path)
+    del description["trained_on"]
+    for name in ADDED_SETTINGS:
+        del description["recipe"]["model"][name]
+    write_json(path, description)
+    found = load_model(saved)
+    assert found.trained_on is None
+    assert found.recipe == recipe_from_json(description["recipe"])
+    model = found.recipe.model
+    assert (model.decoder_norm_placement, model.embedding_std) == ("pre", 0.5)
 
 
 def test_vocabulary_of_another_size(saved: Path) -> None:

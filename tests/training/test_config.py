@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
@@ -81,7 +82,9 @@ def test_value_that_its_config_refuses() -> None:
         ("weight_decay", -0.1, "0 or more"),
         ("ctc_weight", -1.0, "0 or more"),
         ("text_weight", float("nan"), "0 or more"),
-        ("label_smoothing", -0.1, "0 or more"),
+        ("label_smoothing", -0.1, "0 to 1"),
+        ("label_smoothing", 1.0, "0 to 1"),
+        ("weight_decay", math.inf, "0 or more"),
         ("num_workers", -1, "0 or more"),
         ("schedule", "linear", r"\('constant', 'cosine'\)"),
         ("precision", "float16", r"\('auto', 'float32', 'bfloat16'\)"),

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from slt_fast.data.batching import ClipDataset, Vocabularies
 from slt_fast.data.clip import Clip
@@ -10,8 +11,10 @@ from slt_fast.data.sources import read_split
 from slt_fast.data.video import VideoSource
 from slt_fast.inference.translate import Translation
 from slt_fast.training import evaluation
-from slt_fast.training.checkpoint import LoadedModel, build_model
+from slt_fast.training.checkpoint import LoadedModel, TrainedOn, build_model
 from slt_fast.training.evaluation import evaluate, score
+
+TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64)
 
 
 @pytest.fixture
@@ -22,7 +25,9 @@ def clips(manifest: Path) -> list[Clip]:
 @pytest.fixture
 def loaded(tiny_recipe, clips) -> LoadedModel:
     vocabularies = Vocabularies.build(clips)
-    return LoadedModel(build_model(tiny_recipe, vocabularies), tiny_recipe, vocabularies)
+    return LoadedModel(
+        build_model(tiny_recipe, vocabularies), tiny_recipe, vocabularies, TRAINED_ON
+    )
 
 
 @pytest.fixture
@@ -55,7 +60,7 @@ def test_the_right_sentence_scores_full(loaded, clips, oracle) -> None:
     result = evaluate(loaded, ClipDataset(clips * 2, loaded.recipe.input), beam_size=1)
     assert (result.scores["bleu4"], result.scores["wer"]) == (pytest.approx(100), 0)
     assert result.scores["exact_match"] == 100
-    assert sum(oracle) == 2 * len(clips)
+    assert oracle == [loaded.recipe.training.batch_size] * len(clips)
 
 
 def test_a_bad_clip_stops_or_is_listed(loaded, clips, oracle) -> None:
@@ -75,6 +80,16 @@ def test_nothing_to_score(loaded, clips, oracle) -> None:
         evaluate(loaded, ClipDataset([bad], loaded.recipe.input), beam_size=1, skip_bad=True)
 
 
+def test_memory_that_runs_out_names_the_clips(loaded, clips, monkeypatch) -> None:
+    def full(*_: torch.Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loaded.model, "encode", full)
+    message = r"^clips clip0, clip1: found \d+ frames, more than the memory of cpu holds; expected"
+    with pytest.raises(ValueError, match=message):
+        evaluate(loaded, ClipDataset(clips, loaded.recipe.input), beam_size=1)
+
+
 def clip(text: str, glosses: tuple[str, ...] | None) -> Clip:
     return Clip("a", VideoSource("a"), text, glosses, None, "test", "list:1")
 
@@ -88,6 +103,13 @@ def test_score_is_against_the_annotation_itself() -> None:
     assert scores["wer"] == 100  # one insertion for one gloss; clips without glosses are left out
     assert scores["most_common_share"] == 0.5
     assert score(clips, [said[1], said[1]])["exact_match"] == 50
+
+
+def test_phoenix_glosses_are_scored_after_the_data_sets_clean_up() -> None:
+    plain = clip("regen", ("loc-NORD", "__ON__", "REGEN", "REGEN"))
+    said = [Translation("regen", ("NORD", "REGEN-PLUSPLUS"))]
+    assert score([plain], said)["wer"] == 100
+    assert score([replace(plain, gloss_convention="phoenix14t")], said)["wer"] == 0
 
 
 def test_no_wer_without_glosses() -> None:

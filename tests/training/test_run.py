@@ -3,8 +3,19 @@ from pathlib import Path
 
 import pytest
 
+from slt_fast.data.batching import Vocabularies
 from slt_fast.data.errors import DataError
-from slt_fast.training.run import RunConfig, SkippedClips, load_dataset, make_room
+from slt_fast.data.sources import read_split
+from slt_fast.training.checkpoint import LoadedModel, build_model, save_checkpoint
+from slt_fast.training.run import (
+    RunConfig,
+    SkippedClips,
+    check_output,
+    load_dataset,
+    make_room,
+    resumed,
+    trained_on,
+)
 
 
 def test_a_finished_run_is_moved_aside(tmp_path: Path) -> None:
@@ -26,18 +37,46 @@ def test_a_run_to_resume_stays(tmp_path: Path) -> None:
 
 def test_nothing_to_resume(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="rum: found no such folder; expected the folder of a run"):
-        make_room(RunConfig(output=tmp_path / "rum", resume=True))
+        check_output(RunConfig(output=tmp_path / "rum", resume=True))
     assert not (tmp_path / "rum").exists()
 
 
 def test_each_skipped_clip_is_listed_once(tmp_path: Path) -> None:
     first, second = (DataError("list.csv", "no text", "a text", line) for line in (2, 3))
-    for _ in range(2):  # a run, and its resumption
-        skipped = SkippedClips(tmp_path / "skipped.txt")
-        for error in (first, second, first):
-            skipped(error)
-    lines = (tmp_path / "skipped.txt").read_text().splitlines()
-    assert lines == [str(first), str(second)]
+    path = tmp_path / "skipped.txt"
+    path.write_text("of a run that broke off\n")
+    for append in (False, True):  # a run, and its resumption
+        skipped = SkippedClips()
+        skipped(first)
+        skipped.open(path, append=append)
+        skipped(second)
+        skipped(first)
+    assert path.read_text().splitlines() == [str(first), str(second)]
+
+
+def test_trained_on_tells_data_sets_apart(manifest: Path) -> None:
+    clips = read_split(f"manifest:{manifest}", "train")
+    run = RunConfig(data=f"manifest:{manifest}")
+    found = trained_on(run, clips)
+    assert (found.data, found.train_split, found.test_split) == (run.data, "train", "test")
+    other = [replace(clips[0], text="another text"), *clips[1:]]
+    assert trained_on(run, other).train_clips_sha256 != found.train_clips_sha256
+    assert trained_on(run, clips) == found
+
+
+def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
+    run = RunConfig(f"manifest:{manifest}", tmp_path, train_split="dev", dev_split="test")
+    bare = RunConfig(output=tmp_path, resume=True, skip_bad=True)
+    clips = read_split(run.data, "dev")
+    words = Vocabularies.build(clips)
+    model = build_model(tiny_recipe, words)
+    loaded = LoadedModel(model, tiny_recipe, words, trained_on(run, clips))
+    save_checkpoint(tmp_path, 1, ("last",), loaded, tensors={}, progress={})
+    assert resumed(bare) == (tiny_recipe, replace(run, resume=True, skip_bad=True))
+    older = replace(loaded, trained_on=None)
+    save_checkpoint(tmp_path, 2, ("last",), older, tensors={}, progress={})
+    with pytest.raises(DataError, match="found no word of its data; expected a checkpoint of a"):
+        resumed(bare)
 
 
 @pytest.mark.parametrize("is_preloaded", [True, False])
@@ -53,13 +92,12 @@ def test_dataset(tiny_recipe, manifest: Path, is_preloaded: bool) -> None:
 
 @pytest.mark.parametrize("is_preloaded", [True, False])
 def test_a_clip_too_short_for_its_glosses(
-    tiny_recipe, manifest: Path, tmp_path: Path, is_preloaded: bool
+    tiny_recipe, own_manifest: Path, is_preloaded: bool
 ) -> None:
     """Found before the training starts, whether the images are kept or not."""
     recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, preload=is_preloaded))
-    clips = manifest.parent
-    path = tmp_path / "short.csv"
-    rows = [f"long,{clips}/clip0,A B,text,,", f"short,{clips}/clip0,A A B,text,1,4"]
+    path = own_manifest.with_name("short.csv")
+    rows = ["long,clip0,A B,text,,", "short,clip0,A A B,text,1,4"]
     path.write_text("id,video,gloss,text,start,end\n" + "\n".join(rows) + "\n")
     message = (
         r"short\.csv:3: found 3 frames in clip 'short'; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -25,8 +26,9 @@ def render_annotations(
 ) -> Iterator[int]:
     """Renders the sentences of an annotation file into the official folder layout.
 
-    Each signer of the file is one synthetic signer; all sentences are statements, as the annotation
-    has no non-manuals. The annotation file of the output is written last, with the rendered rows.
+    Each name of a signer is one synthetic signer, the same in every file; all sentences are
+    statements, as the annotation has no non-manuals. The annotation file of the output is written
+    last, with the rendered rows.
 
     Args:
         annotations: PHOENIX-2014-T.SPLIT.corpus.csv.
@@ -51,15 +53,18 @@ def render_annotations(
     if written.resolve() == annotations.resolve():
         raise DataError(output, "the annotation file's own data set", "another folder")
     rows = read_annotations(annotations)[:limit]
-    signers = {name: number for number, name in enumerate(sorted({row.signer for row in rows}))}
     for number, row in enumerate(rows):
-        source = SyntheticSource(
-            row.name, row.glosses, "statement", signers[row.signer], (seed, number), size
-        )
+        signer = signer_number(row.signer)
+        source = SyntheticSource(row.name, row.glosses, "statement", signer, (seed, number), size)
         frames = source.read()
         _write_frames(output / FRAMES_FOLDER / split / row.name, frames)
         yield len(frames)
     _write_annotations(written, rows)
+
+
+def signer_number(name: str) -> int:
+    """The synthetic signer who stands for a named one: a stable hash of the name."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:4], "big")
 
 
 def _split_of(annotations: Path) -> str:

@@ -6,7 +6,7 @@ import pytest
 from slt_fast.data.errors import DataError
 from slt_fast.data.phoenix14t import FRAMES_FOLDER, read_annotations, read_phoenix14t
 from slt_fast.data.synthetic import SyntheticSource
-from slt_fast.data.synthetic.phoenix_layout import render_annotations
+from slt_fast.data.synthetic.phoenix_layout import render_annotations, signer_number
 
 HEADER = "name|video|start|end|speaker|orth|translation"
 ROWS = [
@@ -36,9 +36,20 @@ def test_what_is_rendered_is_read_back(tmp_path: Path) -> None:
     for clip, row in zip(clips, read_annotations(path), strict=True):
         assert (clip.id, clip.signer, clip.glosses) == (row.name, row.signer, row.glosses)
         assert clip.text == row.text
-    # Signer08 is the second of the file's signers, and png loses nothing.
-    source = SyntheticSource("b-7", ("MORGEN", "WOLKE"), "statement", 1, (4, 2), SIZE)
+    # The number follows from the name, and png loses nothing.
+    signer = signer_number("Signer08")
+    source = SyntheticSource("b-7", ("MORGEN", "WOLKE"), "statement", signer, (4, 2), SIZE)
     assert np.array_equal(clips[2].source.read(), source.read())
+
+
+def test_a_person_looks_the_same_in_every_file(tmp_path: Path) -> None:
+    render_all(annotations(tmp_path, ROWS[0]), tmp_path / "out")
+    render_all(annotations(tmp_path, *ROWS, split="test"), tmp_path / "out")
+    (alone,) = read_phoenix14t(tmp_path / "out", "dev")
+    among_others = read_phoenix14t(tmp_path / "out", "test")[0]
+    assert np.array_equal(alone.source.read(), among_others.source.read())
+    assert signer_number("Signer08") == 2327996203
+    assert len({signer_number(f"Signer{number:02}") for number in range(1, 10)}) == 9
 
 
 def test_real_sentences(tmp_path: Path, shared_data: Path) -> None:

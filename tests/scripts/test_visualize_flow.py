@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+
+def test_draws_a_clip(run_script, manifest: Path, tmp_path: Path) -> None:
+    output = tmp_path / "flow.png"
+    options = [manifest.parent / "second", "--columns", 2, "--output", output]
+    finished = run_script("visualize_flow.py", *options)
+    assert finished.status == 0 and f"wrote {output}" in finished.out
+    assert cv2.imread(str(output)).shape == (3 * 64, 2 * 64, 3)
+
+
+def test_draws_clips_of_the_synthetic_corpus(run_script, tmp_path: Path) -> None:
+    options = ["--clips", 2, "--columns", 1, "--output", tmp_path / "flow.png"]
+    assert run_script("visualize_flow.py", *options).status == 0
+    assert cv2.imread(str(tmp_path / "flow.png")).shape == (2 * 3 * 112, 112, 3)
+
+
+def test_a_single_frame(run_script, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    assert cv2.imwrite(str(tmp_path / "one" / "0.png"), np.zeros((40, 40, 3), np.uint8))
+    finished = run_script("visualize_flow.py", tmp_path / "one", "--output", tmp_path / "a.png")
+    assert finished.status == 1
+    assert f"error: {tmp_path / 'one'}: frames: found 1; expected at least 2" in finished.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--clips", "0"], "clips: found 0; expected at least 1"),
+        (["--clips", "1", "--output", "noext"], "noext: found suffix ''; expected .png"),
+    ],
+)
+def test_bad_options(run_script, options: list[str], message: str) -> None:
+    finished = run_script("visualize_flow.py", *options)
+    assert finished.status and message in finished.err + finished.out

@@ -1,0 +1,262 @@
+"""A run that is broken off, anywhere, and goes on."""
+
+import errno
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import load_file
+
+from slt_fast.data.errors import DataError
+from slt_fast.training import checkpoint, loop
+from slt_fast.training.checkpoint import read_json, write_json
+from slt_fast.training.config import Recipe
+from slt_fast.training.loop import Trainer, train
+from slt_fast.training.run import RunConfig
+
+
+def with_training(recipe: Recipe, **settings) -> Recipe:
+    return replace(recipe, training=replace(recipe.training, **settings))
+
+
+def weights(run: RunConfig, link: str = "last") -> dict[str, torch.Tensor]:
+    return load_file(run.output / link / "model.safetensors")
+
+
+def assert_same_weights(first: RunConfig, second: RunConfig) -> None:
+    ours, theirs = weights(first), weights(second)
+    for name, value in ours.items():
+        assert torch.equal(theirs[name], value), name
+
+
+def records(run: RunConfig) -> list[dict]:
+    return [json.loads(line) for line in (run.output / "metrics.jsonl").read_text().splitlines()]
+
+
+class BrokenOff(BaseException):
+    """A run that stops here and now."""
+
+
+def break_off(recipe: Recipe, run: RunConfig, steps: int, monkeypatch) -> None:
+    """Trains until it has done so many steps."""
+    real, done = Trainer.train_step, iter(range(10_000))
+
+    def train_step(self, batch):
+        if next(done) == steps:
+            raise BrokenOff
+        return real(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", train_step)
+        with pytest.raises(BrokenOff):
+            train(recipe, run)
+
+
+@pytest.mark.parametrize(
+    ("steps", "saved_step", "is_preloaded"),
+    [(3, 3, True), (4, 3, True), (4, 4, True), (5, 5, False), (1, 1, False), (0, None, True)],
+    ids=["epoch", "back_to_epoch", "within_epoch", "within_last", "within_first", "from_nothing"],
+)
+def test_a_resumed_run_equals_an_unbroken_one(
+    tiny_recipe, run, monkeypatch, steps: int, saved_step: int | None, is_preloaded: bool
+) -> None:
+    often = saved_step is not None and saved_step % 3 != 0
+    recipe = with_training(
+        tiny_recipe, preload=is_preloaded, checkpoint_minutes=1e-9 if often else 10.0
+    )
+    unbroken = replace(run, output=run.output.with_name("unbroken"))
+    expected, _ = train(recipe, unbroken)
+    break_off(recipe, run, steps, monkeypatch)
+    if saved_step:
+        assert read_json(run.output / "last" / "training.json")["step"] == saved_step
+    torch.manual_seed(123)
+    torch.rand(7)  # another process starts from other random states
+    metrics, _ = train(recipe, replace(run, resume=True))
+    assert_same_weights(run, unbroken)
+    for name in expected.keys() - {"test.seconds_total"}:
+        assert metrics[name] == expected[name], name
+    ours, theirs = records(run)[-1], records(unbroken)[-1]
+    assert ours["dev.bleu4"] == theirs["dev.bleu4"] and ours["step"] == theirs["step"]
+    assert [record["epoch"] for record in records(run)] == [1, 2]
+
+
+def test_random_state_matters_for_these_runs(tiny_recipe, run, monkeypatch) -> None:
+    """Without it the resumed run would differ: the test above can fail."""
+    unbroken = replace(run, output=run.output.with_name("unbroken"))
+    train(tiny_recipe, unbroken)
+    break_off(tiny_recipe, run, 3, monkeypatch)
+    monkeypatch.setattr(torch, "set_rng_state", lambda state: None)
+    train(tiny_recipe, replace(run, resume=True))
+    with pytest.raises(AssertionError):
+        assert_same_weights(run, unbroken)
+
+
+def test_resuming_a_finished_run_scores_it_again(tiny_recipe, run) -> None:
+    first, _ = train(tiny_recipe, run)
+    (run.output / "metrics.json").unlink()
+    second, _ = train(tiny_recipe, replace(run, resume=True))
+    assert second["test.bleu4"] == first["test.bleu4"]
+    assert second["test.seconds_total"] > first["test.seconds_total"]
+    assert len(records(run)) == 2
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("training", "epochs", 3, r"training\.epochs 1; expected 3, as asked for now"),
+        ("training", "learning_rate", 0.5, r"training\.learning_rate 0\.003; expected 0\.5, as"),
+        ("training", "seed", 9, r"training\.seed 0; expected 9, as asked for now"),
+        ("model", "width", 64, r"model\.width 32; expected 64, as asked for now"),
+        ("input", "image_size", 40, r"input\.image_size 32; expected 40, as asked for now"),
+        ("augmentation", "zoom", 0.0, r"augmentation\.zoom 0\.1; expected 0\.0, as asked for now"),
+    ],
+)
+def test_resuming_with_other_settings(
+    tiny_recipe, finished, part: str, name: str, value: object, message: str
+) -> None:
+    recipe = with_training(tiny_recipe, epochs=1)
+    recipe = replace(recipe, **{part: replace(getattr(recipe, part), **{name: value})})
+    with pytest.raises(DataError, match=rf"checkpoints|last.*: found {message}") as caught:
+        train(recipe, finished)
+    assert len(str(caught.value)) < 300
+
+
+def test_resuming_on_another_machine(tiny_recipe, finished) -> None:
+    recipe = with_training(tiny_recipe, epochs=1, preload=False, checkpoint_minutes=1.0)
+    metrics, _ = train(recipe, finished)
+    assert "test.bleu4" in metrics
+
+
+def test_resuming_with_other_data(tiny_recipe, run, own_manifest: Path) -> None:
+    recipe = with_training(tiny_recipe, epochs=1)
+    run = replace(run, data=f"manifest:{own_manifest}")
+    train(recipe, run)
+    finished = replace(run, resume=True)
+    with pytest.raises(DataError, match="found train_split 'train'; expected 'dev', as asked"):
+        train(recipe, replace(finished, train_split="dev"))
+    with pytest.raises(DataError, match="found test_split 'test'; expected 'dev', as asked"):
+        train(recipe, replace(finished, test_split="dev"))
+    # The same words on other clips, under the same name.
+    rows = own_manifest.read_text().splitlines()
+    own_manifest.write_text("\n".join([rows[0], rows[2], rows[1], *rows[3:]]))
+    with pytest.raises(DataError, match="found train_clips_sha256 '"):
+        train(recipe, finished)
+
+
+def test_resuming_a_checkpoint_without_its_data(tiny_recipe, finished) -> None:
+    path = finished.output / "last" / "model.json"
+    write_json(path, {k: v for k, v in read_json(path).items() if k != "trained_on"})
+    message = "found no word of its data; expected a checkpoint of a version that keeps it"
+    with pytest.raises(DataError, match=message):
+        train(with_training(tiny_recipe, epochs=1), finished)
+
+
+def test_resuming_fetches_no_backbone_weights(tiny_recipe, finished, monkeypatch) -> None:
+    def fetch(*arguments: object, **options: object) -> None:
+        raise AssertionError("looked for weights that the checkpoint holds")
+
+    path = finished.output / "last" / "model.json"
+    description = read_json(path)
+    description["recipe"]["model"]["backbone_weights"] = "imagenet"
+    write_json(path, description)
+    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", fetch)
+    recipe = with_training(tiny_recipe, epochs=1)
+    recipe = replace(recipe, model=replace(recipe.model, backbone_weights="imagenet"))
+    metrics, _ = train(recipe, finished)
+    assert "test.bleu4" in metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("training.json", '{"epoch": 1', r"training\.json: found .*; expected a JSON file"),
+        ("training.json", '{"epochs": 1}', "unexpected keyword .*; expected the state that slt"),
+        ("training.safetensors", "", r"training\.safetensors: found .*; expected a whole saf"),
+        ("training.safetensors", None, r"training\.safetensors: found no such file"),
+        ("model.safetensors", None, r"model\.safetensors: found no such file"),
+    ],
+)
+def test_resuming_from_a_broken_checkpoint(tiny_recipe, finished, name, content, message) -> None:
+    path = finished.output / "last" / name
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        train(with_training(tiny_recipe, epochs=1), finished)
+
+
+def test_resuming_from_the_wrong_tensors(tiny_recipe, finished) -> None:
+    last = finished.output / "last"
+    shutil.copy(last / "model.safetensors", last / "training.safetensors")
+    with pytest.raises(DataError, match=r"found no 'random\.cpu'.*; expected the state that slt"):
+        train(with_training(tiny_recipe, epochs=1), finished)
+
+
+def test_resuming_from_a_link_to_nothing(tiny_recipe, finished) -> None:
+    shutil.rmtree(finished.output / "checkpoints")
+    with pytest.raises(DataError, match="last: found nothing; expected a checkpoint's folder"):
+        train(with_training(tiny_recipe, epochs=1), finished)
+
+
+def test_disk_full_leaves_the_checkpoint_before(tiny_recipe, run, monkeypatch) -> None:
+    recipe, calls, real = (
+        with_training(tiny_recipe, epochs=3),
+        iter(range(99)),
+        checkpoint.save_file,
+    )
+
+    def full(tensors, path):
+        if next(calls) >= 5:  # the second tensors of the third checkpoint, two an epoch
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(tensors, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", full)
+        with pytest.raises(OSError, match=r"step-00000006.*No space left on device"):
+            train(recipe, run)
+    assert len(list((run.output / "checkpoints").iterdir())) == 1
+    assert read_json(run.output / "last" / "training.json")["epoch"] == 1
+    train(recipe, replace(run, resume=True))
+    unbroken = replace(run, output=run.output.with_name("unbroken"))
+    train(recipe, unbroken)
+    assert_same_weights(run, unbroken)
+
+
+def test_killed_while_scoring_dev(tiny_recipe, run, monkeypatch) -> None:
+    """The epoch is saved before, with its time, and is not trained again."""
+    unbroken = replace(run, output=run.output.with_name("unbroken"))
+    train(tiny_recipe, unbroken)
+
+    def evaluate(*arguments: object, **options: object) -> None:
+        raise BrokenOff
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "evaluate", evaluate)
+        with pytest.raises(BrokenOff):
+            train(tiny_recipe, run)
+    progress = read_json(run.output / "last" / "training.json")
+    assert (progress["epoch"], progress["batch"], progress["step"]) == (0, 3, 3)
+    assert progress["seconds"] > 0
+    train(tiny_recipe, replace(run, resume=True))
+    assert_same_weights(run, unbroken)
+    assert [record["epoch"] for record in records(run)] == [1, 2]
+
+
+def test_an_epoch_that_is_not_saved_is_logged_all_the_same(tiny_recipe, run, monkeypatch) -> None:
+    real = loop.save_checkpoint
+
+    def save_checkpoint(*arguments, progress: dict, **options) -> None:
+        if progress["epoch"] == 1:
+            raise BrokenOff
+        real(*arguments, progress=progress, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", save_checkpoint)
+        with pytest.raises(BrokenOff):
+            train(tiny_recipe, run)
+    train(tiny_recipe, replace(run, resume=True))
+    assert [record["epoch"] for record in records(run)] == [1, 1, 2]
