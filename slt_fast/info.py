@@ -32,8 +32,11 @@ def describe() -> str:
         ("extension", _extension()),
         ("optical_flow", ": ".join(choose_flow_backend())),
     ]
-    x = torch.empty(0, device="cuda" if torch.cuda.is_available() else "cpu")
-    rows += [(name, ": ".join(choose_backend(name, "auto", x))) for name in ATTENTION_OPERATORS]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rows += [
+        (name, ": ".join(choose_backend(name, "auto", device, None)))
+        for name in ATTENTION_OPERATORS
+    ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 

@@ -65,11 +65,15 @@ class PixelAttention2d(nn.Module):
         self.qkv = nn.Linear(channels, 2 * self.key_channels + channels)
         self.gamma = nn.Parameter(torch.tensor(float(gamma_start)))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, C, H, W] -> the same."""
+    def forward(
+        self, x: torch.Tensor, *, return_attention: bool = False
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """[B, C, H, W] -> the same; with return_attention also the weights [B, heads, H*W, H*W]."""
         encoding = None
         if self.positional_encoding:
-            encoding = positional_encoding_2d(*x.shape[1:], dtype=x.dtype, device=x.device)
+            encoding = positional_encoding_2d(
+                *x.shape[1:], dtype=x.dtype, device=x.device, channels_last=x.stride(1) == 1
+            )
         return pixel_attention_block(
             x,
             self.qkv.weight,
@@ -79,6 +83,7 @@ class PixelAttention2d(nn.Module):
             num_heads=self.num_heads,
             positional_encoding=encoding,
             scale=self.scale,
+            return_attention=return_attention,
             backend=self.backend,
         )
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import logging
+import os
 
 import torch
 
 BACKENDS = ("auto", "reference", "triton")
+KERNEL_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def choose_backend(operator: str, backend: str, x: torch.Tensor) -> tuple[str, str]:
+def choose_backend(
+    operator: str, backend: str, device: torch.device, refusal: str | None
+) -> tuple[str, str]:
     """Chooses what computes an operator; what "auto" chose is logged once.
 
     Args:
         operator: Its name, for errors.
-        backend: "auto", "reference" (plain PyTorch) or "triton".
-        x: The tensor it is to work on.
+        backend: "auto" (the kernels on a GPU, where they can run), "reference" (plain PyTorch) or
+            "triton".
+        device: Where its tensors are.
+        refusal: Why the kernels cannot take these tensors, whatever the machine; None if they can.
 
     Returns:
         The backend's name, and why it was chosen.
@@ -26,17 +33,54 @@ def choose_backend(operator: str, backend: str, x: torch.Tensor) -> tuple[str, s
     """
     if backend not in BACKENDS:
         raise ValueError(f"{operator}: found backend {backend!r}; expected one of {BACKENDS}")
-    if backend == "triton":
-        raise ValueError(
-            f"{operator}: backend 'triton' cannot run on {x.device.type}: this version has no "
-            "Triton kernels; use 'reference' or 'auto'"
-        )
     if backend == "reference":
         return "reference", "asked for"
-    reason = "the only backend of this version"
+    refusal = machine_refusal(device) or refusal
+    if backend == "triton":
+        if refusal:
+            raise ValueError(
+                f"{operator}: backend 'triton' cannot run on {device.type}: {refusal}; "
+                "use 'reference' or 'auto'"
+            )
+        return "triton", "asked for"
+    if refusal is None and device.type == "cuda":
+        choice = "triton", "fused kernels on a GPU"
+    else:
+        choice = "reference", refusal or "the interpreter is only for checking numbers"
     if not torch.compiler.is_compiling():  # a log line would break the graph
-        _log_choice(operator, "reference", reason)
-    return "reference", reason
+        _log_choice(operator, *choice)
+    return choice
+
+
+@functools.cache
+def machine_refusal(device: torch.device) -> str | None:
+    """Why Triton's kernels cannot run on a device; None if they can."""
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed"
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        if major < 8:
+            return f"the GPU has compute capability {major}.{minor}, the kernels need 8.0"
+        return None
+    if device.type in ("cpu", "meta") and interprets():
+        return None
+    if device.type == "cpu":
+        return "Triton compiles for GPUs; TRITON_INTERPRET=1 in the environment interprets"
+    return f"the kernels are for CUDA GPUs, not for {device.type}"
+
+
+@functools.cache
+def interprets() -> bool:
+    """Whether Triton's kernels are interpreted on the CPU, to check their numbers."""
+    return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes", "y")
+
+
+def takes_registered_operator() -> bool:
+    """Whether a call must go through torch's dispatcher: traced, or transformed by torch.func.
+
+    Else it is bypassed, as it takes longer than a small kernel.
+    """
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 @functools.cache

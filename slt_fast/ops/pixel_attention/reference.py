@@ -1,45 +1,18 @@
-"""Attention over the positions of a map: softmax(q k^T * scale + bias) v.
-
-Value channels may differ from key channels and the number of queries from the number of keys, as in
-SAGAN (Zhang et al., 2019) and non-local networks (Wang et al., 2018), where the keys are narrow and
-the values wide.
-"""
+"""Pixel attention and its gradients in plain PyTorch: what the kernels are checked against."""
 
 from __future__ import annotations
 
 import torch
 
-from slt_fast.ops.backend import choose_backend
 
-
-def pixel_attention(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    *,
-    bias: torch.Tensor | None = None,
-    scale: float | None = None,
-    backend: str = "auto",
+def attention_weights(
+    q: torch.Tensor, k: torch.Tensor, bias: torch.Tensor | None, scale: float
 ) -> torch.Tensor:
-    """Computes softmax(q k^T * scale + bias) v.
-
-    Args:
-        q: [B, heads, Nq, dk], any strides.
-        k: [B, heads, Nk, dk].
-        v: [B, heads, Nk, dv].
-        bias: Broadcasts to [B, heads, Nq, Nk], or None; may need a gradient.
-        scale: Factor on q k^T; None means dk ** -0.5.
-        backend: "auto" or "reference".
-
-    Returns:
-        [B, heads, Nq, dv] in the type of v.
-
-    Raises:
-        ValueError: Shapes that do not fit, or a backend that cannot run.
-    """
-    _check(q, k, v, bias)
-    choose_backend("pixel_attention", backend, q)
-    return pixel_attention_reference(q, k, v, bias=bias, scale=scale)
+    """softmax(q k^T * scale + bias): [B, heads, Nq, Nk], in float32 at least."""
+    scores = (q * scale) @ k.mT
+    if bias is not None:
+        scores = scores + repeated_bias(bias, len(q))
+    return scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32))
 
 
 def pixel_attention_reference(
@@ -50,39 +23,38 @@ def pixel_attention_reference(
     bias: torch.Tensor | None = None,
     scale: float | None = None,
 ) -> torch.Tensor:
-    """The formula in plain PyTorch; arguments as for pixel_attention; softmax in float32."""
-    scores = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.mT
-    if bias is not None:
-        scores = scores + bias
-    wide = torch.promote_types(scores.dtype, torch.float32)
-    return scores.softmax(-1, dtype=wide).to(v.dtype) @ v
+    """The formula; arguments as for pixel_attention; softmax in float32."""
+    weights = attention_weights(q, k, bias, q.shape[-1] ** -0.5 if scale is None else scale)
+    return weights.to(v.dtype) @ v
 
 
-def _check(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> None:
-    for name, tensor in (("q", q), ("k", k), ("v", v)):
-        if tensor.ndim != 4:
-            raise ValueError(
-                f"pixel_attention: found {name} of {list(tensor.shape)}; "
-                "expected [B, heads, N, channels]"
-            )
-    B, heads, Nq, dk = q.shape
-    Nk = k.shape[2]
-    for name, tensor, expected in (
-        ("k", k, [B, heads, Nk, dk]),
-        ("v", v, [B, heads, Nk, v.shape[3]]),
-    ):
-        if list(tensor.shape) != expected:
-            raise ValueError(
-                f"pixel_attention: found {name} of {list(tensor.shape)}; expected {expected}"
-            )
-    if bias is not None:
-        full = (B, heads, Nq, Nk)
-        fits = bias.ndim <= 4 and all(
-            size in (1, wanted)
-            for size, wanted in zip(reversed(bias.shape), reversed(full), strict=False)
-        )
-        if not fits:
-            raise ValueError(
-                f"pixel_attention: found bias of {list(bias.shape)}; "
-                f"expected a shape that broadcasts to {list(full)}"
-            )
+def pixel_attention_gradients(
+    gradient: torch.Tensor,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None,
+    scale: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Gradients of q, k, v and bias from that of the output; differentiable themselves."""
+    weights = attention_weights(q, k, bias, scale)
+    dv = weights.to(v.dtype).mT @ gradient
+    d_weights = (gradient @ v.mT).to(weights.dtype)
+    d_scores = weights * (d_weights - (weights * d_weights).sum(-1, keepdim=True))
+    dbias = None if bias is None else sum_to_bias(d_scores, bias)
+    d_scores = d_scores.to(q.dtype)
+    return d_scores @ k * scale, d_scores.mT @ q * scale, dv, dbias
+
+
+def repeated_bias(bias: torch.Tensor, B: int) -> torch.Tensor:
+    """A bias that broadcasts to [B, heads, Nq, Nk]: its batch entries, if several, are repeated."""
+    if bias.ndim < 4 or bias.shape[0] in (1, B):
+        return bias
+    return bias.repeat(B // bias.shape[0], 1, 1, 1)
+
+
+def sum_to_bias(d_scores: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """The gradient of a bias from that of the scores it was added to, [B, heads, Nq, Nk]."""
+    if bias.ndim == 4 and bias.shape[0] > 1:
+        d_scores = d_scores.unflatten(0, (-1, bias.shape[0])).sum(0)
+    return d_scores.sum_to_size(bias.shape).to(bias.dtype)

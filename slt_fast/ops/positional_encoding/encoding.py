@@ -11,30 +11,6 @@ import functools
 
 import torch
 
-from slt_fast.ops.backend import choose_backend
-
-
-def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> torch.Tensor:
-    """Adds the encoding of rows and columns to each map.
-
-    Args:
-        x: [B, C, H, W] floating point, either memory format; C divisible by 4.
-        backend: "auto" or "reference".
-
-    Returns:
-        [B, C, H, W] in the type and memory format of x.
-
-    Raises:
-        ValueError: Another shape or type, C not divisible by 4, or a backend that cannot run.
-    """
-    if x.ndim != 4 or not x.is_floating_point():
-        raise ValueError(
-            f"add_positional_encoding_2d: found {x.dtype} of {list(x.shape)}; "
-            "expected a floating-point tensor [B, C, H, W]"
-        )
-    choose_backend("add_positional_encoding_2d", backend, x)
-    return x + positional_encoding_2d(*x.shape[1:], dtype=x.dtype, device=x.device)
-
 
 def positional_encoding_2d(
     C: int,
@@ -43,17 +19,19 @@ def positional_encoding_2d(
     *,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
+    channels_last: bool = False,
 ) -> torch.Tensor:
     """The encoding itself, [C, H, W]; computed in float64 once for each size, then rounded.
 
-    All callers share one tensor of a size: do not write to it.
+    All callers share one tensor of a size: do not write to it. With channels_last the channels of a
+    position lie side by side in memory, as in a map of that format.
 
     Raises:
         ValueError: C not divisible by 4.
     """
     if C % 4 or C <= 0:
         raise ValueError(f"positional encoding: found {C} channels; expected a multiple of 4")
-    return _encoding(C, H, W, dtype, torch.device(device))
+    return _encoding(C, H, W, dtype, torch.device(device), channels_last)
 
 
 def sinusoidal_encoding(length: int, channels: int) -> torch.Tensor:
@@ -64,9 +42,14 @@ def sinusoidal_encoding(length: int, channels: int) -> torch.Tensor:
 
 
 @functools.lru_cache(maxsize=64)
-def _encoding(C: int, H: int, W: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+def _encoding(
+    C: int, H: int, W: int, dtype: torch.dtype, device: torch.device, channels_last: bool
+) -> torch.Tensor:
     # Cached tensors must not carry the mode of whoever called first (inference, autocast).
     with torch.inference_mode(False), torch.no_grad():
         rows = sinusoidal_encoding(H, C // 2).T[:, :, None].expand(-1, H, W)
         columns = sinusoidal_encoding(W, C // 2).T[:, None, :].expand(-1, H, W)
-        return torch.cat([rows, columns]).to(device, dtype)
+        encoding = torch.cat([rows, columns])
+        if channels_last:
+            encoding = encoding.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+        return encoding.to(device, dtype)

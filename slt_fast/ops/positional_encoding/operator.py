@@ -1,0 +1,135 @@
+"""Adds the sinusoidal encoding of rows and columns to maps; the table stands in encoding.py.
+
+An eager call goes straight to the kernel; one that is traced or transformed by torch.func goes
+through torch.ops.slt_fast.add_positional_encoding_2d. The gradient is the identity.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from slt_fast.ops import kernel_table
+from slt_fast.ops.backend import KERNEL_DTYPES, choose_backend, takes_registered_operator
+from slt_fast.ops.positional_encoding.encoding import positional_encoding_2d
+
+
+def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> torch.Tensor:
+    """Adds the encoding of rows and columns to each map.
+
+    Args:
+        x: [B, C, H, W] floating point, either memory format; C divisible by 4.
+        backend: "auto", "reference" or "triton"; slt_fast.ops.explain tells what "auto" takes.
+
+    Returns:
+        [B, C, H, W] in the type and memory format of x.
+
+    Raises:
+        ValueError: Another shape or type, C not divisible by 4, or a backend that cannot run.
+    """
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ValueError(
+            f"add_positional_encoding_2d: found {x.dtype} of {list(x.shape)}; "
+            "expected a floating-point tensor [B, C, H, W]"
+        )
+    refusal = kernel_refusal(x)
+    chosen, _ = choose_backend("add_positional_encoding_2d", backend, x.device, refusal)
+    if chosen == "reference":
+        return add_positional_encoding_2d_reference(x)
+    if takes_registered_operator():
+        return torch.ops.slt_fast.add_positional_encoding_2d(x)
+    return _AddPositionalEncoding2d.apply(x)
+
+
+def add_positional_encoding_2d_reference(x: torch.Tensor) -> torch.Tensor:
+    """The sum in plain PyTorch."""
+    return x + positional_encoding_2d(*x.shape[1:], dtype=x.dtype, device=x.device)
+
+
+def kernel_refusal(x: torch.Tensor) -> str | None:
+    """Why the kernel cannot take this tensor, on whatever machine; None if it can."""
+    if x.dtype not in KERNEL_DTYPES:
+        return f"found {x.dtype}, the kernel takes float32, float16 and bfloat16"
+    return None if x.numel() else "there is nothing to compute"
+
+
+class _AddPositionalEncoding2d(torch.autograd.Function):
+    """The kernel in eager mode."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return _launch(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+def _launch(x: torch.Tensor) -> torch.Tensor:
+    from slt_fast.ops.positional_encoding.kernel import add_encoding_kernel
+
+    B, C, H, W = x.shape
+    out = _empty_output(x)
+    memory_format = _memory_format(x)
+    if B and not x[0:1].is_contiguous(memory_format=memory_format):
+        x = x.contiguous(memory_format=memory_format)  # a map with holes: one pass more
+    is_channels_last = memory_format is torch.channels_last
+    encoding = positional_encoding_2d(
+        C, H, W, dtype=x.dtype, device=x.device, channels_last=is_channels_last
+    )
+    row = kernel_table.find(
+        "add_encoding", kernel_table.architecture_of(x.device), x.element_size()
+    )
+    size = C * H * W
+    blocks = -(-size // row.blocks["BLOCK"])
+    kernel_table.launch(
+        add_encoding_kernel,
+        blocks * -(-B // row.blocks["FRAMES"]),
+        row,
+        x.device,
+        x=x,
+        encoding=encoding,
+        out=out,
+        B=B,
+        size=size,
+        x_stride=x.stride(0),
+    )
+    return out
+
+
+def _memory_format(x: torch.Tensor) -> torch.memory_format:
+    """channels_last where the channels of a position lie side by side, as x would say itself."""
+    C, H, W = x.shape[1:]
+    return (
+        torch.channels_last if x.stride(1) == 1 and C > 1 and H * W > 1 else torch.contiguous_format
+    )
+
+
+def _empty_output(x: torch.Tensor) -> torch.Tensor:
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=_memory_format(x))
+
+
+@torch.library.custom_op(
+    "slt_fast::add_positional_encoding_2d", mutates_args=(), device_types="cuda"
+)
+def _add_positional_encoding_2d_op(x: torch.Tensor) -> torch.Tensor:
+    return _launch(x)
+
+
+@_add_positional_encoding_2d_op.register_kernel("cpu")
+def _cpu(x):
+    return _empty_output(x).copy_(add_positional_encoding_2d_reference(x))
+
+
+@_add_positional_encoding_2d_op.register_fake
+def _fake(x):
+    return _empty_output(x)
+
+
+@_add_positional_encoding_2d_op.register_vmap
+def _vmap(info, in_dims, x):
+    """The mapped dimension becomes a part of the batch."""
+    out = torch.ops.slt_fast.add_positional_encoding_2d(x.movedim(in_dims[0], 0).flatten(0, 1))
+    return out.unflatten(0, (info.batch_size, -1)), 0
+
+
+_add_positional_encoding_2d_op.register_autograd(lambda ctx, gradient: gradient)
