@@ -1,8 +1,9 @@
 """Block sizes of the Triton kernels: a checked-in table, so that nothing is tuned at run time.
 
-kernel_table.json holds, for each kernel, architecture (80, 90, 100), bytes an element (2, 4) and
-greatest size it is meant for (keys of the attention; 0 where none matters), the kernel's block
-sizes, warps and pipeline stages. `python scripts/tune.py` measures it anew on a GPU.
+kernel_table.json holds, for each kernel, architecture (80, 90, 100), bytes an element (2, 4), with
+and without a bias, and greatest size it is meant for (keys of the attention; 0 where none matters),
+the kernel's block sizes, warps and pipeline stages. `python scripts/tune.py` measures it anew on a
+GPU.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Row:
         kernel: Name of the kernel.
         architecture: Oldest GPUs it is for: 80 (A100), 90 (H100), 100 (B200).
         itemsize: Bytes of an element.
+        biased: Whether it is for scores with a bias, whose tile takes registers of its own.
         max_size: Greatest size it is for; 0 for any.
         blocks: The kernel's BLOCK_* arguments.
         num_warps: Warps of a program.
@@ -38,6 +40,7 @@ class Row:
     kernel: str
     architecture: int
     itemsize: int
+    biased: bool
     max_size: int
     blocks: dict[str, int]
     num_warps: int
@@ -51,7 +54,9 @@ def rows() -> tuple[Row, ...]:
 
 
 @functools.cache
-def find(kernel: str, architecture: int, itemsize: int, size: int = 0) -> Row:
+def find(
+    kernel: str, architecture: int, itemsize: int, size: int = 0, biased: bool = False
+) -> Row:
     """The row for a kernel: the newest architecture not above, then the least size not below.
 
     Raises:
@@ -63,10 +68,11 @@ def find(kernel: str, architecture: int, itemsize: int, size: int = 0) -> Row:
         if row.kernel == kernel
         and row.architecture <= architecture
         and row.itemsize == itemsize
+        and row.biased == biased
         and (row.max_size >= size or row.max_size == 0)
     ]
     if not fitting:
-        found = f"{kernel} on sm_{architecture}, {itemsize} bytes, size {size}"
+        found = f"{kernel} on sm_{architecture}, {itemsize} bytes, size {size}, biased {biased}"
         raise LookupError(f"{PATH.name}: found no row for {found}; expected one")
     return min(fitting, key=lambda row: (-row.architecture, row.max_size or float("inf")))
 

@@ -90,7 +90,8 @@ class Attention:
         architecture = kernel_table.architecture_of(device or self.q.device)
         _, _, Nq, Nk, _, _ = self.shape
         size = max(Nq, Nk) if regime(Nq, Nk) == "frame" else Nk
-        return kernel_table.find(kernel, architecture, self.q.element_size(), size)
+        is_biased = self.bias is not None
+        return kernel_table.find(kernel, architecture, self.q.element_size(), size, is_biased)
 
     def launch(self, kernel, name: str, num_programs: int, **arguments) -> None:
         """Starts a kernel with what all of them take and its own arguments."""

@@ -1,0 +1,71 @@
+"""What the tests of the kernels share: the criterion, and where kernels run."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+# On a GPU the kernels run as they are; elsewhere Triton interprets them, which knows no bfloat16.
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+DTYPES = [torch.float32, torch.float16]
+if DEVICE == "cuda":
+    DTYPES.append(torch.bfloat16)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kernel_dtype" in metafunc.fixturenames:
+        names = [str(dtype).removeprefix("torch.") for dtype in DTYPES]
+        metafunc.parametrize("kernel_dtype", DTYPES, ids=names)
+
+
+@pytest.fixture
+def kernel_device() -> str:
+    return DEVICE
+
+
+def relative_error(value: torch.Tensor, exact: torch.Tensor) -> float:
+    """Norm of the error over that of the exact value; NaN is the worst error."""
+    error = (value.detach().double() - exact).norm() / exact.norm().clamp(min=1e-30)
+    return float(error.nan_to_num(torch.inf))
+
+
+Values = Sequence[torch.Tensor]
+
+
+@pytest.fixture
+def check_parity(kernel_device: str) -> Callable:
+    """Checks a function with a `backend`, by its results and every gradient.
+
+    Its error against float64 is at most twice that of the plain formula in the same type; where
+    that happens to be nearly exact, at most one rounding step of the type.
+    """
+
+    def check(
+        function: Callable[..., torch.Tensor],
+        inputs: Values,
+        dtype: torch.dtype,
+        gradient_like: Callable[[torch.Tensor], torch.Tensor] = torch.randn_like,
+        view: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
+    ) -> None:
+        inputs = [tensor.to(kernel_device, dtype) for tensor in inputs]
+        gradient = None
+
+        def results(backend: str, in_type: torch.dtype) -> list[torch.Tensor]:
+            nonlocal gradient
+            leaves = [view(tensor).to(in_type).detach().requires_grad_() for tensor in inputs]
+            y = function(*leaves, backend=backend)
+            if gradient is None:
+                gradient = gradient_like(y.detach())
+            handed = gradient if in_type == dtype else gradient.to(in_type)
+            return [y, *torch.autograd.grad(y, leaves, handed)]
+
+        found = results("triton", dtype)
+        plain = results("reference", dtype)
+        exact = results("reference", torch.float64)
+        for number, (value, like, want) in enumerate(zip(found, plain, exact, strict=True)):
+            assert value.dtype == like.dtype and value.shape == like.shape, number
+            bound = max(2 * relative_error(like, want.detach()), torch.finfo(dtype).eps)
+            error = relative_error(value, want.detach())
+            assert error <= bound, f"result {number}: error {error:.2e}, bound {bound:.2e}"
+
+    return check

@@ -1,0 +1,226 @@
+"""The Triton kernels of pixel_attention against the plain formula, by numbers."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slt_fast.ops import kernel_table, pixel_attention
+from slt_fast.ops.pixel_attention import launch
+
+# B, heads, Nq, Nk, dk, dv: the three regimes and their edges, odd sizes, narrow and wide channels.
+SHAPES = [
+    (2, 1, 1, 1, 16, 16),
+    (2, 2, 35, 35, 48, 80),
+    (2, 1, 49, 49, 64, 512),
+    (3, 2, 7, 49, 32, 32),
+    (1, 1, 64, 64, 128, 64),
+    (1, 2, 81, 81, 16, 48),
+    (1, 1, 70, 196, 64, 128),
+    (1, 1, 256, 256, 16, 16),
+    (2, 1, 100, 20, 32, 16),
+    (1, 1, 10, 257, 16, 32),
+    (1, 1, 140, 323, 48, 272),
+]
+
+
+def inputs(B, heads, Nq, Nk, dk, dv, bias=None) -> list[torch.Tensor]:
+    shapes = [(B, heads, Nq, dk), (B, heads, Nk, dk), (B, heads, Nk, dv)]
+    return [torch.randn(shape) for shape in (*shapes, *([bias] if bias is not None else []))]
+
+
+def attention(q, k, v, bias=None, *, backend: str, scale: float | None = None) -> torch.Tensor:
+    return pixel_attention(q, k, v, bias=bias, scale=scale, backend=backend)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_outputs_and_gradients(check_parity, kernel_dtype, shape) -> None:
+    check_parity(attention, inputs(*shape), kernel_dtype)
+
+
+@pytest.mark.parametrize(
+    ("shape", "bias"),
+    [
+        ((2, 2, 49, 49, 32, 32), (2, 49, 49)),  # Swin's relative positions
+        ((4, 2, 49, 49, 16, 32), (2, 2, 49, 49)),  # repeated: windows of each image
+        ((3, 1, 20, 30, 16, 16), (3, 1, 20, 30)),
+        ((2, 2, 5, 7, 16, 16), ()),
+        ((2, 2, 5, 7, 16, 16), (7,)),
+        ((2, 2, 5, 7, 16, 16), (2, 2, 1, 7)),
+        ((2, 2, 5, 7, 16, 16), (2, 5, 1)),
+        ((2, 1, 70, 100, 16, 16), (70, 100)),
+        ((2, 1, 40, 260, 16, 16), (1, 40, 260)),
+    ],
+    ids=str,
+)
+def test_bias_and_its_gradient(check_parity, kernel_dtype, shape, bias) -> None:
+    check_parity(attention, inputs(*shape, bias=bias), kernel_dtype)
+
+
+def test_bias_gradient_sums_over_groups_of_maps(check_parity, kernel_dtype, monkeypatch) -> None:
+    monkeypatch.setattr(launch, "FULL_CHIP", 4)
+    check_parity(attention, inputs(7, 2, 5, 7, 16, 16, bias=(2, 5, 7)), kernel_dtype)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_scale(check_parity, kernel_dtype, scale) -> None:
+    def scaled(*tensors, backend: str) -> torch.Tensor:
+        return attention(*tensors, backend=backend, scale=scale)
+
+    q, k, v = inputs(2, 1, 20, 20, 16, 32)
+    check_parity(scaled, [q * 0.3, k, v], kernel_dtype)
+
+
+@pytest.mark.parametrize("N", [30, 90, 270])
+@pytest.mark.parametrize("stretch", ["expanded", "sliced", "transposed"])
+def test_strides_of_inputs_and_gradients(check_parity, N, stretch) -> None:
+    def view(tensor: torch.Tensor) -> torch.Tensor:
+        if stretch == "transposed":  # channels first, as in a contiguous map
+            return tensor.mT.contiguous().mT
+        if stretch == "sliced":
+            return tensor.repeat(1, 1, 2, 2)[:, :, ::2, ::2]
+        return tensor[:1].expand_as(tensor)
+
+    def gradient_like(y: torch.Tensor) -> torch.Tensor:
+        gradient = view(torch.randn_like(y))
+        return gradient[:, :, :, :1].expand_as(y) if stretch == "expanded" else gradient
+
+    tensors = inputs(2, 1, N, N, 16, 32)
+    check_parity(attention, tensors, torch.float32, gradient_like, view)
+
+
+def test_offsets_beyond_32_bits(kernel_device: str) -> None:
+    """A batch stride and a position stride of more than 2**31 values in all; untouched pages."""
+    memory = torch.from_numpy(np.zeros(2**31 + 2**21, np.float16)).to(kernel_device)
+    far = torch.as_strided(memory, (2, 1, 33, 16), (2**31, 16, 2**15, 1))
+    wide = torch.as_strided(memory, (1, 1, 33, 16), (1, 1, 2**26, 1))
+    for view in (far, wide):
+        values = torch.randn(view.shape).half().to(kernel_device)
+        view.copy_(values)
+        result = pixel_attention(view, view, view, backend="triton")
+        expected = pixel_attention(*[values.double()] * 3, backend="reference")
+        torch.testing.assert_close(result.double(), expected, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize(("Nq", "Nk"), [(20, 20), (20, 90), (20, 270)])
+def test_a_bad_map_stays_alone(kernel_device: str, Nq: int, Nk: int) -> None:
+    q, k, v = (t.to(kernel_device) for t in inputs(3, 1, Nq, Nk, 16, 16))
+    gradient = torch.randn(3, 1, Nq, 16, device=kernel_device)
+
+    def results() -> tuple[torch.Tensor, ...]:
+        leaves = [t.clone().requires_grad_() for t in (q, k, v)]
+        y = pixel_attention(*leaves, backend="triton")
+        return (y.detach(), *torch.autograd.grad(y, leaves, gradient))
+
+    expected = results()
+    for tensor in (q, k, v, gradient):
+        tensor[1, 0, 0, 0] = torch.nan
+    for value, want in zip(results(), expected, strict=True):
+        assert torch.equal(value[[0, 2]], want[[0, 2]])
+        assert value[1].isnan().any()
+
+
+@pytest.mark.parametrize("Nk", [40, 100, 300])
+def test_minus_infinity_hides_keys(check_parity, Nk: int) -> None:
+    """Whole blocks of keys at the beginning, too, where a running maximum has nothing yet."""
+
+    def hidden(q, k, v, *, backend: str) -> torch.Tensor:
+        bias = torch.zeros(Nk, device=q.device)
+        bias[: Nk // 2] = -torch.inf
+        return pixel_attention(q, k, v, bias=bias, backend=backend)
+
+    check_parity(hidden, inputs(1, 1, 20, Nk, 16, 16), torch.float32)
+
+
+def test_a_row_that_sees_nothing_is_nan_as_in_the_formula(kernel_device: str) -> None:
+    q, k, v = (t.to(kernel_device) for t in inputs(1, 1, 3, 300, 16, 16))
+    bias = torch.zeros(3, 300, device=kernel_device)
+    bias[1] = -torch.inf
+    for backend in ("reference", "triton"):
+        result = pixel_attention(q, k, v, bias=bias, backend=backend)
+        assert result[0, 0, 1].isnan().all() and result[0, 0, [0, 2]].isfinite().all()
+
+
+def test_large_scores_do_not_overflow(check_parity, kernel_dtype) -> None:
+    q, k, v = inputs(1, 1, 20, 300, 16, 16)
+    check_parity(attention, [30 * q, k, v], kernel_dtype)
+
+
+def test_four_thousand_positions(kernel_device: str) -> None:
+    q, k, v = (t.to(kernel_device).half() for t in inputs(1, 1, 4096, 4096, 16, 16))
+    result = pixel_attention(q, k, v, backend="triton")
+    expected = pixel_attention(q.float(), k.float(), v.float(), backend="reference")
+    torch.testing.assert_close(result.float(), expected, rtol=5e-3, atol=1e-3)
+
+
+def test_runs_are_equal_to_the_bit(kernel_device: str) -> None:
+    for Nk in (49, 100, 300):
+        tensors = inputs(2, 1, 49, Nk, 16, 16, bias=(49, Nk))
+        leaves = [t.to(kernel_device).requires_grad_() for t in tensors]
+        runs = []
+        for _ in range(3):
+            y = attention(*leaves, backend="triton")
+            runs.append((y, *torch.autograd.grad(y.square().sum(), leaves)))
+        for other in runs[1:]:
+            assert all(map(torch.equal, runs[0], other))
+
+
+def test_the_batch_may_be_larger_than_a_grid_axis(monkeypatch) -> None:
+    programs = []
+    monkeypatch.setattr(kernel_table, "launch", lambda kernel, num, *_, **__: programs.append(num))
+    q = torch.empty(70_000, 1, 1, 16, device="meta")
+    out, log_sum_exp = launch.new_forward(q, q, q, None, 1.0)
+    launch.new_backward(out, q, q, q, None, out, log_sum_exp, 1.0, False)
+    assert programs == [70_000, 70_000]  # of one axis, which ends at 2**31 - 1
+
+
+@pytest.mark.gpu
+def test_a_batch_of_seventy_thousand() -> None:
+    leaves = [torch.randn(70_000, 1, 4, 16, device="cuda", requires_grad=True) for _ in range(3)]
+    results = []
+    for backend in ("triton", "reference"):
+        y = pixel_attention(*leaves, backend=backend)
+        results.append((y, *torch.autograd.grad(y.square().sum(), leaves)))
+    for value, want in zip(*results, strict=True):
+        torch.testing.assert_close(value, want, rtol=1e-4, atol=1e-5)
+
+
+multiples = st.integers(1, 4).map(lambda n: 16 * n)
+
+
+@settings(max_examples=12)
+@given(
+    B=st.integers(1, 3),
+    heads=st.integers(1, 2),
+    Nq=st.integers(1, 70),
+    Nk=st.integers(1, 70),
+    dk=multiples,
+    dv=multiples,
+    scale=st.floats(0.05, 1.0),
+)
+def test_any_shape(B, heads, Nq, Nk, dk, dv, scale) -> None:
+    torch.manual_seed(0)
+    tensors = [
+        t.to("cuda" if torch.cuda.is_available() else "cpu")
+        for t in inputs(B, heads, Nq, Nk, dk, dv)
+    ]
+    results = []
+    for backend, dtype in (("triton", torch.float32), ("reference", torch.float64)):
+        leaves = [t.to(dtype).requires_grad_() for t in tensors]
+        y = pixel_attention(*leaves, scale=scale, backend=backend)
+        results.append((y, *torch.autograd.grad(y.square().sum(), leaves)))
+    for value, want in zip(*results, strict=True):
+        torch.testing.assert_close(value.double(), want, rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=8)
+@given(N=st.sampled_from([9, 49, 80]), seed=st.integers(0, 2**16))
+def test_the_order_of_positions_means_nothing(N: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    q, k, v = (torch.randn(1, 1, N, 16, generator=generator).to(device) for _ in range(3))
+    order = torch.randperm(N, generator=generator).to(device)
+    expected = pixel_attention(q, k, v, backend="triton")
+    shuffled = pixel_attention(q[:, :, order], k[:, :, order], v[:, :, order], backend="triton")
+    torch.testing.assert_close(shuffled, expected[:, :, order])
