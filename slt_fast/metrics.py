@@ -1,4 +1,9 @@
-"""Scores, in percent: BLEU, chrF, ROUGE-L and exact match of translations, WER of glosses."""
+"""Scores, in percent: BLEU, chrF, ROUGE-L and exact match of translations, WER of glosses.
+
+BLEU-4, exact match and WER come with a 95 % interval, "_low" and "_high", by bootstrap over the
+clips (Koehn, EMNLP 2004): what the score would be on other clips drawn as these were. What another
+seed of the training would give is not in it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,12 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
+import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 
 _MAX_BLEU_ORDER = 4
 _ROUGE_BETA = 1.2
+_NUM_RESAMPLINGS = 1000
 _FINAL_DOT = re.compile(r"\s*\.\s*$")
 
 # Costs of signjoey's alignment (Camgoz et al., CVPR 2020); they decide which errors are counted.
@@ -38,7 +45,8 @@ def translation_scores(
 
     Returns:
         In percent: "bleu1" to "bleu4" (cumulative, corpus level), "chrf", "rouge_l", "exact_match",
-        and "no_dot.bleu1" to "no_dot.rouge_l"; and sacrebleu's "signature" and "chrf_signature".
+        "no_dot.bleu1" to "no_dot.rouge_l", and the intervals "bleu4_low", "bleu4_high",
+        "exact_match_low" and "exact_match_high"; and sacrebleu's "signature" and "chrf_signature".
 
     Raises:
         ValueError: If there are no sentences, or not one hypothesis for each reference.
@@ -47,18 +55,19 @@ def translation_scores(
     bare_hypotheses, bare_references = (
         [_without_dot(text) for text in side] for side in (hypotheses, references)
     )
-    dotted = _scores(
-        [_with_dot(text) for text in bare_hypotheses], [_with_dot(text) for text in bare_references]
+    dotted_hypotheses, dotted_references = (
+        [_with_dot(text) for text in side] for side in (bare_hypotheses, bare_references)
     )
     bare = _scores(bare_hypotheses, bare_references)
-    num_exact = sum(
-        first.split() == second.split()
+    exact = [
+        [100 * (first.split() == second.split())]
         for first, second in zip(bare_hypotheses, bare_references, strict=True)
-    )
-    exact_match = 100 * num_exact / len(references)
+    ]
     return {
-        **dotted,
-        "exact_match": exact_match,
+        **_scores(dotted_hypotheses, dotted_references),
+        **_bleu4_interval(dotted_hypotheses, dotted_references),
+        "exact_match": float(np.mean(exact)),
+        **_interval("exact_match", _resampled_sums(exact)[:, 0] / len(exact)),
         **{
             f"no_dot.{name}": score
             for name, score in bare.items()
@@ -77,23 +86,27 @@ def word_error_rate(hypotheses: Sequence[str], references: Sequence[str]) -> dic
         references: True gloss lines.
 
     Returns:
-        "wer" and its parts "deletions", "insertions" and "substitutions", in percent of the
-        reference words.
+        "wer", its interval "wer_low" and "wer_high", and its parts "deletions", "insertions" and
+        "substitutions", in percent of the reference words.
 
     Raises:
         ValueError: If there are no reference words, or not one hypothesis for each reference.
     """
     _check_pairs(hypotheses, references)
-    num_words = sum(len(reference.split()) for reference in references)
-    if not num_words:
+    lengths = [len(reference.split()) for reference in references]
+    if not any(lengths):
         raise ValueError("word error rate: found empty references; expected at least one word")
     errors = [
         _align(first.split(), second.split())
         for first, second in zip(hypotheses, references, strict=True)
     ]
-    rates = [100 * sum(counts) / num_words for counts in zip(*errors, strict=True)]
+    rates = [100 * sum(counts) / sum(lengths) for counts in zip(*errors, strict=True)]
+    statistics = [[sum(counts), length] for counts, length in zip(errors, lengths, strict=True)]
+    num_errors, num_words = _resampled_sums(statistics).T
+    defined = num_words > 0
     return {
         "wer": sum(rates),
+        **_interval("wer", 100 * num_errors[defined] / num_words[defined]),
         **dict(zip(("deletions", "insertions", "substitutions"), rates, strict=True)),
     }
 
@@ -145,15 +158,9 @@ def _scores(hypotheses: list[str], references: list[str]) -> dict[str, float | s
     counts = bleu.corpus_score(hypotheses, [references])
     scores: dict[str, float | str] = {}
     for order in range(1, _MAX_BLEU_ORDER + 1):
-        cumulative = BLEU.compute_bleu(
-            counts.counts,
-            counts.totals,
-            counts.sys_len,
-            counts.ref_len,
-            smooth_method=bleu.smooth_method,
-            max_ngram_order=order,
+        scores[f"bleu{order}"] = _bleu(
+            counts.counts, counts.totals, counts.sys_len, counts.ref_len, order
         )
-        scores[f"bleu{order}"] = cumulative.score
     scores["signature"] = str(bleu.get_signature())
     scores["chrf"] = chrf.corpus_score(hypotheses, [references]).score
     scores["chrf_signature"] = str(chrf.get_signature())
@@ -163,6 +170,53 @@ def _scores(hypotheses: list[str], references: list[str]) -> dict[str, float | s
     ]
     scores["rouge_l"] = 100 * sum(rouge) / len(rouge)
     return scores
+
+
+def _bleu(
+    counts: list[int],
+    totals: list[int],
+    hypothesis_length: int,
+    reference_length: int,
+    order: int = _MAX_BLEU_ORDER,
+) -> float:
+    """Cumulative BLEU from n-gram counts, smoothed as BLEU() does."""
+    return BLEU.compute_bleu(
+        counts,
+        totals,
+        hypothesis_length,
+        reference_length,
+        smooth_method="exp",
+        max_ngram_order=order,
+    ).score
+
+
+def _bleu4_interval(hypotheses: list[str], references: list[str]) -> dict[str, float]:
+    bleu = BLEU(lowercase=True, force=True)
+    counts = [
+        bleu.corpus_score([first], [[second]])
+        for first, second in zip(hypotheses, references, strict=True)
+    ]
+    sums = _resampled_sums([[*c.counts, *c.totals, c.sys_len, c.ref_len] for c in counts]).tolist()
+    return _interval("bleu4", [_bleu(row[:4], row[4:8], *row[8:]) for row in sums])
+
+
+def _resampled_sums(statistics: Sequence[Sequence[int]]) -> np.ndarray:
+    """Sums over as many clips drawn with replacement, again and again.
+
+    Args:
+        statistics: K numbers of each clip.
+
+    Returns:
+        [_NUM_RESAMPLINGS, K]; the same draws whenever there are as many clips.
+    """
+    N = len(statistics)
+    draws = np.random.default_rng(0).multinomial(N, np.full(N, 1 / N), _NUM_RESAMPLINGS)
+    return draws @ np.array(statistics)
+
+
+def _interval(name: str, scores: Sequence[float] | np.ndarray) -> dict[str, float]:
+    low, high = np.percentile(scores, (2.5, 97.5))
+    return {f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def _rouge_l(hypothesis: list[str], reference: list[str]) -> float:

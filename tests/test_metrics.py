@@ -48,6 +48,7 @@ def test_word_error_rate_is_the_communitys(shared_data: Path, name: str) -> None
         )
     expected = parity_scores(shared_data)[name]
     rates = word_error_rate(hypotheses, references)
+    assert rates.pop("wer_low") < rates["wer"] < rates.pop("wer_high")
     keys = {
         "wer": "wer",
         "deletions": "del_rate",
@@ -70,6 +71,42 @@ def test_cumulative_bleu_is_sacrebleus_own() -> None:
         )
     assert scores["signature"] == str(bleu.get_signature())
     assert "version:" in scores["chrf_signature"]
+
+
+def test_interval_of_bleu_is_sacrebleus_own(shared_data: Path) -> None:
+    """But for the draws, of which sacrebleu has others."""
+    names = ("parity/dev.hyp", "parity/dev.ref")
+    hypotheses, references = (parity_lines(shared_data, name)[:200] for name in names)
+    bleu = BLEU(lowercase=True, force=True)
+    dotted = [[f"{text} ." for text in side] for side in (hypotheses, references)]
+    score = bleu.corpus_score(dotted[0], [dotted[1]], n_bootstrap=1000)
+    expected = json.loads(score.format(signature=str(bleu.get_signature()), is_json=True))
+    scores = translation_scores(hypotheses, references)
+    assert scores["bleu4"] == pytest.approx(score.score)
+    half = (scores["bleu4_high"] - scores["bleu4_low"]) / 2
+    assert half == pytest.approx(expected["confidence_var"], rel=0.1)
+    assert (scores["bleu4_high"] + scores["bleu4_low"]) / 2 == pytest.approx(score.score, rel=0.05)
+    assert translation_scores(hypotheses, references) == scores
+
+
+def test_interval_of_a_share_is_the_binomials() -> None:
+    """Of 400 clips, one half right: 50 % +- 1.96 standard deviations of 2.5 %."""
+    scores = translation_scores(["a", "b"] * 200, ["a", "c"] * 200)
+    bounds = scores["exact_match_low"], scores["exact_match_high"]
+    assert bounds == pytest.approx((45.1, 54.9), abs=0.6)
+    rates = word_error_rate(["A", "B"] * 200, ["A", "C"] * 200)
+    assert (rates["wer_low"], rates["wer_high"]) == pytest.approx((45.1, 54.9), abs=0.6)
+
+
+def test_interval_where_nothing_varies() -> None:
+    scores = translation_scores(["a b c d"] * 3, ["a b c d"] * 3)
+    for name in ("bleu4", "exact_match"):
+        assert scores[f"{name}_low"] == scores[f"{name}_high"] == pytest.approx(100)
+    scores = translation_scores(["a b c d"], ["a b c d e f"])
+    assert scores["bleu4_low"] == scores["bleu4_high"] == pytest.approx(scores["bleu4"])
+    # The reference without a word, drawn twice, has no rate; beside the other one it has an error.
+    rates = word_error_rate(["X", "A"], ["", "A"])
+    assert rates["wer_low"] == 0 and rates["wer_high"] == 100
 
 
 def test_bleu_without_a_common_fourgram_is_smoothed() -> None:
@@ -151,15 +188,15 @@ def test_alignment_is_a_cheapest_one(hypothesis: list[str], reference: list[str]
 
 def test_word_error_rate_is_over_all_reference_words() -> None:
     rates = word_error_rate(["A B C X", "", "D E"], ["A B C", "D", "D F"])
-    assert rates == pytest.approx(
-        {"wer": 50, "deletions": 100 / 6, "insertions": 100 / 6, "substitutions": 100 / 6}
-    )
+    assert rates["wer"] == pytest.approx(50)
+    for name in ("deletions", "insertions", "substitutions"):
+        assert rates[name] == pytest.approx(100 / 6)
 
 
 def test_substitutions_go_before_gaps_of_the_same_cost() -> None:
     # Three substitutions cost as much as two deletions, a match and two insertions.
     rates = word_error_rate(["A Z W"], ["X Y A"])
-    assert rates == {"wer": 100, "deletions": 0, "insertions": 0, "substitutions": 100}
+    assert (rates["wer"], rates["substitutions"]) == (100, 100)
 
 
 def test_long_lines_do_not_overflow() -> None:
