@@ -18,7 +18,7 @@ from slt_fast.data.batching import ClipDataset
 from slt_fast.data.probes import probe
 from slt_fast.data.sources import read_split
 from slt_fast.device import choose_device
-from slt_fast.training.checkpoint import TrainedOn, load_model, write_json
+from slt_fast.training.checkpoint import load_model, write_json
 from slt_fast.training.evaluation import evaluate
 
 
@@ -29,11 +29,11 @@ class Arguments:
     checkpoint: Path
     """Folder of a checkpoint or of a run (its best checkpoint)."""
     data: str | None = None
-    """synthetic, phoenix14t:PATH or manifest:FILE; by default what the model was trained on."""
+    """synthetic[:SEED], phoenix14t:PATH or manifest:FILE; by default the training's."""
     split: str | None = None
     """Name of the split; by default the run's test split."""
     probe: Literal["blank", "neutral"] | None = None
-    """Score changed clips: blank (black frames), neutral (synthetic: no head and face movement)."""
+    """Score changed clips: blank (black frames), neutral (synthetic: head and face do not sign)."""
     beam_size: int | None = None
     """Beams of the search; by default the recipe's."""
     output: Path | None = None
@@ -44,22 +44,12 @@ class Arguments:
     """auto takes the GPU if there is one."""
 
 
-def data_set(arguments: Arguments, trained_on: TrainedOn | None) -> tuple[str, str]:
-    """Data and split to score: as asked, else the model's own."""
-    data, split = arguments.data, arguments.split
-    if trained_on:
-        return data or trained_on.data, split or trained_on.test_split
-    if data and split:
-        return data, split
-    found = "found no word of its data (an older checkpoint)"
-    raise ValueError(f"{arguments.checkpoint}: {found}; expected --data and --split")
-
-
 def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
     loaded = load_model(arguments.checkpoint)
     loaded.model.to(choose_device(arguments.device))
-    data, split = data_set(arguments, loaded.trained_on)
+    data = arguments.data or loaded.trained_on.data
+    split = arguments.split or loaded.trained_on.test_split
     problems = []
     on_error = problems.append if arguments.skip_bad else None
     clips = read_split(data, split, on_error=on_error)
@@ -69,8 +59,8 @@ def main() -> None:
     if beam_size is None:
         beam_size = loaded.recipe.training.beam_size
     dataset = ClipDataset(clips, loaded.recipe.input)
-    result = evaluate(loaded, dataset, beam_size=beam_size, skip_bad=arguments.skip_bad)
-    for error in (*problems, *result.errors):
+    result = evaluate(loaded, dataset, beam_size=beam_size, on_error=on_error)
+    for error in problems:
         print(f"left out: {error}", file=sys.stderr)
     scores = {f"{split}.{name}": value for name, value in result.scores.items()}
     print(json.dumps(scores, indent=1))

@@ -1,4 +1,4 @@
-"""Where clips come from: `synthetic`, `phoenix14t:PATH` or `manifest:FILE`."""
+"""Where clips come from: `synthetic[:SEED]`, `phoenix14t:PATH` or `manifest:FILE`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_split(data: str, split: str, *, on_error: ErrorHandler | None = None) -
     """The clips of one split of a data set.
 
     Args:
-        data: "synthetic", "synthetic:SEED", "phoenix14t:PATH" or "manifest:FILE".
+        data: "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE".
         split: Name of the split.
         on_error: Called with each bad annotation line, which is then left out; None raises it.
 
@@ -31,7 +31,7 @@ def read_split(data: str, split: str, *, on_error: ErrorHandler | None = None) -
     elif kind == "manifest" and place:
         clips = read_manifest(Path(place), split, on_error=on_error)
     else:
-        expected = "expected synthetic, phoenix14t:PATH or manifest:FILE"
+        expected = "expected synthetic[:SEED], phoenix14t:PATH or manifest:FILE"
         raise ValueError(f"data: found {data!r}; {expected}")
     if not clips:
         raise ValueError(f"{data}: found no usable clip in split {split!r}; expected at least one")

@@ -40,11 +40,12 @@ class TrainedOn:
     """The data of a run.
 
     Args:
-        data: "synthetic", "phoenix14t:PATH" or "manifest:FILE".
+        data: "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE".
         train_split: Split that was learned from.
         dev_split: Split that chose the best checkpoint.
         test_split: Split that is scored at the end.
         train_clips_sha256: Of id, text and glosses of the training clips.
+        skip_bad: Whether clips that could not be read were left out.
     """
 
     data: str
@@ -52,6 +53,7 @@ class TrainedOn:
     dev_split: str
     test_split: str
     train_clips_sha256: str
+    skip_bad: bool
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,7 @@ class LoadedModel:
     model: Translator
     recipe: Recipe
     vocabularies: Vocabularies
-    trained_on: TrainedOn | None
-    """None for a checkpoint that was written before this was kept."""
+    trained_on: TrainedOn
 
 
 def build_model(recipe: Recipe, vocabularies: Vocabularies) -> Translator:
@@ -135,7 +136,7 @@ def load_model(checkpoint: Path) -> LoadedModel:
     return LoadedModel(model.eval(), recipe, vocabularies, trained_on)
 
 
-def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn | None]:
+def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn]:
     """What model.json in a checkpoint's folder says.
 
     Raises:
@@ -148,8 +149,7 @@ def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn | No
         vocabularies = Vocabularies(
             Vocabulary.from_json(description["text"]), Vocabulary.from_json(description["glosses"])
         )
-        data = description.get("trained_on")
-        trained_on = None if data is None else TrainedOn(**data)
+        trained_on = TrainedOn(**description["trained_on"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(path, f"{error}", "the description that slt_fast writes") from error
     _check_flow(path, description.get("flow"), recipe)
@@ -228,7 +228,7 @@ def _description(loaded: LoadedModel) -> dict[str, Any]:
     return {
         "slt_fast": __version__,
         "recipe": recipe_to_json(loaded.recipe),
-        "trained_on": loaded.trained_on and asdict(loaded.trained_on),
+        "trained_on": asdict(loaded.trained_on),
         "flow": loaded.recipe.input.parameters(),
         "text": loaded.vocabularies.text.to_json(),
         "glosses": loaded.vocabularies.gloss.to_json(),

@@ -129,17 +129,13 @@ RECIPES: dict[str, Recipe] = {
 MACHINE_SETTINGS = frozenset({"device", "num_workers", "preload", "checkpoint_minutes"})
 
 
-# Younger than the first checkpoints, which were trained with what are the defaults.
-ADDED_SETTINGS = frozenset({"decoder_norm_placement", "embedding_std"})
-
-
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     """A recipe as nested plain values."""
     return asdict(recipe)
 
 
 def recipe_from_json(values: object) -> Recipe:
-    """The recipe that `recipe_to_json` wrote; ADDED_SETTINGS may be missing.
+    """The recipe that `recipe_to_json` wrote.
 
     Raises:
         ValueError: An unknown or missing key, or a value that its config refuses.
@@ -174,6 +170,6 @@ def _check_keys(name: str, values: object, expected: set[str]) -> None:
     if not isinstance(values, dict):
         raise ValueError(f"{name}: found {type(values).__name__}; expected a JSON object")
     unknown = sorted(set(values) - expected)
-    missing = sorted(expected - set(values) - ADDED_SETTINGS)
+    missing = sorted(expected - set(values))
     if unknown or missing:
         raise ValueError(f"{name}: found unknown {unknown}, missing {missing}; expected all keys")

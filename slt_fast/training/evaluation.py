@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from tqdm import tqdm
 
 from slt_fast.data.batching import ClipDataset, batches
 from slt_fast.data.clip import Clip
-from slt_fast.data.errors import DataError
+from slt_fast.data.errors import ErrorHandler, report
 from slt_fast.inference.translate import Translation, translate_batch
 from slt_fast.metrics import (
     clean_phoenix_gloss,
@@ -18,6 +19,8 @@ from slt_fast.metrics import (
     word_error_rate,
 )
 from slt_fast.training.checkpoint import LoadedModel
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,31 +32,35 @@ class Evaluation:
             without the dot, wer with its parts (percent, where there are glosses), num_clips.
         clips: The clips, in the order of the translations.
         translations: What the model said.
-        errors: Clips that could not be read and are not in the scores.
     """
 
     scores: dict[str, Any]
     clips: list[Clip]
     translations: list[Translation]
-    errors: list[DataError]
 
 
 def evaluate(
-    loaded: LoadedModel, dataset: ClipDataset, *, beam_size: int, skip_bad: bool = False
+    loaded: LoadedModel,
+    dataset: ClipDataset,
+    *,
+    beam_size: int,
+    on_error: ErrorHandler | None = None,
 ) -> Evaluation:
     """Translates and scores a split; leaves the model in the mode it was in.
+
+    Warns of a model that says the same sentence to most of the clips.
 
     Args:
         loaded: The model, on the device that is to compute.
         dataset: The clips.
         beam_size: Beams of the search; 1 is greedy.
-        skip_bad: Leave out clips that cannot be read.
+        on_error: Called with each clip that cannot be read, which is then left out; None raises it.
 
     Raises:
-        DataError: A clip that cannot be read, unless skip_bad.
+        DataError: A clip that cannot be read, if on_error is None.
     """
     model = loaded.model
-    clips, translations, errors = [], [], []
+    clips, translations = [], []
     was_training = model.training
     model.eval()
     num_workers = dataset.num_workers(loaded.recipe.training.num_workers)
@@ -61,16 +68,19 @@ def evaluate(
     loader = batches(dataset, loaded.vocabularies, batch_size=size, num_workers=num_workers)
     with tqdm(total=len(dataset), desc="translating", unit="clip", leave=False) as bar:
         for batch in loader:
-            if batch.errors and not skip_bad:
-                raise batch.errors[0]
-            errors += batch.errors
+            for error in batch.errors:
+                report(error, on_error)
             bar.update(len(batch.clips) + len(batch.errors))
             if not batch.clips:
                 continue
             translations += translate_batch(loaded, batch, beam_size=beam_size)
             clips += batch.clips
     model.train(was_training)
-    return Evaluation(score(clips, translations), clips, translations, errors)
+    scores = score(clips, translations)
+    if scores["most_common_share"] > 0.5 and len(clips) > 1:
+        split = clips[0].split
+        logger.warning("more than half of the %s translations are the same sentence", split)
+    return Evaluation(scores, clips, translations)
 
 
 def score(clips: list[Clip], translations: list[Translation]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import logging
 import math
 import time
@@ -11,7 +9,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches
@@ -31,6 +28,7 @@ from slt_fast.training.checkpoint import (
 )
 from slt_fast.training.config import Recipe
 from slt_fast.training.evaluation import Evaluation, evaluate
+from slt_fast.training.log import RunLog
 from slt_fast.training.losses import translation_loss
 from slt_fast.training.run import (
     RunConfig,
@@ -41,6 +39,7 @@ from slt_fast.training.run import (
     make_room,
     resumes,
     trained_on,
+    warn_of_long_texts,
 )
 from slt_fast.training.state import pack_state, restore_state
 
@@ -78,6 +77,7 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     train_set = load_dataset(recipe, run.data, run.train_split, skipped, recipe.augmentation)
     dev_set = load_dataset(recipe, run.data, run.dev_split, skipped)
     test_set = load_dataset(recipe, run.data, run.test_split, skipped)
+    warn_of_long_texts(train_set.clips, recipe.training.max_text_length)
     trainer = Trainer(recipe, run, train_set, skipped, started=started)
     if run.resume:
         trainer.resume()
@@ -90,7 +90,7 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     best = load_model(run.output / "best")
     best.model.to(trainer.device)
     beam_size = recipe.training.beam_size
-    test = evaluate(best, test_set, beam_size=beam_size, skip_bad=run.skip_bad)
+    test = evaluate(best, test_set, beam_size=beam_size, on_error=skipped)
     metrics = {f"{run.test_split}.{name}": value for name, value in test.scores.items()}
     metrics |= {
         f"{run.test_split}.seconds_total": trainer.seconds(),
@@ -129,13 +129,9 @@ class Trainer:
             fused=True,
         )
         self.progress = Progress()
+        self.log = RunLog(run.output)
         self.started = time.monotonic() if started is None else started
         self.batches_per_epoch = math.ceil(len(train_set) / settings.batch_size)
-
-    @functools.cached_property
-    def writer(self) -> SummaryWriter:
-        """TensorBoard's; made at the first step, when the run's folder is there."""
-        return SummaryWriter(self.run.output / "tensorboard")
 
     def seconds(self) -> float:
         """Seconds of this run so far, those before a resumption included."""
@@ -174,7 +170,8 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """One optimisation step; returns its losses, none for a batch without a readable clip."""
-        self._report(batch.errors)
+        for error in batch.errors:
+            report(error, self.on_error)
         if not batch.clips:
             return {}
         progress = self.progress
@@ -191,8 +188,7 @@ class Trainer:
         self.optimizer.step()
         progress.step += 1
         values = {name: float(value) for name, value in losses.items()}
-        for name, value in values.items():
-            self.writer.add_scalar(f"train/{name}", value, progress.step)
+        self.log.step(values, progress.step)
         return values
 
     def _compute_gradient(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -239,21 +235,15 @@ class Trainer:
         record |= {f"train.{name}": value for name, value in losses.items()}
         if epoch == settings.epochs or epoch % settings.evaluate_every == 0:
             self.save("last")  # the scoring may need more memory than the training
-            scores = self._score(dev_set)
+            scores = evaluate(self.loaded, dev_set, beam_size=1, on_error=self.on_error).scores
             record |= {f"dev.{name}": value for name, value in scores.items()}
             if scores["bleu4"] >= progress.best_bleu4:  # of equals, the one trained longer
                 progress.best_bleu4 = scores["bleu4"]
                 links.append("best")
         progress.epoch, progress.batch = epoch, 0
         # In this order: a run that is killed in between logs the epoch once more, not never.
-        self._log(record | {"seconds": self.seconds()})
+        self.log.epoch(record | {"seconds": self.seconds()})
         self.save(*links)
-
-    def _score(self, dev_set: ClipDataset) -> dict[str, Any]:
-        dev = evaluate(self.loaded, dev_set, beam_size=1, skip_bad=self.run.skip_bad)
-        if dev.scores["most_common_share"] > 0.5 and len(dev.clips) > 1:
-            logger.warning("more than half of the dev translations are the same sentence")
-        return dev.scores
 
     def save(self, *links: str) -> None:
         """Writes a checkpoint that `links` point at."""
@@ -288,18 +278,3 @@ class Trainer:
             self.progress = Progress(**progress)
         except (TypeError, ValueError) as error:
             raise DataError(folder, str(error), "the state that slt_fast writes") from error
-
-    def _report(self, errors: tuple[DataError, ...]) -> None:
-        for error in errors:
-            report(error, self.on_error)
-
-    def _log(self, record: dict[str, Any]) -> None:
-        with open(self.run.output / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-        for name, value in record.items():
-            if isinstance(value, float):
-                self.writer.add_scalar(name.replace(".", "/", 1), value, self.progress.step)
-        self.writer.flush()
-        names = ("train.ctc", "train.text", "dev.bleu4", "dev.wer", "dev.exact_match")
-        shown = [f"{name} {record[name]:.2f}" for name in names if name in record]
-        logger.info("epoch %d: %s", record["epoch"], ", ".join(shown))

@@ -31,7 +31,7 @@ class RunConfig:
     """What a run reads and where it writes."""
 
     data: str = "synthetic"
-    """synthetic, phoenix14t:PATH or manifest:FILE."""
+    """synthetic[:SEED], phoenix14t:PATH or manifest:FILE."""
     output: Path = Path("runs/run")
     """Folder of checkpoints, logs and scores."""
     resume: bool = False
@@ -86,7 +86,29 @@ def trained_on(run: RunConfig, clips: Sequence[Clip]) -> TrainedOn:
     for clip in clips:
         digest.update(json.dumps([clip.id, clip.text, clip.glosses]).encode())
     splits = (run.train_split, run.dev_split, run.test_split)
-    return TrainedOn(run.data, *splits, digest.hexdigest())
+    return TrainedOn(run.data, *splits, digest.hexdigest(), run.skip_bad)
+
+
+def warn_of_long_texts(clips: Sequence[Clip], limit: int) -> None:
+    """Warns of texts that are learned in full but could be translated only in part.
+
+    Args:
+        clips: Training clips.
+        limit: Longest translation, in tokens.
+    """
+    long = [clip for clip in clips if len(clip.text.split()) > limit]
+    if long:
+        longest = max(long, key=lambda clip: len(clip.text.split()))
+        logger.warning(
+            "%s: %d tokens of text in clip %r; translations are cut off after %d "
+            "(--max-text-length), which is too few for %d of %d training clips",
+            longest.origin,
+            len(longest.text.split()),
+            longest.id,
+            limit,
+            len(long),
+            len(clips),
+        )
 
 
 class SkippedClips:
@@ -130,33 +152,29 @@ def resumed(run: RunConfig) -> tuple[Recipe, RunConfig]:
     """Settings and data of the run that is resumed.
 
     Raises:
-        DataError: A broken checkpoint, or one that does not tell its data.
+        DataError: A broken checkpoint.
     """
-    folder = checkpoint_folder(run.output / "last")
-    recipe, _, data = read_description(folder)
-    known = {name: value for name, value in _known(folder, data).items() if hasattr(run, name)}
+    recipe, _, data = read_description(checkpoint_folder(run.output / "last"))
+    known = {name: value for name, value in asdict(data).items() if hasattr(run, name)}
     return recipe, replace(run, **known)
 
 
 def check_same(folder: Path, found: LoadedModel, asked: LoadedModel) -> None:
     """Resuming goes on with the same settings and data, or not at all.
 
+    Only skip_bad may change: a run that met a bad clip can go on without it.
+
     Raises:
         DataError: The first difference.
     """
     changes = differences(found.recipe, asked.recipe)
-    before, now = _known(folder, found.trained_on), asdict(asked.trained_on)
+    before, now = asdict(found.trained_on), asdict(asked.trained_on)
+    before["skip_bad"] = now["skip_bad"]
     changes |= {name: (before[name], now[name]) for name in now if before[name] != now[name]}
     for name, (theirs, ours) in changes.items():
         raise DataError(folder, f"{name} {theirs!r}", f"{ours!r}, as asked for now")
     if found.vocabularies != asked.vocabularies:
         raise DataError(folder, "other words or glosses", "those of the training split given now")
-
-
-def _known(folder: Path, data: TrainedOn | None) -> dict[str, str]:
-    if data is None:
-        raise DataError(folder, "no word of its data", "a checkpoint of a version that keeps it")
-    return asdict(data)
 
 
 def check_output(run: RunConfig) -> None:

@@ -16,7 +16,7 @@ from slt_fast.model.config import ModelConfig
 from slt_fast.training.checkpoint import LoadedModel, TrainedOn, build_model
 from slt_fast.training.config import Recipe, TrainingConfig
 
-TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64)
+TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
 WORDS = Vocabularies(
     Vocabulary(TEXT_SPECIALS, ("ein", "hund", "schläft")),
     Vocabulary(GLOSS_SPECIALS, ("HUND", "SCHLAF")),

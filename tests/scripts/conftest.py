@@ -107,7 +107,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Path
         training=TrainingConfig(num_workers=0, max_text_length=8, beam_size=2),
     )
     words = Vocabularies.build(read_split(f"manifest:{manifest}", "train"))
-    trained_on = TrainedOn(f"manifest:{manifest}", "train", "train", "train", "0" * 64)
+    trained_on = TrainedOn(f"manifest:{manifest}", "train", "train", "train", "0" * 64, False)
     loaded = LoadedModel(build_model(recipe, words), recipe, words, trained_on)
     run = tmp_path_factory.mktemp("run")
     save_checkpoint(run, 0, ("last", "best"), loaded, tensors={}, progress={})

@@ -136,7 +136,7 @@ def test_options_override_the_recipe(run_script, tiny_options, data_options, tmp
         (["--flow-preset", "x"], 2, "flow_preset: found 'x'; expected one of"),
         (["--flow-backend", "cuda"], 2, "optical_flow: backend 'cuda' cannot run"),
         (["--device", "gpu"], 1, "error: device: found 'gpu'; expected auto, cpu or cuda"),
-        (["--data", "folder:x"], 1, "error: data: found 'folder:x'; expected synthetic, phoenix"),
+        (["--data", "folder:x"], 1, "error: data: found 'folder:x'; expected synthetic[:SEED], "),
         (
             ["--dev-split", "valid"],
             1,

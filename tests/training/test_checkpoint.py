@@ -25,11 +25,11 @@ from slt_fast.training.checkpoint import (
     save_checkpoint,
     write_json,
 )
-from slt_fast.training.config import ADDED_SETTINGS, recipe_from_json
+from slt_fast.training.config import recipe_from_json
 
 FILES = ["model.json", "model.safetensors", "training.json", "training.safetensors"]
 FIRST_WEIGHT = "encoder.backbone.stem.0.weight"
-TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64)
+TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
 WORDS = Vocabularies(
     Vocabulary(TEXT_SPECIALS, ("hund", "schläft")), Vocabulary(GLOSS_SPECIALS, ("HUND",))
 )
@@ -325,21 +325,6 @@ def test_broken_description(saved: Path, content: bytes, message: str) -> None:
 def test_description_of_another_kind(saved: Path, changes: dict, message: str) -> None:
     change(saved / "model.json", **changes)
     fails(saved, rf"model\.json: found .*{message}")
-
-
-def test_older_checkpoint(saved: Path) -> None:
-    """Without the data and the settings that were added since."""
-    path = saved / "model.json"
-    description = read_json(path)
-    del description["trained_on"]
-    for name in ADDED_SETTINGS:
-        del description["recipe"]["model"][name]
-    write_json(path, description)
-    found = load_model(saved)
-    assert found.trained_on is None
-    assert found.recipe == recipe_from_json(description["recipe"])
-    model = found.recipe.model
-    assert (model.decoder_norm_placement, model.embedding_std) == ("pre", 0.5)
 
 
 def test_vocabulary_of_another_size(saved: Path) -> None:

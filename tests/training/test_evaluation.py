@@ -14,7 +14,7 @@ from slt_fast.training import evaluation
 from slt_fast.training.checkpoint import LoadedModel, TrainedOn, build_model
 from slt_fast.training.evaluation import evaluate, score
 
-TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64)
+TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
 
 
 @pytest.fixture
@@ -58,6 +58,7 @@ def test_translates_every_clip_in_order(loaded, clips) -> None:
 
 def test_the_right_sentence_scores_full(loaded, clips, oracle) -> None:
     result = evaluate(loaded, ClipDataset(clips * 2, loaded.recipe.input), beam_size=1)
+    assert result.scores["bleu4_low"] == result.scores["bleu4_high"] == pytest.approx(100)
     assert (result.scores["bleu4"], result.scores["wer"]) == (pytest.approx(100), 0)
     assert result.scores["exact_match"] == 100
     assert oracle == [loaded.recipe.training.batch_size] * len(clips)
@@ -68,16 +69,26 @@ def test_a_bad_clip_stops_or_is_listed(loaded, clips, oracle) -> None:
     dataset = ClipDataset([clips[1], bad, clips[2]], loaded.recipe.input)
     with pytest.raises(DataError, match=r"missing\.mp4: found no such file"):
         evaluate(loaded, dataset, beam_size=1)
-    result = evaluate(loaded, dataset, beam_size=1, skip_bad=True)
+    errors: list[DataError] = []
+    result = evaluate(loaded, dataset, beam_size=1, on_error=errors.append)
     assert result.clips == clips[1:3] and len(result.translations) == 2
-    assert [str(error.path) for error in result.errors] == ["missing.mp4"]
+    assert [str(error.path) for error in errors] == ["missing.mp4"]
     assert result.scores["exact_match"] == 100 and result.scores["num_clips"] == 2
 
 
 def test_nothing_to_score(loaded, clips, oracle) -> None:
     bad = replace(clips[0], source=VideoSource("missing.mp4"))
     with pytest.raises(ValueError, match="expected .* at least one"):
-        evaluate(loaded, ClipDataset([bad], loaded.recipe.input), beam_size=1, skip_bad=True)
+        evaluate(loaded, ClipDataset([bad], loaded.recipe.input), beam_size=1, on_error=[].append)
+
+
+def test_warns_of_a_model_that_always_says_the_same(loaded, clips, oracle, caplog) -> None:
+    for said in (clips[:1] * 2 + clips[1:3], clips[:1]):
+        evaluate(loaded, ClipDataset(said, loaded.recipe.input), beam_size=1)
+        assert not caplog.records
+    said = clips[:1] * 3 + clips[1:3]
+    evaluate(loaded, ClipDataset(said, loaded.recipe.input), beam_size=1)
+    assert "more than half of the train translations are the same sentence" in caplog.text
 
 
 def test_memory_that_runs_out_names_the_clips(loaded, clips, monkeypatch) -> None:

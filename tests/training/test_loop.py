@@ -47,6 +47,8 @@ def test_a_run_leaves_scores_logs_and_checkpoints(tiny_recipe, run) -> None:
     metrics, test = train(tiny_recipe, run)
     assert read_json(run.output / "metrics.json") == metrics
     assert {"test.bleu4", "test.wer", "test.exact_match", "test.seconds_total"} <= metrics.keys()
+    for name in ("test.bleu4", "test.wer", "test.exact_match"):
+        assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
     assert metrics["test.num_clips"] == len(test.translations) == 2
     assert [clip.id for clip in test.clips] == ["clip7", "clip8"]
     assert [record["epoch"] for record in records(run)] == [1, 2]
@@ -80,8 +82,8 @@ def scored(monkeypatch, scores: list[float]) -> None:
     """Dev scores as given, one call after the other."""
     calls, real = iter(scores), loop.evaluate
 
-    def evaluate(loaded, dataset, *, beam_size, skip_bad=False) -> Evaluation:
-        result = real(loaded, dataset, beam_size=beam_size, skip_bad=skip_bad)
+    def evaluate(*arguments, **options) -> Evaluation:
+        result = real(*arguments, **options)
         return replace(result, scores=result.scores | {"bleu4": next(calls)})
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
@@ -102,16 +104,16 @@ def test_scores_dev_when_asked_and_at_the_end(tiny_recipe, run) -> None:
     assert [record["epoch"] for record in records(run) if "dev.bleu4" in record] == [2, 4, 5]
 
 
-def test_warns_of_a_model_that_always_says_the_same(tiny_recipe, run, monkeypatch, caplog) -> None:
-    real = loop.evaluate
-
-    def evaluate(*arguments, **options) -> Evaluation:
-        result = real(*arguments, **options)
-        return replace(result, scores=result.scores | {"most_common_share": 1.0})
-
-    monkeypatch.setattr(loop, "evaluate", evaluate)
-    train(with_training(tiny_recipe, epochs=1), run)
-    assert "more than half of the dev translations are the same sentence" in caplog.text
+def test_warns_of_texts_that_would_be_cut_off(tiny_recipe, run, caplog) -> None:
+    """Before the training: the longest texts have four tokens, "the mother sleeps ." the first."""
+    train(with_training(tiny_recipe, epochs=1, max_text_length=4), run)
+    assert "cut off" not in caplog.text
+    caplog.clear()
+    train(with_training(tiny_recipe, epochs=1, max_text_length=3), run)
+    (message,) = (text for text in caplog.messages if "cut off" in text)
+    assert re.search(r"manifest\.csv:2: 4 tokens of text in clip 'clip0'; .* after 3 \(", message)
+    assert message.endswith("too few for 5 of 5 training clips")
+    assert caplog.messages.index(message) == 0
 
 
 def test_a_second_run_moves_the_first_aside(tiny_recipe, run) -> None:
@@ -289,6 +291,23 @@ def test_bad_clips_are_left_out_and_listed(
         assert f"left out: {line}" in caplog.text
     assert metrics["test.num_clips"] == 2
     assert read_json(damaged.output / "last" / "training.json")["step"] == 3
+
+
+def test_bad_frames_of_dev_and_test_are_listed(tiny_recipe, run, own_manifest, caplog) -> None:
+    """Not preloaded, frames are first decoded when they are scored."""
+    broken = [own_manifest.parent / name / "003.png" for name in ("clip5", "clip7")]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:100])
+    run = replace(run, data=f"manifest:{own_manifest}")
+    recipe = with_training(tiny_recipe, preload=False)
+    with pytest.raises(DataError, match=r"clip5/003\.png: found a broken or truncated image"):
+        train(recipe, run)
+    metrics, _ = train(recipe, replace(run, skip_bad=True))
+    lines = (run.output / "skipped.txt").read_text().splitlines()
+    assert [line.split(": found")[0] for line in lines] == [*map(str, broken)]
+    for line in lines:
+        assert f"left out: {line}" in caplog.text
+    assert metrics["test.num_clips"] == 1 and records(run)[-1]["dev.num_clips"] == 1
 
 
 def test_without_skip_bad_the_first_bad_line_stops(tiny_recipe, damaged) -> None:

@@ -1,0 +1,46 @@
+"""Where a run's figures go while it runs: metrics.jsonl, TensorBoard and the screen."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+logger = logging.getLogger(__name__)
+
+_SHOWN = ("train.ctc", "train.text", "dev.bleu4", "dev.wer", "dev.exact_match")
+
+
+class RunLog:
+    """The figures of one run.
+
+    Args:
+        folder: The run's folder; it need not be there before the first figure.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @functools.cached_property
+    def _writer(self) -> SummaryWriter:
+        return SummaryWriter(self.folder / "tensorboard")
+
+    def step(self, losses: dict[str, float], step: int) -> None:
+        """The losses of one training step, for TensorBoard alone."""
+        for name, value in losses.items():
+            self._writer.add_scalar(f"train/{name}", value, step)
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """The losses and scores of an epoch, with its number and the steps so far."""
+        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        for name, value in record.items():
+            if isinstance(value, float):
+                self._writer.add_scalar(name.replace(".", "/", 1), value, record["step"])
+        self._writer.flush()
+        shown = [f"{name} {record[name]:.2f}" for name in _SHOWN if name in record]
+        logger.info("epoch %d: %s", record["epoch"], ", ".join(shown))
