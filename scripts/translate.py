@@ -27,15 +27,20 @@ class Arguments:
     """Video file of any container OpenCV opens, or folder of frames."""
     checkpoint: Path
     """Folder of a checkpoint or of a run (its best checkpoint)."""
+    start: int | None = None
+    """First frame, from 0; by default 0."""
+    end: int | None = None
+    """Frame after the last one; by default the video's end."""
     device: str = "auto"
     """auto takes the GPU if there is one."""
 
 
 def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
+    source = VideoSource(arguments.video, arguments.start, arguments.end)
     loaded = load_model(arguments.checkpoint)
     loaded.model.to(choose_device(arguments.device))
-    translation = translate_source(loaded, VideoSource(arguments.video))
+    translation = translate_source(loaded, source)
     print(translation.text)
     knows_glosses = len(loaded.vocabularies.gloss) > len(GLOSS_SPECIALS)
     none = "none" if knows_glosses else "none (the model was trained without)"

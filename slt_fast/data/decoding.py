@@ -1,8 +1,9 @@
 """Frames of a video file, decoded one after the other; damage shows in the frames it leaves out.
 
 Where the container lists its frames (MP4/MOV, GIF), each of them must be decoded. Elsewhere its
-number of frames is only duration times rate, so that a gap in time tells: it may not be long. What
-a damaged file still decodes to, wrong pictures included, cannot be told from the video.
+number of frames is only duration times rate, so that a gap in time tells: it may not be long, but
+at the end, where sound may go on without pictures. What a damaged file still decodes to, wrong
+pictures included, cannot be told from the video.
 """
 
 from __future__ import annotations
@@ -17,9 +18,14 @@ import numpy as np
 from slt_fast.data.container import check_complete
 from slt_fast.data.errors import DataError
 
-# Recordings with a varying frame rate have gaps of their own, as have containers whose sound is
-# longer than the picture.
-_LONGEST_GAP = 0.5  # seconds
+# Between two frames, in seconds: recordings with a varying frame rate have gaps of their own.
+_LONGEST_GAP = 0.5
+# After the last frame, as a share of the duration, or _LONGEST_GAP if that is more. The duration is
+# that of the longest stream, so that frames lost at the end look like sound that outlasts the
+# picture. Sound rarely does so by a quarter; of videos cut anywhere, three in four lose more. By
+# seconds, either short clips cut in half would pass or long whole ones be refused. A reader who
+# knows better names the `end`, and then nothing behind it is looked at.
+_LONGEST_TAIL = 0.25
 
 
 def video_images(path: Path, first: int, end: int | None) -> Iterator[np.ndarray]:
@@ -48,8 +54,8 @@ def video_images(path: Path, first: int, end: int | None) -> Iterator[np.ndarray
     check_count(path, total, first + 1 if end is None else end)
 
 
-def count_video_frames(path: Path) -> int:
-    """How many frames `video_images` yields: the listed ones, or, without a list, by decoding.
+def count_video_frames(path: Path, end: int | None) -> int:
+    """How many frames a video has: the listed ones, or, without a list, those decoded up to `end`.
 
     Raises:
         DataError: If the file is no video or truncated.
@@ -57,7 +63,7 @@ def count_video_frames(path: Path) -> int:
     capture, num_listed = _open(path)
     if num_listed is not None:
         return num_listed
-    return sum(1 for _ in _grabbed(path, capture, None, None))
+    return sum(1 for _ in _grabbed(path, capture, None, end))
 
 
 def check_count(path: Path, total: int, needed: int) -> None:
@@ -96,31 +102,32 @@ def _grabbed(
             _check_all_decoded(path, index, num_listed, (reached, duration))
             return
         now = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if num_listed is None:
-            _check_gap(path, index, (reached, now))
+        if num_listed is None and now - reached > _LONGEST_GAP:
+            raise DataError(
+                path,
+                f"{index} frames, then none for {now - reached:.1f} of {now:.1f} seconds",
+                f"no gap over {_LONGEST_GAP} seconds (the video is damaged or truncated)",
+            )
         reached = now + period
         yield index
         index += 1
 
 
 def _check_all_decoded(
-    path: Path, total: int, num_listed: int | None, gap: tuple[float, float]
+    path: Path, total: int, num_listed: int | None, times: tuple[float, float]
 ) -> None:
-    if num_listed is None:
-        _check_gap(path, total, gap)
-    elif total < num_listed:
+    reached, duration = times
+    if num_listed is None and duration - reached > max(_LONGEST_GAP, _LONGEST_TAIL * duration):
+        raise DataError(
+            path,
+            f"{total} frames, then none for the last {duration - reached:.1f} of {duration:.1f} "
+            "seconds",
+            f"no gap over {_LONGEST_TAIL:.0%} at the end (the video is damaged or truncated; if "
+            f"just its sound is longer, end {total} says so)",
+        )
+    if num_listed is not None and total < num_listed:
         raise DataError(
             path,
             f"{total} frames that can be decoded",
             f"{num_listed}, as its container lists (the video is damaged)",
-        )
-
-
-def _check_gap(path: Path, total: int, gap: tuple[float, float]) -> None:
-    start, end = gap
-    if end - start > _LONGEST_GAP:
-        raise DataError(
-            path,
-            f"{total} frames, then none for {end - start:.1f} of {end:.1f} seconds",
-            f"no gap over {_LONGEST_GAP} seconds (the video is damaged or truncated)",
         )

@@ -73,8 +73,10 @@ class VideoSource:
         Raises:
             DataError: If the source is missing, unreadable or shorter than `end`.
         """
-        is_folder = self.path.is_dir()
-        total = len(_frame_files(self.path)) if is_folder else count_video_frames(self.path)
+        if self.path.is_dir():
+            total = len(_frame_files(self.path))
+        else:
+            total = count_video_frames(self.path, self.end)
         check_count(self.path, total, self._first + 1 if self.end is None else self.end)
         return (total if self.end is None else self.end) - self._first
 

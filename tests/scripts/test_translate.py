@@ -44,6 +44,18 @@ def test_real_video(run_script, checkpoint: Path, shared_data: Path) -> None:
     assert len(translated.out.splitlines()) == 2
 
 
+def test_part_of_a_video(run_script, checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
+    """Frames outside of it are not looked at."""
+    frames = sorted((manifest.parent / "second").iterdir(), key=lambda path: int(path.stem))
+    for path in frames:
+        (tmp_path / path.name).write_bytes(path.read_bytes() if 3 <= int(path.stem) < 9 else b"")
+    part = ["--start", 3, "--end", 9, "--checkpoint", checkpoint]
+    whole = run_script("translate.py", manifest.parent / "second", *part)
+    assert (whole.status, len(frames) > 9) == (0, True), whole.err
+    assert run_script("translate.py", tmp_path, *part) == whole
+    fails(run_script("translate.py", tmp_path, *part[2:]), "0.png: found a broken or truncated im")
+
+
 def fails(finished, message: str) -> None:
     assert finished.status == 1
     (line,) = finished.err.splitlines()
