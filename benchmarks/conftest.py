@@ -1,0 +1,26 @@
+"""Settings of the benchmarks, and the table of ours against eager at their end."""
+
+import pytest
+import torch
+
+from benchmarks import reporting
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exact_float32() -> None:
+    """Convolutions in float32 as matrix products are by default: without TF32."""
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    if not reporting.RATIOS:
+        return
+    terminalreporter.section("ours / eager, both in one run (below 1: ours is faster)")
+    header = f"{'operator':<24}{'side':<6}{'layout':<15}{'direction':<11}"
+    terminalreporter.write_line(f"{header}{'ours':>10}{'eager':>10}{'ratio':>8}   p20 - p80")
+    for row in reporting.RATIOS:
+        terminalreporter.write_line(
+            f"{row['operator']:<24}{row['side']:<6}{row['layout']:<15}{row['direction']:<11}"
+            f"{row['ours'] * 1e3:>7.2f} ms{row['eager'] * 1e3:>7.2f} ms{row['ratio']:>8.2f}"
+            f"   {row['p20']:.2f} - {row['p80']:.2f}"
+        )

@@ -1,0 +1,68 @@
+"""The operators as people write them in plain PyTorch.
+
+They share no line with slt_fast: results are checked against them in float64, and speedups are
+counted from them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+
+def attention_tokens(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """softmax(q k^T / sqrt(dk) + bias) v of [B, heads, N, channels], as in a vision transformer."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if bias is not None:
+        if bias.ndim == 4 and bias.shape[0] not in (1, len(q)):  # windows of each image, as in Swin
+            bias = bias.repeat(len(q) // bias.shape[0], 1, 1, 1)
+        scores = scores + bias
+    return scores.softmax(dim=-1) @ v
+
+
+def attention_channels(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """The same, of one head held channel by channel, as in SAGAN (Zhang et al., 2019)."""
+    queries, keys, values = (tensor[:, 0].transpose(1, 2) for tensor in (q, k, v))
+    scores = torch.bmm(queries.transpose(1, 2) * q.shape[-1] ** -0.5, keys)
+    out = torch.bmm(values, scores.softmax(dim=-1).transpose(1, 2))
+    return out.transpose(1, 2)[:, None]
+
+
+def block(
+    x: torch.Tensor,
+    qkv_weight: torch.Tensor,
+    qkv_bias: torch.Tensor | None,
+    gamma: torch.Tensor,
+    encoding: torch.Tensor | None,
+    *,
+    key_channels: int,
+    num_heads: int = 1,
+) -> torch.Tensor:
+    """h + gamma * attention(h), h = x + encoding, by a 1x1 convolution and two products."""
+    h = x if encoding is None else x + encoding
+    B, C, H, W = h.shape
+    qkv = F.conv2d(h, qkv_weight[:, :, None, None], qkv_bias).flatten(2)
+    parts = qkv.split([key_channels, key_channels, C], dim=1)
+    q, k, v = (part.reshape(B * num_heads, -1, H * W) for part in parts)
+    scores = torch.bmm(q.transpose(1, 2) * q.shape[1] ** -0.5, k)
+    out = torch.bmm(v, scores.softmax(dim=-1).transpose(1, 2))
+    return gamma * out.reshape(B, C, H, W) + h
+
+
+def add_encoding(x: torch.Tensor, encoding: torch.Tensor) -> torch.Tensor:
+    """The sum with an encoding that was kept."""
+    return x + encoding
+
+
+def sinusoid(C: int, H: int, W: int) -> torch.Tensor:
+    """The encoding itself, [C, H, W] float64: rows in the first half of the channels."""
+
+    def encode(length: int) -> torch.Tensor:
+        frequencies = 10000.0 ** -(torch.arange(0, C // 2, 2).double() / (C // 2))
+        angles = frequencies[:, None] * torch.arange(length).double()
+        return torch.stack([angles.sin(), angles.cos()], dim=1).flatten(0, 1)
+
+    rows, columns = encode(H)[:, :, None], encode(W)[:, None, :]
+    return torch.cat([rows.expand(-1, H, W), columns.expand(-1, H, W)])

@@ -1,0 +1,126 @@
+"""The least time that the hardware allows: bytes over bandwidth, or operations over their rate.
+
+Two floors: the ideal, where inputs are read and outputs written once and nothing else moves; and
+that of separate kernels (projection, attention; their backward passes), each of which reads and
+writes what it must, with nothing left in the cache by the one before. Backward passes have q, k and
+v at hand and compute the softmax's weights anew.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.cases import Case
+from benchmarks.timing import Step, time_steps
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a kernel must do.
+
+    Args:
+        operations: Multiplications and additions of its matrix products.
+        num_bytes: Read and written.
+    """
+
+    operations: float
+    num_bytes: float
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Rates measured on the machine.
+
+    Args:
+        bandwidth: Bytes a second, read plus written, of a large copy.
+        rate: Operations a second of a large matrix product in the case's type.
+    """
+
+    bandwidth: float
+    rate: float
+
+    def seconds(self, works: list[Work]) -> float:
+        """The floor of kernels that run one after the other."""
+        return sum(
+            max(work.num_bytes / self.bandwidth, work.operations / self.rate) for work in works
+        )
+
+
+def ideal(case: Case, direction: str) -> list[Work]:
+    """The floor of one pass over inputs and outputs; two for "both"."""
+    if direction == "both":
+        return [work for part in ("forward", "backward") for work in ideal(case, part)]
+    works = kernels(case, direction)
+    if case.operator != "pixel_attention_block":
+        return works
+    maps, qkv, weights = _block_bytes(case)
+    moved = 2 * maps if direction == "forward" else 3 * maps + qkv + weights
+    return [Work(sum(work.operations for work in works), moved + weights)]
+
+
+def kernels(case: Case, direction: str) -> list[Work]:
+    """The floor of separate kernels."""
+    if direction == "both":
+        return [work for part in ("forward", "backward") for work in kernels(case, part)]
+    itemsize = case.torch_dtype.itemsize
+    if case.operator == "positional_encoding":
+        values = case.C * case.N
+        moved = (2 * case.B + 1) * values * itemsize if direction == "forward" else 0
+        return [Work(0, moved)]
+    attention = _attention(case, direction)
+    if case.operator == "pixel_attention":
+        return [attention]
+    maps, qkv, weights = _block_bytes(case)
+    product = 2 * case.B * case.N * case.C * (2 * case.key_channels + case.C)
+    if direction == "forward":
+        with_residual = Work(attention.operations, attention.num_bytes + maps)
+        return [Work(product, maps + qkv + weights), with_residual]
+    to_map = Work(product, qkv + 2 * maps + weights)
+    to_weights = Work(product, qkv + maps + weights)
+    return [attention, to_map, to_weights]
+
+
+def _attention(case: Case, direction: str) -> Work:
+    """softmax(q k^T) v alone: 2 products forward, 5 backward."""
+    pairs = 2 * case.B * case.N**2
+    keys, values = case.key_channels, case.C
+    tokens = case.B * case.N * case.torch_dtype.itemsize
+    if direction == "forward":
+        return Work(pairs * (keys + values), tokens * (2 * keys + 2 * values))
+    return Work(pairs * (3 * keys + 2 * values), tokens * (4 * keys + 3 * values))
+
+
+def _block_bytes(case: Case) -> tuple[float, float, float]:
+    """Bytes of a map tensor, of the packed q, k, v, and of the projection's weights."""
+    itemsize = case.torch_dtype.itemsize
+    rows = 2 * case.key_channels + case.C
+    tokens = case.B * case.N * itemsize
+    return tokens * case.C, tokens * rows, rows * case.C * itemsize
+
+
+@functools.cache
+def measure_ceilings(device: str, dtype: str) -> Ceilings:
+    """Copies a large tensor and multiplies two large matrices of random values."""
+    is_gpu = device == "cuda"
+    return Ceilings(
+        _copy_rate(2**28 if is_gpu else 2**24, device),
+        _product_rate(8192 if is_gpu else 1024, device, getattr(torch, dtype)),
+    )
+
+
+def _copy_rate(num_values: int, device: str) -> float:
+    source = torch.randn(num_values, device=device)
+    target = torch.empty_like(source)
+    return 2 * 4 * num_values / _seconds(lambda: target.copy_(source), device)
+
+
+def _product_rate(side: int, device: str, dtype: torch.dtype) -> float:
+    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return 2 * side**3 / _seconds(lambda: left @ right, device)
+
+
+def _seconds(step: Step, device: str) -> float:
+    return time_steps([step], torch.device(device), seconds=0.2).median

@@ -1,0 +1,155 @@
+"""What is timed: plain PyTorch in two memory formats, compiled, the fused attentions, and ours."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch._functorch import config as functorch_config
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from benchmarks import eager
+from benchmarks.cases import Case
+from slt_fast.ops import add_positional_encoding_2d, pixel_attention, pixel_attention_block
+
+Function = Callable[..., torch.Tensor]
+# FlexAttention chooses its tiles by the key channels alone; with 512 value channels they overflow.
+SMALL_TILES = {"num_stages": 1} | dict.fromkeys(
+    ["BLOCK_M", "BLOCK_N", "BLOCK_M1", "BLOCK_N1", "BLOCK_M2", "BLOCK_N2"], 32
+)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One way to compute an operator.
+
+    Args:
+        name: What it is called in tables.
+        layout: Memory format of its inputs: "channels_last" or "nchw".
+        build: Makes the function, of an Inputs' leaves and constants, for a case.
+        compile_seconds: About how long its first call compiles; 0 for no time worth a thought.
+    """
+
+    name: str
+    layout: str
+    build: Callable[[Case], Function]
+    compile_seconds: float = 0
+
+
+def plain(case: Case, layout: str = "channels_last") -> Function:
+    """The formula as people write it."""
+    if case.operator == "positional_encoding":
+        return eager.add_encoding
+    if case.operator == "pixel_attention_block":
+        return functools.partial(
+            eager.block, key_channels=case.key_channels, num_heads=case.num_heads
+        )
+    is_channels_first = layout == "nchw" and case.num_heads == 1
+    return eager.attention_channels if is_channels_first else eager.attention_tokens
+
+
+def ours(case: Case, backend: str = "auto") -> Function:
+    """Our operator."""
+    if case.operator == "positional_encoding":
+        return lambda x, encoding: add_positional_encoding_2d(x, backend=backend)
+    if case.operator == "pixel_attention":
+        return functools.partial(pixel_attention, backend=backend)
+
+    def block(x, qkv_weight, qkv_bias, gamma, encoding) -> torch.Tensor:
+        return pixel_attention_block(
+            x,
+            qkv_weight,
+            qkv_bias,
+            gamma,
+            key_channels=case.key_channels,
+            num_heads=case.num_heads,
+            positional_encoding=encoding,
+            backend=backend,
+        )
+
+    return block
+
+
+def peers(operator: str, device: str, backend: str = "auto") -> list[Peer]:
+    """All peers of an operator on a device, the ones that matter most first."""
+    result = [
+        Peer("ours, channels_last", "channels_last", lambda case: ours(case, backend)),
+        Peer("eager, channels_last", "channels_last", plain),
+        Peer("eager, NCHW", "nchw", lambda case: plain(case, "nchw")),
+        Peer("ours, NCHW", "nchw", lambda case: ours(case, backend)),
+    ]
+    if operator != "positional_encoding":
+        result += _fused_attentions(device)
+    result.append(Peer("torch.compile", "channels_last", compiled, 25))
+    if device == "cuda":
+        if operator != "positional_encoding":
+            result.append(Peer("FlexAttention", "channels_last", flex, 25))
+            small = functools.partial(flex, options=SMALL_TILES)
+            result.append(Peer("FlexAttention, small tiles", "channels_last", small, 25))
+        # Its CUDA graphs stay off: all peers are timed through graphs of the same kind.
+        tuned = functools.partial(compiled, mode="max-autotune-no-cudagraphs")
+        result.append(Peer("torch.compile, max-autotune", "channels_last", tuned, 50))
+    return result
+
+
+def _fused_attentions(device: str) -> list[Peer]:
+    math = functools.partial(_with_attention, attention=_on_backend(SDPBackend.MATH))
+    if device == "cpu":
+        chosen = functools.partial(_with_attention, attention=F.scaled_dot_product_attention)
+        return [Peer("SDPA", "channels_last", chosen)]
+    efficient = _on_backend(SDPBackend.EFFICIENT_ATTENTION)
+    fused = functools.partial(_with_attention, attention=efficient)
+    return [
+        Peer("SDPA, memory-efficient", "channels_last", fused),
+        Peer("SDPA, math", "channels_last", math),
+    ]
+
+
+def _on_backend(backend: SDPBackend) -> Function:
+    def attention(q, k, v) -> torch.Tensor:
+        with sdpa_kernel(backend):
+            return F.scaled_dot_product_attention(q, k, v)
+
+    return attention
+
+
+def compiled(case: Case, mode: str | None = None) -> Function:
+    """The plain formula through torch.compile."""
+    return _compile(plain(case), mode=mode)
+
+
+def flex(case: Case, options: dict[str, int] | None = None) -> Function:
+    """FlexAttention, with the tiles that it chooses or with given ones."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    attention = functools.partial(_compile(flex_attention), kernel_options=options)
+    return _with_attention(case, attention)
+
+
+def _compile(function: Function, mode: str | None = None) -> Function:
+    # A backward pass is timed many times over one forward pass, so its memory must stay.
+    functorch_config.donated_buffer = False
+    torch._dynamo.reset()  # each size anew, without the limit on recompilations
+    return torch.compile(function, mode=mode, dynamic=False)
+
+
+def _with_attention(case: Case, attention: Function) -> Function:
+    """The operator around a fused attention, token by token."""
+    if case.operator == "pixel_attention":
+        return attention
+
+    def block(x, qkv_weight, qkv_bias, gamma, encoding) -> torch.Tensor:
+        h = x + encoding
+        qkv = F.linear(h.flatten(2).transpose(1, 2), qkv_weight, qkv_bias)
+        widths = [case.key_channels, case.key_channels, case.C]
+        q, k, v = (
+            part.unflatten(2, (case.num_heads, -1)).transpose(1, 2)
+            for part in qkv.split(widths, dim=2)
+        )
+        out = attention(q, k, v).transpose(1, 2).flatten(2)
+        return h + gamma * out.transpose(1, 2).unflatten(2, h.shape[2:])
+
+    return block

@@ -1,0 +1,198 @@
+"""Times of a call: launched one by one or as a CUDA graph, with its inputs in the cache or not.
+
+    hot    the same inputs again and again: what fits into the L2 cache is there
+    cold   input sets in turn, together twice as large as the L2 cache
+    graph  several calls captured as one CUDA graph: the GPU's time without that of its launches
+
+A sample is the mean over as many calls as take a millisecond on a GPU; one call on a CPU.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from benchmarks.cases import Inputs
+
+Step = Callable[[], object]
+Steps = Callable[[], list[Step]]
+SAMPLE_SECONDS = 1e-3
+MAX_INPUT_SETS = 12
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a call."""
+
+    median: float
+    p20: float
+    p80: float
+    num_samples: int
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> Timing:
+        p20, median, p80 = np.percentile(seconds, [20, 50, 80]).tolist()
+        return cls(median, p20, p80, len(seconds))
+
+
+def make_step(function: Callable, inputs: Inputs, direction: str) -> Step:
+    """One call of what is timed: "forward", "backward" (forward runs here, once) or "both"."""
+    arguments = (*inputs.leaves, *inputs.constants)
+    if direction == "forward":
+        return lambda: function(*arguments)
+    if direction == "both":
+        return lambda: torch.autograd.grad(function(*arguments), inputs.leaves, inputs.gradient)
+    y = function(*arguments)
+    return lambda: torch.autograd.grad(y, inputs.leaves, inputs.gradient, retain_graph=True)
+
+
+def time_call(
+    function: Callable, sets: list[Inputs], direction: str, *, seconds: float = 0.1
+) -> dict[str, Timing | str]:
+    """All times of a call that the device can tell.
+
+    Args:
+        function: What is timed; its result was checked before.
+        sets: Input sets; on a GPU as many as `num_input_sets` says.
+        direction: "forward", "backward" or "both".
+        seconds: About how long each time may take.
+
+    Returns:
+        On a CPU {"hot": ...}; on a GPU also "cold" and, through graphs, "hot graph" and
+        "cold graph", without the hot ones where one set alone is not held by the cache. A graph
+        that cannot be captured is a sentence instead of a time.
+    """
+    device = sets[0].gradient.device
+
+    def steps() -> list[Step]:
+        return [make_step(function, inputs, direction) for inputs in sets]
+
+    if device.type == "cpu":
+        return {"hot": time_steps(steps()[:1], device, seconds)}
+    plans = {"cold": steps}
+    if len(sets) > 1:
+        plans["hot"] = lambda: [make_step(function, sets[0], direction)]
+    times: dict[str, Timing | str] = {}
+    for name, plan in plans.items():
+        times[name] = time_steps(plan(), device, seconds)
+    for name, plan in plans.items():
+        try:
+            replay, calls = captured(plan)
+            times[f"{name} graph"] = time_steps([replay], device, seconds, calls)
+        except RuntimeError as error:
+            times[f"{name} graph"] = f"not captured: {first_line(error)}"
+    return times
+
+
+def time_steps(
+    steps: list[Step], device: torch.device, seconds: float, calls_a_step: int = 1
+) -> Timing:
+    """Runs steps in turn; at least 5 samples and at most 100."""
+    turn = itertools.cycle(steps)
+    run_calls(turn, len(steps) + 1, device)
+    estimate = run_calls(turn, len(steps), device) / len(steps)
+    on_gpu = device.type == "cuda"
+    steps_a_sample = max(1, round(SAMPLE_SECONDS / estimate)) if on_gpu else 1
+    num_samples = min(100, max(5, round(seconds / (estimate * steps_a_sample))))
+    sample = _gpu_samples if on_gpu else _cpu_samples
+    elapsed = sample(turn, num_samples, steps_a_sample)
+    return Timing.of([value / (steps_a_sample * calls_a_step) for value in elapsed])
+
+
+def run_calls(turn: itertools.cycle, num_calls: int, device: torch.device) -> float:
+    """Seconds for some calls, the GPU's end awaited."""
+    synchronize(device)
+    start = time.perf_counter()
+    for _ in range(num_calls):
+        next(turn)()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def _cpu_samples(turn: itertools.cycle, num_samples: int, steps_a_sample: int) -> list[float]:
+    return [run_calls(turn, steps_a_sample, torch.device("cpu")) for _ in range(num_samples)]
+
+
+def _gpu_samples(turn: itertools.cycle, num_samples: int, steps_a_sample: int) -> list[float]:
+    """Without a wait between samples, so that launches run ahead of the GPU where they can."""
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(num_samples + 1)]
+    events[0].record()
+    for event in events[1:]:
+        for _ in range(steps_a_sample):
+            next(turn)()
+        event.record()
+    torch.cuda.synchronize()
+    return [first.elapsed_time(last) * 1e-3 for first, last in itertools.pairwise(events)]
+
+
+def captured(plan: Steps) -> tuple[Step, int]:
+    """Captures the steps of a plan as one CUDA graph.
+
+    Returns:
+        What replays it, and how many calls that makes.
+
+    Raises:
+        RuntimeError: Something in a step cannot be captured.
+    """
+    # A backward pass runs on the stream of its forward pass, which must be the captured one.
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        steps = plan()
+        for step in steps:
+            step()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        for step in steps:
+            step()
+
+    def replay(kept=steps) -> None:  # the steps own the memory that the graph reads
+        graph.replay()
+
+    return replay, len(steps)
+
+
+def num_input_sets(inputs: Inputs) -> int:
+    """Sets that are together twice as large as the GPU's L2 cache; 1 on a CPU."""
+    device = inputs.gradient.device
+    if device.type == "cpu":
+        return 1
+    cache = torch.cuda.get_device_properties(device).L2_cache_size
+    return min(MAX_INPUT_SETS, max(1, -(-2 * cache // inputs.num_bytes)))
+
+
+def peak_memory(step: Step, device: torch.device) -> int:
+    """Most bytes that a call holds beside what was allocated before it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        result = step()
+        del result
+        return torch.cuda.max_memory_allocated(device) - before
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
+        result = step()
+        del result
+    events = sorted(profile.events(), key=lambda event: event.time_range.start)
+    changes = [event.cpu_memory_usage for event in events if event.name == "[memory]"]
+    return max(itertools.accumulate(changes), default=0)
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits for a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def first_line(error: BaseException) -> str:
+    """An error as one line of a table."""
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}"[:300]
