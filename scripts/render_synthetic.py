@@ -1,6 +1,7 @@
-"""Renders gloss sentences of an annotation file into the official PHOENIX-2014-T folder layout.
+"""Renders gloss sentences of an annotation file, or one clip of the built-in corpus, as frames.
 
 python scripts/render_synthetic.py --annotations PHOENIX-2014-T.dev.corpus.csv --output DIR
+python scripts/render_synthetic.py --clip test-00000 --output DIR
 """
 
 from __future__ import annotations
@@ -12,29 +13,37 @@ import tyro
 from tqdm import tqdm
 
 from slt_fast.command_line import run
-from slt_fast.data.synthetic.phoenix_layout import render_annotations
+from slt_fast.data.synthetic import read_synthetic
+from slt_fast.data.synthetic.phoenix_layout import render_annotations, write_frames
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Renders annotated gloss sentences as frames."""
+    """Renders annotated gloss sentences, or one clip of the built-in corpus, as frames."""
 
-    annotations: Path
-    """Annotation file PHOENIX-2014-T.SPLIT.corpus.csv; its name tells the split."""
     output: Path
-    """Folder that becomes the data set's root."""
+    """Folder that becomes the data set's root, or that gets the clip's folder."""
+    annotations: Path | None = None
+    """Annotation file PHOENIX-2014-T.SPLIT.corpus.csv; its name tells the split."""
+    clip: str | None = None
+    """Instead of annotations: SPLIT-NUMBER of a clip of the built-in corpus."""
     limit: int | None = None
-    """Only the first sentences."""
+    """Only the first annotated sentences."""
     width: int = 210
-    """Width of the frames in pixels."""
+    """Width of the annotated sentences' frames in pixels."""
     height: int = 260
-    """Height of the frames in pixels."""
+    """Height of the annotated sentences' frames in pixels."""
     seed: int = 0
-    """Seed of signers and rendering."""
+    """Seed of signers and rendering, or of the built-in corpus."""
+
+    def __post_init__(self) -> None:
+        if (self.annotations is None) == (self.clip is None):
+            found = f"annotations {self.annotations} and clip {self.clip}"
+            raise ValueError(f"render_synthetic: found {found}; expected one of the two")
 
 
-def main() -> None:
-    arguments = tyro.cli(Arguments, description=__doc__)
+def render_sentences(arguments: Arguments) -> None:
+    """Writes annotated sentences in the official layout."""
     size = (arguments.height, arguments.width)
     written = 0
     rendering = render_annotations(
@@ -47,6 +56,26 @@ def main() -> None:
     for num_frames in tqdm(rendering, unit="clip", total=arguments.limit):
         written += num_frames
     print(f"wrote {written} frames; train on them with --data phoenix14t:{arguments.output}")
+
+
+def render_clip(arguments: Arguments) -> None:
+    """Writes one clip of the built-in corpus as a folder of frames."""
+    clips = read_synthetic(arguments.clip.rpartition("-")[0], seed=arguments.seed)
+    for clip in clips:
+        if clip.id == arguments.clip:
+            write_frames(arguments.output / clip.id, clip.source.read())
+            print(f"wrote {arguments.output / clip.id}: {clip.text}")
+            return
+    expected = f"{clips[0].id} to {clips[-1].id}"
+    raise ValueError(f"clip: found {arguments.clip!r}; expected {expected}")
+
+
+def main() -> None:
+    arguments = tyro.cli(Arguments, description=__doc__)
+    if arguments.annotations:
+        render_sentences(arguments)
+    else:
+        render_clip(arguments)
 
 
 if __name__ == "__main__":

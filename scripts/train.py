@@ -7,20 +7,19 @@ python scripts/train.py --recipe paper --data phoenix14t:PATH --output runs/phoe
 from __future__ import annotations
 
 import argparse
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from slt_fast.command_line import run
 from slt_fast.training.config import RECIPES, Recipe, differences
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.loop import train
 from slt_fast.training.run import RunConfig, resumed, resumes
+from slt_fast.training.summary import next_commands, score_table
 
 
 @dataclass(frozen=True)
@@ -53,38 +52,17 @@ def parse_arguments() -> Arguments:
 
 def show(metrics: dict, test: Evaluation, arguments: Arguments) -> None:
     """A table of scores, a few examples, and what to try next."""
-    console, split = Console(), arguments.run.test_split
-    table = Table(title=f"{split}: {len(test.clips)} clips")
-    table.add_column("score")
-    table.add_column("value", justify="right")
-    for name in ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "chrf", "exact_match", "wer"):
-        if f"{split}.{name}" in metrics:
-            table.add_row(name, f"{metrics[f'{split}.{name}']:.2f}")
-    console.print(table)
+    console, split, seed = Console(), arguments.run.test_split, arguments.settings.training.seed
+    title = f"{split}: {len(test.clips)} clips, seed {seed}"
+    console.print(score_table(metrics, split, title))
     console.print(f"BLEU signature: {metrics[f'{split}.signature']}", highlight=False)
     for clip, translation in list(zip(test.clips, test.translations, strict=True))[:5]:
         console.print(f"\n[bold]{clip.id}[/bold]")
         console.print("  said:     ", clip.text, highlight=False, markup=False)
         console.print("  translated:", translation.text, highlight=False, markup=False)
     console.print(f"\nScores: {arguments.run.output / 'metrics.json'}", highlight=False)
-    print(f"To try next:\n  . .venv/bin/activate\n{next_commands(arguments)}")
-
-
-def next_commands(arguments: Arguments) -> str:
-    """What to try next with this run, one command a line."""
-    run_config, output = arguments.run, arguments.run.output
-    other = "rgb" if arguments.settings.input.input == "flow" else "flow"
-    best, folder = shlex.quote(f"{output / 'best'}"), shlex.quote(f"{output}")
-    splits = {split: getattr(run_config, f"{split}_split") for split in ("train", "dev", "test")}
-    again = ["--recipe", arguments.recipe, "--data", run_config.data]
-    again += [f"--{split}-split={name}" for split, name in splits.items() if name != split]
-    again += ["--input", other, "--output", f"{output}-{other}"]
-    return (
-        f"  python scripts/translate.py VIDEO --checkpoint {best}\n"
-        f"  python scripts/evaluate.py --checkpoint {best} --probe blank\n"
-        f"  tensorboard --logdir {folder}\n"
-        f"  python scripts/train.py {shlex.join(again)}"
-    )
+    commands = next_commands(arguments.recipe, arguments.settings, arguments.run, test)
+    print("To try next:", ". .venv/bin/activate", *commands, sep="\n  ")
 
 
 def main() -> None:

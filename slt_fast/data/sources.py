@@ -25,7 +25,7 @@ def read_split(data: str, split: str, *, on_error: ErrorHandler | None = None) -
     """
     kind, _, place = data.partition(":")
     if kind == "synthetic":
-        clips = read_synthetic(split, seed=_corpus_seed(place))
+        clips = read_synthetic(split, seed=synthetic_seed(data))
     elif kind == "phoenix14t" and place:
         clips = read_phoenix14t(Path(place), split, on_error=on_error)
     elif kind == "manifest" and place:
@@ -38,7 +38,15 @@ def read_split(data: str, split: str, *, on_error: ErrorHandler | None = None) -
     return clips
 
 
-def _corpus_seed(text: str) -> int:
-    if text and not text.isdecimal():
-        raise ValueError(f"data: found synthetic:{text}; expected a whole number as its seed")
-    return int(text or 0)
+def synthetic_seed(data: str) -> int | None:
+    """Seed of a synthetic corpus; None for other data.
+
+    Raises:
+        ValueError: A seed that is no whole number.
+    """
+    kind, _, seed = data.partition(":")
+    if kind != "synthetic":
+        return None
+    if seed and not seed.isdecimal():
+        raise ValueError(f"data: found {data}; expected a whole number as its seed")
+    return int(seed or 0)

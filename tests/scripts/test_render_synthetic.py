@@ -1,8 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from slt_fast.data.phoenix14t import read_phoenix14t
+from slt_fast.data.synthetic import read_synthetic
+from slt_fast.data.video import VideoSource
 
 NAME = "PHOENIX-2014-T.test.corpus.csv"
 ROWS = """name|video|start|end|speaker|orth|translation
@@ -63,3 +66,29 @@ def test_too_few_fields(run_script, annotations: Path, tmp_path: Path) -> None:
     finished = run_script("render_synthetic.py", *options)
     assert finished.status == 1
     assert f"{NAME}:5: found 6 fields; expected 7" in finished.err
+
+
+def test_one_clip_of_the_corpus(run_script, tmp_path: Path) -> None:
+    """As the model saw it, to the pixel."""
+    options = ["--clip", "test_signers-00012", "--seed", 5, "--output", tmp_path]
+    finished = run_script("render_synthetic.py", *options)
+    assert finished.status == 0, finished.err
+    clip = read_synthetic("test_signers", seed=5)[12]
+    assert finished.out == f"wrote {tmp_path / clip.id}: {clip.text}\n"
+    assert np.array_equal(VideoSource(tmp_path / clip.id).read(), clip.source.read())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--clip", "test-160"], "clip: found 'test-160'; expected test-00000 to test-00159"),
+        (["--clip", "valid-00000"], "synthetic corpus: found split 'valid'; expected ('train', "),
+        ([], "found annotations None and clip None; expected one of the two"),
+        (["--clip", "test-00000", "--annotations", NAME], "clip test-00000; expected one of the"),
+    ],
+)
+def test_no_such_clip(run_script, tmp_path: Path, options: list[str], message: str) -> None:
+    finished = run_script("render_synthetic.py", *options, "--output", tmp_path / "out")
+    assert finished.status in (1, 2)
+    assert message in " ".join(finished.err.replace("│", "").split())
+    assert not (tmp_path / "out").exists()

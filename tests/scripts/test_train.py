@@ -28,7 +28,7 @@ def test_two_videos_are_learnt_by_heart(
     )
     assert finished.status == 0, finished.err
     assert "did you see the red dog ?" in finished.out  # an example, beside its translation
-    assert f"translate.py VIDEO --checkpoint {run / 'best'}\n" in finished.out
+    assert f"python scripts/translate.py VIDEO --checkpoint {run / 'best'}\n" in finished.out
     assert "To try next:\n  . .venv/bin/activate\n" in finished.out
     again = f"train.py --recipe quickstart {' '.join(data_options[:2])} --dev-split=train"
     assert f"{again} --test-split=train --input rgb --output {run}-rgb\n" in finished.out

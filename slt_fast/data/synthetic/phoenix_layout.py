@@ -57,7 +57,7 @@ def render_annotations(
         signer = signer_number(row.signer)
         source = SyntheticSource(row.name, row.glosses, "statement", signer, (seed, number), size)
         frames = source.read()
-        _write_frames(output / FRAMES_FOLDER / split / row.name, frames)
+        write_frames(output / FRAMES_FOLDER / split / row.name, frames)
         yield len(frames)
     _write_annotations(written, rows)
 
@@ -74,8 +74,16 @@ def _split_of(annotations: Path) -> str:
     return parts[1]
 
 
-def _write_frames(folder: Path, frames: np.ndarray) -> None:
-    """Writes a clip's frames under a temporary name, then renames the folder."""
+def write_frames(folder: Path, frames: np.ndarray) -> None:
+    """Writes a clip's frames as images0001.png and so on; a folder of that name is replaced.
+
+    Args:
+        folder: The clip's folder; it is written under a temporary name, then renamed.
+        frames: uint8 [T, H, W, 3] RGB.
+
+    Raises:
+        OSError: Frames that cannot be written.
+    """
     temporary = folder.with_name(f".writing-{folder.name}")
     try:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,53 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from slt_fast.data.clip import Clip
+from slt_fast.data.video import VideoSource
+from slt_fast.training.evaluation import Evaluation
+from slt_fast.training.run import RunConfig
+from slt_fast.training.summary import next_commands, score_table
+
+CLIP = Clip("test-00000", VideoSource(Path("a")), "text", None, None, "test", "list:1")
+TEST = Evaluation({}, [CLIP], [])
+
+
+def test_table_shows_the_intervals() -> None:
+    metrics = {
+        "test.bleu4": 83.704,
+        "test.bleu4_low": 79.1,
+        "test.bleu4_high": 87.3,
+        "test.chrf": 90.0,
+        "dev.wer": 7.0,
+    }
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(score_table(metrics, "test", "test: 160 clips"))
+    words = [line.replace("│", " ").split() for line in capture.get().splitlines()]
+    assert ["bleu4", "83.70", "79.10", "to", "87.30"] in words
+    assert ["chrf", "90.00"] in words
+    assert "wer" not in capture.get()
+
+
+@pytest.mark.parametrize(("data", "seed"), [("synthetic", ""), ("synthetic:7", " --seed 7")])
+def test_a_model_of_the_rendered_signer_is_given_a_clip_of_it(tiny_recipe, data, seed) -> None:
+    run = RunConfig(data, Path("runs/a run"), test_split="test_signers")
+    commands = next_commands("quickstart", tiny_recipe, run, TEST)
+    assert commands == [
+        f"python scripts/render_synthetic.py --clip test-00000{seed} --output 'runs/a run'",
+        "python scripts/translate.py 'runs/a run/test-00000' --checkpoint 'runs/a run/best'",
+        "python scripts/evaluate.py --checkpoint 'runs/a run/best' --probe blank",
+        "tensorboard --logdir 'runs/a run'",
+        f"python scripts/train.py --recipe quickstart --data {data} --test-split=test_signers "
+        "--input rgb --output 'runs/a run-rgb'",
+    ]
+
+
+def test_other_models_are_given_a_video(tiny_recipe) -> None:
+    recipe = replace(tiny_recipe, input=replace(tiny_recipe.input, input="rgb"))
+    run = RunConfig("manifest:clips.csv", Path("runs/own"))
+    first, *_, last = next_commands("paper", recipe, run, TEST)
+    assert first == "python scripts/translate.py VIDEO --checkpoint runs/own/best"
+    assert last.endswith("--data manifest:clips.csv --input flow --output runs/own-flow")
