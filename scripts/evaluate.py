@@ -33,7 +33,7 @@ class Arguments:
     split: str | None = None
     """Name of the split; by default the run's test split."""
     probe: Literal["blank", "neutral"] | None = None
-    """Score changed clips: blank (black frames), neutral (synthetic: head and face do not sign)."""
+    """Score changed clips: blank (black frames), neutral (synthetic: no headshake, no nod)."""
     beam_size: int | None = None
     """Beams of the search; by default the recipe's."""
     output: Path | None = None

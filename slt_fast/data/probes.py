@@ -37,7 +37,7 @@ def probe(clip: Clip, name: str) -> Clip:
 
     Args:
         clip: The clip.
-        name: "blank" (black frames), or "neutral" (no head and face movement; synthetic clips).
+        name: "blank" (black frames), or "neutral" (head and face as in a statement; synthetic).
 
     Raises:
         ValueError: Another probe, or "neutral" on real video.

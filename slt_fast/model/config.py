@@ -37,7 +37,8 @@ class ModelConfig:
     memory_norm: bool = True
     """Layer norm on the frames' vectors and on the memory (assumed)."""
     temporal_convolution: int = 0
-    """Kernel size of two residual convolutions over the frames' vectors; 0 for none (paper)."""
+    """Kernel size of two residual convolutions over the frames' vectors; 0 for none (paper).
+    With pixel memory only the gloss head sees what they give, not the decoder."""
     width: int = 512
     """Width D of memory and decoder (assumed)."""
     decoder_layers: int = 3

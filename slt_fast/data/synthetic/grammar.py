@@ -1,8 +1,9 @@
-"""A small grammar: glosses in sign order, English text in its own order, mode by the face alone.
+"""A small grammar: glosses in sign order, English text in its own order, mode by head and face.
 
 Sign order is time, place, subject, object, adjective, verb (topic first, verb last); English puts
 subject and verb first, the adjective before its noun, place and time last. Negation (a headshake)
-and the yes-no question (raised brows, head forward) have no gloss: only the non-manual tells them.
+and the yes-no question (raised brows, the head forward and nodding) have no gloss: only the
+non-manual tells them.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ PATTERN_WEIGHTS = (0.1, 0.12, 0.12, 0.16, 0.1, 0.14, 0.12, 0.08, 0.06)
 
 @dataclass(frozen=True)
 class Sentence:
-    """Glosses in sign order, the mode that the face shows, and the English text."""
+    """Glosses in sign order, the mode that head and face show, and the English text."""
 
     glosses: tuple[str, ...]
     mode: str

@@ -50,10 +50,11 @@ def sign_poses(
 
     Args:
         signs: Signs in signing order.
-        mode: "statement", "negation" or "question"; shown by head and brows only.
+        mode: "statement", "negation" or "question"; shown by head and brows. The hands (and, when
+            drawn, the torso) follow the head's place by 0.3, and are the same otherwise.
         signer: Whose manner is used.
         generator: Source of the variation from one rendering to the next.
-        non_manual: False leaves head and brows neutral, whatever the mode.
+        non_manual: False moves head and brows as in a statement, whatever the mode.
     """
     right, left = [_rest()], [_mirror(_rest())]
     for sign in signs:
