@@ -52,9 +52,18 @@ def choose_backend(
     return choice
 
 
-@functools.cache
 def machine_refusal(device: torch.device) -> str | None:
     """Why Triton's kernels cannot run on a device; None if they can."""
+    return _machine_refusal(device)
+
+
+# What torch.compiler.assume_constant_result sets, without its import of the whole compiler: a graph
+# is traced for one device, and the question does not belong into it.
+machine_refusal._dynamo_marked_constant = True
+
+
+@functools.cache
+def _machine_refusal(device: torch.device) -> str | None:
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed"
     if device.type == "cuda":
@@ -73,14 +82,6 @@ def machine_refusal(device: torch.device) -> str | None:
 def interprets() -> bool:
     """Whether Triton's kernels are interpreted on the CPU, to check their numbers."""
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes", "y")
-
-
-def takes_registered_operator() -> bool:
-    """Whether a call must go through torch's dispatcher: traced, or transformed by torch.func.
-
-    Else it is bypassed, as it takes longer than a small kernel.
-    """
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 @functools.cache

@@ -54,9 +54,7 @@ def rows() -> tuple[Row, ...]:
 
 
 @functools.cache
-def find(
-    kernel: str, architecture: int, itemsize: int, size: int = 0, biased: bool = False
-) -> Row:
+def find(kernel: str, architecture: int, itemsize: int, size: int = 0, biased: bool = False) -> Row:
     """The row for a kernel: the newest architecture not above, then the least size not below.
 
     Raises:

@@ -4,20 +4,18 @@ Value channels may differ from key channels and the number of queries from the n
 SAGAN (Zhang et al., 2019) and non-local networks (Wang et al., 2018), where the keys are narrow and
 the values wide.
 
-An eager call goes straight to the kernels. One that is traced (torch.compile, torch.export) or
-transformed (torch.func) goes through torch.ops.slt_fast.pixel_attention, which takes CUDA tensors
-to the kernels and CPU tensors to the reference formula.
+An eager call goes straight to the kernels, as the dispatcher takes longer than a small one. A call
+that is traced (torch.compile, torch.export) goes through torch.ops.slt_fast.pixel_attention, which
+takes CUDA tensors to the kernels and CPU tensors to the reference formula. Where gradients may be
+differentiated themselves (create_graph, torch.func.grad) they come from the reference formula.
 """
 
 from __future__ import annotations
 
 import torch
 
-from slt_fast.ops.backend import choose_backend, takes_registered_operator
-from slt_fast.ops.pixel_attention import (
-    launch,
-    registration,  # noqa: F401  (defines torch.ops.slt_fast.pixel_attention)
-)
+from slt_fast.ops.backend import choose_backend
+from slt_fast.ops.pixel_attention import launch, registration
 from slt_fast.ops.pixel_attention.reference import (
     attention_weights,
     pixel_attention_gradients,
@@ -62,10 +60,10 @@ def pixel_attention(
     scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
     if chosen == "reference":
         out = pixel_attention_reference(q, k, v, bias=bias, scale=scale)
-    elif takes_registered_operator():
+    elif torch.compiler.is_compiling():
         out, *_ = torch.ops.slt_fast.pixel_attention(q, k, v, bias, scale)
     else:
-        out = _PixelAttention.apply(q, k, v, bias, scale)
+        out, _ = _PixelAttention.apply(q, k, v, bias, scale)
     return (out, attention_weights(q, k, bias, scale)) if return_attention else out
 
 
@@ -123,21 +121,30 @@ def _bias_fits(bias: torch.Tensor, B: int, heads: int, Nq: int, Nk: int) -> bool
 
 
 class _PixelAttention(torch.autograd.Function):
-    """The kernels in eager mode."""
+    """The kernels in eager mode, with the transforms of torch.func."""
 
     @staticmethod
-    def forward(ctx, q, k, v, bias, scale):
+    def forward(q, k, v, bias, scale):
         out, log_sum_exp = launch.new_forward(q, k, v, bias, scale)
-        saved_out = None if log_sum_exp is None else out
-        ctx.save_for_backward(q, k, v, bias, saved_out, log_sum_exp)
-        ctx.scale = scale
-        return out
+        return out, q.new_empty(0) if log_sum_exp is None else log_sum_exp
 
     @staticmethod
-    def backward(ctx, gradient):
+    def setup_context(ctx, inputs, output):
+        q, k, v, bias, ctx.scale = inputs
+        out, log_sum_exp = output
+        ctx.mark_non_differentiable(log_sum_exp)
+        saved = (out, log_sum_exp) if log_sum_exp.numel() else (None, None)
+        ctx.save_for_backward(q, k, v, bias, *saved)
+
+    @staticmethod
+    def backward(ctx, gradient, _):
         q, k, v, bias, out, log_sum_exp = ctx.saved_tensors
-        if torch.is_grad_enabled():  # someone will differentiate these gradients
+        if torch.is_grad_enabled():  # someone may differentiate these gradients
             return (*pixel_attention_gradients(gradient, q, k, v, bias, ctx.scale), None)
         needs_dbias = ctx.needs_input_grad[3]
         arguments = (gradient, q, k, v, bias, out, log_sum_exp, ctx.scale, needs_dbias)
         return (*launch.new_backward(*arguments), None)
+
+    @staticmethod
+    def vmap(info, in_dims, *arguments):
+        return registration.forward_vmap(_PixelAttention.apply, info, in_dims, *arguments)

@@ -5,6 +5,8 @@ CUDA tensors go to the kernels, CPU tensors to the reference formula.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from slt_fast.ops.pixel_attention import launch
@@ -97,16 +99,18 @@ def _backward(ctx, gradient, _):
 pixel_attention_op.register_autograd(_backward, setup_context=_setup_context)
 
 
-@pixel_attention_op.register_vmap
-def _forward_vmap(info, in_dims, q, k, v, bias, scale):
-    """The mapped dimension becomes a part of the batch."""
+def forward_vmap(operator, info, in_dims, q, k, v, bias, scale):
+    """Maps an operator over a dimension, which becomes a part of the batch."""
     V = info.batch_size
     q, k, v = (_folded(tensor, dim, V) for tensor, dim in zip((q, k, v), in_dims, strict=False))
     bias = _folded_bias(bias, in_dims[3], V, q.shape[0] // V)
-    out, log_sum_exp = torch.ops.slt_fast.pixel_attention(q, k, v, bias, scale)
+    out, log_sum_exp = operator(q, k, v, bias, scale)
     is_saved = log_sum_exp.ndim == 3
     log_sum_exp = log_sum_exp.unflatten(0, (V, -1)) if is_saved else log_sum_exp.expand(V, 0)
     return (out.unflatten(0, (V, -1)), log_sum_exp), (0, 0)
+
+
+pixel_attention_op.register_vmap(partial(forward_vmap, torch.ops.slt_fast.pixel_attention))
 
 
 @pixel_attention_backward_op.register_vmap

@@ -7,21 +7,18 @@
 The block of "Spatio-temporal transformer to support automatic sign language translation"
 (arXiv 2502.02587), with the learnable residual gamma of SAGAN (Zhang et al., 2019).
 
-An eager call goes straight to the kernels; one that is traced or transformed by torch.func goes
-through torch.ops.slt_fast.pixel_attention_block.
+An eager call goes straight to the kernels; one that is traced goes through
+torch.ops.slt_fast.pixel_attention_block.
 """
 
 from __future__ import annotations
 
 import torch
 
-from slt_fast.ops.backend import choose_backend, takes_registered_operator
+from slt_fast.ops.backend import choose_backend
 from slt_fast.ops.pixel_attention import launch as attention_launch
 from slt_fast.ops.pixel_attention.operator import to_autocast_type
-from slt_fast.ops.pixel_attention_block import (
-    launch,
-    registration,  # noqa: F401  (defines torch.ops.slt_fast.pixel_attention_block)
-)
+from slt_fast.ops.pixel_attention_block import launch, registration
 from slt_fast.ops.pixel_attention_block.reference import (
     block_attention_weights,
     pixel_attention_block_gradients,
@@ -75,11 +72,11 @@ def pixel_attention_block(
     settings |= {"positional_encoding": positional_encoding}
     if chosen == "reference":
         y = pixel_attention_block_reference(*tensors[:4], **settings)
-    elif takes_registered_operator():
+    elif torch.compiler.is_compiling():
         operator = torch.ops.slt_fast.pixel_attention_block
         y, *_ = operator(*tensors, key_channels, num_heads, scale)
     else:
-        y = _PixelAttentionBlock.apply(*tensors, key_channels, num_heads, scale)
+        y, *_ = _PixelAttentionBlock.apply(*tensors, key_channels, num_heads, scale)
     return (y, block_attention_weights(*tensors[:3], **settings)) if return_attention else y
 
 
@@ -139,24 +136,33 @@ def check(
 
 
 class _PixelAttentionBlock(torch.autograd.Function):
-    """The kernels in eager mode."""
+    """The kernels in eager mode, with the transforms of torch.func."""
 
     @staticmethod
     def forward(
-        ctx, x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, num_heads, scale
+        x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, num_heads, scale
     ):
         tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
-        ctx.settings = (key_channels, num_heads, scale)
-        y, saved = launch.forward(*tensors, *ctx.settings)
-        ctx.save_for_backward(*tensors, *saved)
-        return y
+        y, saved = launch.forward(*tensors, key_channels, num_heads, scale)
+        return (y, *(x.new_empty(0) if tensor is None else tensor for tensor in saved))
 
     @staticmethod
-    def backward(ctx, gradient):
+    def setup_context(ctx, inputs, output):
+        ctx.settings = inputs[5:]
+        ctx.mark_non_differentiable(*output[1:])
+        saved = (tensor if tensor.numel() else None for tensor in output[1:])
+        ctx.save_for_backward(*inputs[:5], *saved)
+
+    @staticmethod
+    def backward(ctx, gradient, *_):
         *inputs, qkv, attended, log_sum_exp = ctx.saved_tensors
-        if torch.is_grad_enabled():  # someone will differentiate these gradients
+        if torch.is_grad_enabled():  # someone may differentiate these gradients
             gradients = pixel_attention_block_gradients(gradient, *inputs, *ctx.settings)
         else:
             saved = (qkv, attended, log_sum_exp)
             gradients = launch.backward(gradient, *inputs, saved, *ctx.settings)
         return (*gradients, None, None, None)
+
+    @staticmethod
+    def vmap(info, in_dims, *arguments):
+        return registration.call_by_call(_PixelAttentionBlock.apply, info, in_dims, *arguments)

@@ -5,6 +5,8 @@ CUDA tensors go to the kernels, CPU tensors to the reference formula.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from slt_fast.ops.pixel_attention.launch import empty_token_major, regime
@@ -146,18 +148,8 @@ def _backward(ctx, gradient, *_):
 pixel_attention_block_op.register_autograd(_backward, setup_context=_setup_context)
 
 
-@pixel_attention_block_op.register_vmap
-def _forward_vmap(info, in_dims, *arguments):
-    """Call by call: weights may differ from one to the next."""
-    return _mapped(torch.ops.slt_fast.pixel_attention_block, info, in_dims, arguments)
-
-
-@pixel_attention_block_backward_op.register_vmap
-def _backward_vmap(info, in_dims, *arguments):
-    return _mapped(torch.ops.slt_fast.pixel_attention_block_backward, info, in_dims, arguments)
-
-
-def _mapped(operator, info, in_dims, arguments) -> tuple[tuple[torch.Tensor, ...], tuple[int, ...]]:
+def call_by_call(operator, info, in_dims, *arguments):
+    """Maps an operator over a dimension; weights may differ from one call to the next."""
     calls = [
         operator(
             *(
@@ -169,3 +161,11 @@ def _mapped(operator, info, in_dims, arguments) -> tuple[tuple[torch.Tensor, ...
     ]
     results = tuple(torch.stack(values) for values in zip(*calls, strict=True))
     return results, (0,) * len(results)
+
+
+pixel_attention_block_op.register_vmap(
+    partial(call_by_call, torch.ops.slt_fast.pixel_attention_block)
+)
+pixel_attention_block_backward_op.register_vmap(
+    partial(call_by_call, torch.ops.slt_fast.pixel_attention_block_backward)
+)

@@ -6,10 +6,12 @@ through torch.ops.slt_fast.add_positional_encoding_2d. The gradient is the ident
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from slt_fast.ops import kernel_table
-from slt_fast.ops.backend import KERNEL_DTYPES, choose_backend, takes_registered_operator
+from slt_fast.ops.backend import KERNEL_DTYPES, choose_backend
 from slt_fast.ops.positional_encoding.encoding import positional_encoding_2d
 
 
@@ -35,7 +37,7 @@ def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> tor
     chosen, _ = choose_backend("add_positional_encoding_2d", backend, x.device, refusal)
     if chosen == "reference":
         return add_positional_encoding_2d_reference(x)
-    if takes_registered_operator():
+    if torch.compiler.is_compiling():
         return torch.ops.slt_fast.add_positional_encoding_2d(x)
     return _AddPositionalEncoding2d.apply(x)
 
@@ -53,15 +55,23 @@ def kernel_refusal(x: torch.Tensor) -> str | None:
 
 
 class _AddPositionalEncoding2d(torch.autograd.Function):
-    """The kernel in eager mode."""
+    """The kernel in eager mode, with the transforms of torch.func."""
 
     @staticmethod
-    def forward(ctx, x):
+    def forward(x):
         return _launch(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
 
     @staticmethod
     def backward(ctx, gradient):
         return gradient
+
+    @staticmethod
+    def vmap(info, in_dims, x):
+        return _vmap(_AddPositionalEncoding2d.apply, info, in_dims, x)
 
 
 def _launch(x: torch.Tensor) -> torch.Tensor:
@@ -125,11 +135,13 @@ def _fake(x):
     return _empty_output(x)
 
 
-@_add_positional_encoding_2d_op.register_vmap
-def _vmap(info, in_dims, x):
-    """The mapped dimension becomes a part of the batch."""
-    out = torch.ops.slt_fast.add_positional_encoding_2d(x.movedim(in_dims[0], 0).flatten(0, 1))
+def _vmap(operator, info, in_dims, x):
+    """Maps the operator over a dimension, which becomes a part of the batch."""
+    out = operator(x.movedim(in_dims[0], 0).flatten(0, 1))
     return out.unflatten(0, (info.batch_size, -1)), 0
 
 
+_add_positional_encoding_2d_op.register_vmap(
+    partial(_vmap, torch.ops.slt_fast.add_positional_encoding_2d)
+)
 _add_positional_encoding_2d_op.register_autograd(lambda ctx, gradient: gradient)

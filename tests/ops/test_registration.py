@@ -1,0 +1,283 @@
+"""The operators within torch's own machinery: graphs, transforms, autocast, higher derivatives.
+
+On a CPU the registered operators compute by the plain formula; what is tested is that they are
+registered as they should be. Their eager calls go to the kernels, which Triton interprets here.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from slt_fast.layers import PixelAttention2d, PositionalEncoding2d
+from slt_fast.ops import add_positional_encoding_2d, pixel_attention, pixel_attention_block
+from slt_fast.ops.pixel_attention import launch
+
+OPS = torch.ops.slt_fast
+
+
+@pytest.fixture(autouse=True)
+def small_regimes(monkeypatch) -> None:
+    """Lets the flash kernels begin at 17 keys, as the interpreter is slow."""
+    monkeypatch.setattr(launch, "MAX_FRAME", 8)
+    monkeypatch.setattr(launch, "MAX_WHOLE_ROW", 16)
+
+
+def attention_inputs(Nk: int = 5, dtype=torch.float64, bias: bool = True) -> tuple:
+    shapes = [(4, 1, 3, 16), (4, 1, Nk, 16), (4, 1, Nk, 32)]
+    tensors = [torch.randn(shape, dtype=dtype) for shape in shapes]
+    return (*tensors, torch.randn(2, 1, 3, Nk, dtype=dtype) if bias else None)
+
+
+def block_inputs(side: int = 2, dtype=torch.float64, gamma: float = 0.7) -> tuple:
+    shapes = [(2, 16, side, side), (48, 16), (48,), (), (16, side, side)]
+    tensors = [torch.randn(shape, dtype=dtype) for shape in shapes]
+    tensors[1] /= 4
+    return (*tensors[:3], torch.tensor(gamma, dtype=dtype), tensors[4])
+
+
+def with_gradients(tensors: tuple) -> list:
+    return [None if t is None else t.detach().clone().requires_grad_() for t in tensors]
+
+
+def attention(q, k, v, bias=None, backend="triton") -> torch.Tensor:
+    return pixel_attention(q, k, v, bias=bias, backend=backend)
+
+
+def block(x, weight, bias, gamma, encoding, backend="triton") -> torch.Tensor:
+    return pixel_attention_block(
+        x,
+        weight,
+        bias,
+        gamma,
+        key_channels=16,
+        positional_encoding=encoding,
+        backend=backend,
+    )
+
+
+def encode(x, backend="triton") -> torch.Tensor:
+    return add_positional_encoding_2d(x, backend=backend)
+
+
+# Each with float32 inputs, which the kernels take.
+CASES = {
+    "attention": (attention, lambda: attention_inputs(dtype=torch.float32)),
+    "attention, flash": (attention, lambda: attention_inputs(Nk=20, dtype=torch.float32)),
+    "attention, no bias": (attention, lambda: attention_inputs(dtype=torch.float32, bias=False)),
+    "block": (block, lambda: block_inputs(dtype=torch.float32)),
+    "block, flash": (block, lambda: block_inputs(side=5, dtype=torch.float32)),
+    "encoding": (encode, lambda: (torch.randn(2, 16, 3, 5),)),
+}
+cases = pytest.mark.parametrize(
+    ("function", "inputs"), [pytest.param(*case, id=name) for name, case in CASES.items()]
+)
+
+
+def derivatives(function: Callable, tensors: list, **options) -> list[torch.Tensor]:
+    """The result and the gradients of all inputs."""
+    leaves = [t for t in tensors if t is not None]
+    y = function(*tensors, **options)
+    return [y, *torch.autograd.grad(y.square().sum(), leaves)]
+
+
+def assert_all_close(values: list, expected: list) -> None:
+    for value, want in zip(values, expected, strict=True):
+        assert value.shape == want.shape
+        assert (value - want).norm() <= 1e-5 * want.norm()
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments"),
+    [
+        (OPS.pixel_attention, lambda: (*attention_inputs(), 0.25)),
+        (OPS.pixel_attention, lambda: (*attention_inputs(bias=False), 0.25)),
+        (OPS.pixel_attention, lambda: (*attention_inputs(Nk=20), 0.25)),
+        (OPS.pixel_attention_block, lambda: (*block_inputs(), 16, 1, 0.25)),
+        (OPS.pixel_attention_block, lambda: (*block_inputs(side=5), 16, 2, 0.25)),
+        (OPS.add_positional_encoding_2d, lambda: (torch.randn(2, 8, 3, 3),)),
+    ],
+)
+def test_opcheck(operator, arguments) -> None:
+    arguments = [a.requires_grad_() if isinstance(a, torch.Tensor) else a for a in arguments()]
+    results = torch.library.opcheck(operator.default, arguments)
+    assert set(results.values()) == {"SUCCESS"} and len(results) == 4
+
+
+@pytest.mark.parametrize("Nk", [5, 20])
+def test_opcheck_of_backward_operators(Nk: int) -> None:
+    q, k, v, bias = attention_inputs(Nk)
+    out, log_sum_exp = OPS.pixel_attention(q, k, v, bias, 0.25)
+    arguments = (torch.randn_like(out), q, k, v, bias, out, log_sum_exp, 0.25, True)
+    torch.library.opcheck(OPS.pixel_attention_backward.default, arguments)
+    tensors = block_inputs(side=2 if Nk == 5 else 5)
+    y, *saved = OPS.pixel_attention_block(*tensors, 16, 1, 0.25)
+    arguments = (torch.randn_like(y), *tensors, *saved, 16, 1, 0.25)
+    torch.library.opcheck(OPS.pixel_attention_block_backward.default, arguments)
+
+
+@cases
+def test_compiled_whole(function, inputs) -> None:
+    tensors = with_gradients(inputs())
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    assert_all_close(derivatives(compiled, tensors), derivatives(function, tensors))
+
+
+def test_compiled_by_the_inductor() -> None:
+    module = PixelAttention2d(16, key_channels=16, gamma_start=0.5, backend="triton")
+    x = torch.randn(2, 16, 3, 3)
+    compiled = torch.compile(module, fullgraph=True)
+    torch.testing.assert_close(compiled(x), module(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["auto", "triton"])
+def test_exported(backend: str) -> None:
+    modules = torch.nn.Sequential(
+        PositionalEncoding2d(backend=backend),
+        PixelAttention2d(16, key_channels=16, gamma_start=0.5, backend=backend),
+    )
+    x = torch.randn(2, 16, 3, 3)
+    program = torch.export.export(modules, (x,))
+    names = {str(node.target) for node in program.graph.nodes}
+    is_fused = "slt_fast.pixel_attention_block.default" in names
+    assert is_fused == (backend == "triton")
+    torch.testing.assert_close(program.module()(x), modules(x), rtol=1e-4, atol=1e-5)
+
+
+@cases
+def test_gradients_by_torch_func(function, inputs) -> None:
+    tensors = inputs()
+    numbers = tuple(i for i, t in enumerate(tensors) if t is not None)
+    gradients = torch.func.grad(lambda *t: function(*t).square().sum(), numbers)(*tensors)
+    assert_all_close(list(gradients), derivatives(function, with_gradients(tensors))[1:])
+
+
+@cases
+def test_vmap(function, inputs) -> None:
+    """Each input mapped in turn, and all at once over another dimension."""
+    calls = [inputs() for _ in range(2)]
+    known = [i for i, t in enumerate(calls[0]) if t is not None]
+    for mapped in ([i] for i in known):
+        check_vmap(function, calls, mapped, place=0)
+    check_vmap(function, calls, known, place=1)
+
+
+def check_vmap(function: Callable, calls: list, mapped: list[int], place: int) -> None:
+    places = tuple(
+        min(place, calls[0][i].ndim) if i in mapped else None for i in range(len(calls[0]))
+    )
+    stacked = [
+        calls[0][i] if dim is None else torch.stack([call[i] for call in calls], dim)
+        for i, dim in enumerate(places)
+    ]
+    result = torch.vmap(function, in_dims=places)(*stacked)
+    for number, value in enumerate(result):
+        arguments = [calls[number if i in mapped else 0][i] for i in range(len(places))]
+        torch.testing.assert_close(value, function(*arguments), rtol=1e-4, atol=1e-4)
+
+
+@cases
+def test_gradients_of_each_sample(function, inputs) -> None:
+    """vmap over grad, as for per-sample gradients; the bias and weights are not mapped."""
+    tensors = inputs()
+    samples = torch.randn(2, *tensors[0].shape)
+    known = tuple(i for i, t in enumerate(tensors) if t is not None)
+    gradient = torch.func.grad(lambda *t: function(*t).square().sum(), known)
+    places = (0, *(None for _ in tensors[1:]))
+    result = torch.vmap(gradient, in_dims=places)(samples, *tensors[1:])
+    for number, sample in enumerate(samples):
+        expected = derivatives(function, with_gradients((sample, *tensors[1:])))[1:]
+        assert_all_close([value[number] for value in result], expected)
+
+
+@pytest.mark.parametrize("Nk", [5, 20])
+def test_first_and_second_derivatives_of_the_attention(Nk: int) -> None:
+    def operator(*tensors) -> torch.Tensor:
+        return OPS.pixel_attention(*tensors, 0.25)[0]
+
+    tensors = [t[:1, :1] for t in attention_inputs(Nk, bias=False)[:3]]
+    tensors = with_gradients((*tensors, torch.randn(3, Nk, dtype=torch.float64)))
+    assert torch.autograd.gradcheck(operator, tensors, fast_mode=True)
+    assert torch.autograd.gradgradcheck(operator, tensors, fast_mode=True)
+
+
+def test_first_and_second_derivatives_of_the_block() -> None:
+    def operator(*tensors) -> torch.Tensor:
+        return OPS.pixel_attention_block(*tensors, 16, 2, 0.25)[0]
+
+    tensors = with_gradients(block_inputs())
+    assert torch.autograd.gradcheck(operator, tensors, fast_mode=True)
+    assert torch.autograd.gradgradcheck(operator, tensors, fast_mode=True)
+
+
+@cases
+def test_second_derivatives_of_the_kernels_gradients(function, inputs) -> None:
+    tensors = with_gradients(inputs())
+    leaves = [t for t in tensors if t is not None]
+
+    def second(backend: str) -> list[torch.Tensor]:
+        y = function(*tensors, backend=backend)
+        first = torch.autograd.grad(y.square().sum(), leaves, create_graph=True)
+        total = sum(g.square().sum() for g in first)
+        return list(torch.autograd.grad(total, leaves, materialize_grads=True))
+
+    for value, want in zip(second("triton"), second("reference"), strict=True):
+        torch.testing.assert_close(value, want, rtol=1e-3, atol=1e-3 * float(want.abs().max()))
+
+
+@cases
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_activation_checkpointing(function, inputs, use_reentrant: bool) -> None:
+    tensors = with_gradients(inputs())
+    leaves = [t for t in tensors if t is not None]
+    checkpoint(function, *tensors, use_reentrant=use_reentrant).square().sum().backward()
+    expected = derivatives(function, tensors)[1:]
+    assert all(torch.equal(leaf.grad, want) for leaf, want in zip(leaves, expected, strict=True))
+
+
+@pytest.mark.parametrize("backend", ["reference", "triton"])
+def test_autocast_casts_at_one_place(backend: str) -> None:
+    """float16 here, which the interpreter knows; a map keeps its type, an attention takes it."""
+    if backend == "reference" and not torch.cuda.is_available():
+        dtype = torch.bfloat16
+    else:
+        dtype = torch.float16
+    q, k, v, bias = with_gradients(attention_inputs(dtype=torch.float32))
+    x, *parameters = with_gradients(block_inputs(dtype=torch.float32))
+    exact = attention(q, k, v, bias, backend="reference"), block(x, *parameters, "reference")
+    with torch.autocast("cpu", dtype):
+        y = attention(q, k.to(dtype), v, bias, backend=backend)
+        z = block(x, *parameters, backend=backend)
+    assert y.dtype == dtype and z.dtype == torch.float32
+    torch.testing.assert_close(y.float(), exact[0], rtol=0.05, atol=0.05)
+    torch.testing.assert_close(z, exact[1], rtol=0.05, atol=0.05)
+    gradients = torch.autograd.grad(y.sum() + z.sum(), [q, k, v, bias, x, *parameters])
+    assert all(g.dtype == torch.float32 and g.isfinite().all() for g in gradients)
+
+
+def test_only_what_needs_a_gradient_gets_one() -> None:
+    q, k, v, bias = attention_inputs(dtype=torch.float32)
+    v.requires_grad_()
+    attention(q, k, v, bias).sum().backward()
+    assert v.grad is not None and q.grad is None and bias.grad is None
+
+
+def test_inference_mode_saves_nothing() -> None:
+    with torch.inference_mode():
+        result = block(*block_inputs(dtype=torch.float32))
+    assert not result.requires_grad
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", CASES)
+def test_cuda_graphs(case: str) -> None:
+    function, inputs = CASES[case]
+    tensors = [None if t is None else t.detach().cuda().requires_grad_() for t in inputs()]
+    expected = derivatives(function, tensors)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        values = derivatives(function, tensors)
+    graph.replay()
+    torch.cuda.synchronize()
+    assert all(map(torch.equal, values, expected))
