@@ -18,11 +18,6 @@ from slt_fast.ops.pixel_attention_block.operator import pixel_attention_block
 from slt_fast.ops.positional_encoding import operator as encoding_operator
 from slt_fast.ops.positional_encoding.operator import add_positional_encoding_2d
 
-FORWARD = {
-    "frame": ["whole_row_forward"],
-    "whole_row": ["whole_row_forward"],
-    "flash": ["flash_forward"],
-}
 BACKWARD = {
     "frame": ["frame_backward"],
     "whole_row": ["whole_row_dq", "dk", "dv"],
@@ -90,7 +85,8 @@ def _pixel_attention_block(
             for width in (key_channels, C)
         )
         lines.append(_row_line("both", _row("projection", x.device, qkv_weight.element_size())))
-        lines += _attention_lines(Attention(q, q, v, None, 1.0), device=x.device)
+        attention = Attention(q, q, v, None, 1.0)
+        lines += _attention_lines(attention, has_residual=True, device=x.device)
         if x.numel() and token_view(x[:1]).data_ptr() != x.data_ptr():
             lines.append(
                 "note: the map's channels do not lie side by side: one transposing pass more; "
@@ -121,13 +117,18 @@ def _backend_line(name: str, backend: str, device: torch.device, refusal: str | 
 
 
 def _attention_lines(
-    attention: Attention, needs_dbias: bool = False, device: torch.device | None = None
+    attention: Attention,
+    *,
+    needs_dbias: bool = False,
+    has_residual: bool = False,
+    device: torch.device | None = None,
 ) -> list[str]:
     _, _, Nq, Nk, _, _ = attention.shape
     kind = launch.regime(Nq, Nk)
     backward = BACKWARD[kind] + (["dbias"] if needs_dbias else [])
     lines = []
-    for direction, names in (("forward", FORWARD[kind]), ("backward", backward)):
+    forward = [launch.forward_name(Nq, Nk, has_residual=has_residual)]
+    for direction, names in (("forward", forward), ("backward", backward)):
         for name in names:
             row = attention.row(name, device)
             lines.append(_row_line(direction, row, attention.blocks(row)))

@@ -101,19 +101,20 @@ RECIPES: dict[str, Recipe] = {
     ),
     # Small images, from scratch, minutes on two CPU cores.
     "quickstart": Recipe(
-        input=InputConfig(image_size=56, flow_preset="opencv_medium", flow_bound=4.0),
+        input=InputConfig(image_size=40, flow_preset="opencv_medium", flow_bound=2.9),
         augmentation=AugmentationConfig(zoom=0.16, shift=0.06, vigour=0.22, frame_dropout=0.06),
         model=ModelConfig(
             backbone_stages=2,
             backbone_weights="none",
             gamma_start=0.5,
+            memory_map_size=(5, 5),
             temporal_convolution=5,
             width=256,
             decoder_layers=2,
             decoder_feed_forward=512,
         ),
         training=TrainingConfig(
-            epochs=7,
+            epochs=5,
             batch_size=4,
             learning_rate=1e-3,
             schedule="cosine",

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches
 from slt_fast.data.errors import DataError, ErrorHandler, report
-from slt_fast.device import autocast, choose_device
+from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
 from slt_fast.inference.translate import too_many_frames
 from slt_fast.training.checkpoint import (
     LoadedModel,
@@ -72,6 +72,7 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
         ValueError: A setting that cannot be used here.
     """
     started = time.monotonic()
+    keep_compiled_convolutions()
     check_output(run)
     skipped = SkippedClips() if run.skip_bad else None
     train_set = load_dataset(recipe, run.data, run.train_split, skipped, recipe.augmentation)

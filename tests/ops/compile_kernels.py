@@ -112,7 +112,13 @@ def compile_launch(kernel, arguments: dict, row, architecture: int) -> dict:
     options = {"num_warps": row.num_warps, "num_stages": row.num_stages}
     target = GPUTarget("cuda", architecture, 32)
     compiled = triton.compile(ASTSource(kernel, signature, **source), target, options)
-    return {"kernel": row.kernel, "blocks": dict(row.blocks), **resources(compiled)}
+    keys = {
+        "kernel": row.kernel,
+        "row_architecture": row.architecture,
+        "itemsize": row.itemsize,
+        "biased": row.biased,
+    }
+    return {**keys, **resources(compiled)}
 
 
 def resources(compiled) -> dict:
@@ -141,11 +147,14 @@ def run(tool: str, *arguments) -> str:
 
 def main() -> None:
     os.environ.setdefault("TRITON_CACHE_DIR", tempfile.mkdtemp())
-    results = []
+    results, seen = [], set()
     for job in json.load(sys.stdin):
         for kernel, arguments, row in recorded(job):
-            result = compile_launch(kernel, arguments, row, job["architecture"])
-            results.append({"job": job, **result})
+            key = str((row, job["architecture"], job["dtype"], job["dk"]))
+            if key not in seen:  # as kernels for many positions, which several sizes take
+                seen.add(key)
+                result = compile_launch(kernel, arguments, row, job["architecture"])
+                results.append({"job": job, **result})
     json.dump(results, sys.stdout)
 
 

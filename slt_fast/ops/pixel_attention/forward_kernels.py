@@ -22,12 +22,14 @@ def _store_output(
 ):
     """Adds the residual, where there is one, in float32 and rounds once."""
     if residual is not None:
+        # One after the other, so that few tiles are in registers at a time.
+        tile = tile * tl.load(gamma).to(tl.float32)
         h = load_tile(map_of(residual, b, head), rows, residual[3], columns, residual[4], Nq, DV)
-        h = h.to(tl.float32)
+        tile += h.to(tl.float32)
         if encoding is not None:
             base = map_of(encoding, b, head)
-            h += load_tile(base, rows, encoding[3], columns, encoding[4], Nq, DV).to(tl.float32)
-        tile = h + tl.load(gamma).to(tl.float32) * tile
+            added = load_tile(base, rows, encoding[3], columns, encoding[4], Nq, DV)
+            tile += added.to(tl.float32)
     store_tile(map_of(out, b, head), tile, rows, out[3], columns, out[4], Nq, DV)
 
 

@@ -24,6 +24,12 @@ def regime(Nq: int, Nk: int) -> str:
     return "whole_row" if Nk <= MAX_WHOLE_ROW else "flash"
 
 
+def forward_name(Nq: int, Nk: int, *, has_residual: bool) -> str:
+    """The forward kernel's name in the table; a residual takes registers of its own."""
+    name = "flash_forward" if regime(Nq, Nk) == "flash" else "whole_row_forward"
+    return f"{name}_residual" if has_residual else name
+
+
 def refusal(dtypes: set[torch.dtype], shape: Shape) -> str | None:
     """Why the kernels cannot take these tensors; None if they can."""
     B, heads, Nq, Nk, dk, dv = shape
@@ -151,7 +157,7 @@ def forward(
         "scale": attention.scale_log2,
     }
     is_flash = regime(Nq, Nk) == "flash"
-    name = "flash_forward" if is_flash else "whole_row_forward"
+    name = forward_name(Nq, Nk, has_residual=residual is not None)
     blocks = attention.blocks(attention.row(name))
     num_programs = B * heads * ceil_divide(Nq, blocks["BLOCK_Q"])
     value_blocks = ceil_divide(dv, blocks["BLOCK_V"])

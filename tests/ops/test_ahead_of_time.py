@@ -1,0 +1,150 @@
+"""What the compiler makes of the kernels for GPUs that need not be there.
+
+Every row of kernel_table.json is compiled for the architectures it serves, in the launches that a
+real call would make, and the machine code is looked at.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from slt_fast.ops import kernel_table
+
+pytest.importorskip("triton", reason="needs triton, which is a package for Linux")
+
+SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}  # bytes a program may take
+TENSOR_CORES = {80: "HMMA", 90: "HGMMA", 100: "UTCHMMA"}
+# Kernels that move one scalar or row statistics in 4 bytes; none may load 2 bytes at a time.
+NARROW = (".U8", ".S8", ".U16", ".S16")
+
+ATTENTION = {"operator": "pixel_attention", "heads": 1, "bias": False}
+BLOCK = {"operator": "pixel_attention_block"}
+ENCODING = {"operator": "add_positional_encoding_2d", "N": 49, "dk": 0, "dv": 512}
+SIZES = (49, 196, 784)
+PLAIN = [{**BLOCK, "N": N, "dk": 64, "dv": 512} for N in SIZES]
+BIASED = [{**ATTENTION, "bias": True, "N": N, "dk": 64, "dv": 512} for N in SIZES]
+WIDE_KEYS = [{**ATTENTION, "N": N, "dk": 128, "dv": 512} for N in SIZES]
+
+
+def jobs() -> list[list[dict]]:
+    """Jobs in groups of about the same time."""
+    groups = []
+    for architecture in SHARED_MEMORY:
+        for dtype, some in (
+            ("bfloat16", [*PLAIN, ENCODING]),
+            ("bfloat16", BIASED),
+            ("float16", [*PLAIN, ENCODING]),
+        ):
+            groups.append([{**job, "architecture": architecture, "dtype": dtype} for job in some])
+    at = {"architecture": 90}
+    groups.append([{**job, **at, "dtype": "bfloat16"} for job in WIDE_KEYS])
+    groups.append([{**job, **at, "dtype": "float16"} for job in BIASED])
+    groups.append([{**job, **at, "dtype": "float32"} for job in (*PLAIN, *BIASED, ENCODING)])
+    return groups
+
+
+def compiled(group: list[dict]) -> list[dict]:
+    program = Path(__file__).with_name("compile_kernels.py")
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    result = subprocess.run(
+        [sys.executable, program],
+        input=json.dumps(group),
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def kernels() -> list[dict]:
+    """Everything compiled, by two processes at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        return [kernel for group in pool.map(compiled, jobs()) for kernel in group]
+
+
+def half_types(kernels: list[dict]) -> list[dict]:
+    return [kernel for kernel in kernels if kernel["job"]["dtype"] != "float32"]
+
+
+def label(kernel: dict) -> str:
+    job = kernel["job"]
+    biased = "biased" if job.get("bias") else "plain"
+    return f"{kernel['kernel']} sm_{job['architecture']} {job['dtype']} N={job['N']} {biased}"
+
+
+def count(kernel: dict, *beginnings: str) -> int:
+    return sum(
+        number for name, number in kernel["instructions"].items() if name.startswith(beginnings)
+    )
+
+
+def test_every_row_of_the_table_was_compiled(kernels) -> None:
+    served = {
+        (kernel["kernel"], kernel["row_architecture"], kernel["itemsize"], kernel["biased"])
+        for kernel in kernels
+    }
+    table = {
+        (row.kernel, row.architecture, row.itemsize, row.biased) for row in kernel_table.rows()
+    }
+    assert table <= served
+
+
+def test_half_types_spill_nothing(kernels) -> None:
+    spilling = [
+        label(kernel)
+        for kernel in half_types(kernels)
+        if kernel["stack"] or kernel["local"] or count(kernel, "LDL", "STL")
+    ]
+    assert not spilling
+
+
+def test_matrix_products_run_on_tensor_cores(kernels) -> None:
+    without = [
+        label(kernel)
+        for kernel in half_types(kernels)
+        if kernel["kernel"] != "add_encoding"
+        and not count(kernel, TENSOR_CORES[kernel["job"]["architecture"]], "HMMA")
+    ]
+    assert not without
+
+
+def test_hopper_kernels_use_its_own_tensor_core_instructions(kernels) -> None:
+    """Except where 64 rows do not fit beside a bias: there the older ones serve."""
+    older = {
+        (kernel["kernel"], kernel["biased"])
+        for kernel in half_types(kernels)
+        if kernel["job"]["architecture"] == 90
+        and kernel["kernel"] != "add_encoding"
+        and not count(kernel, "HGMMA")
+    }
+    assert older <= {("whole_row_dq", True)}
+
+
+def test_channels_last_loads_are_wide(kernels) -> None:
+    """No load or store of 2 bytes, and 16 at a time where tensors are read."""
+    for kernel in half_types(kernels):
+        names = kernel["instructions"]
+        moves = [name for name in names if name.startswith(("LDG", "STG", "LDGSTS"))]
+        narrow = [name for name in moves if any(part in name for part in NARROW)]
+        assert not narrow, f"{label(kernel)}: {narrow}"
+        assert count(kernel, "LDG") and any(".128" in name for name in moves), label(kernel)
+
+
+def test_shared_memory_fits(kernels) -> None:
+    for kernel in kernels:
+        assert kernel["shared"] <= SHARED_MEMORY[kernel["job"]["architecture"]], label(kernel)
+
+
+def test_float32_is_exact(kernels) -> None:
+    exact = [kernel for kernel in kernels if kernel["job"]["dtype"] == "float32"]
+    assert len(exact) > 10
+    for kernel in exact:
+        assert not kernel["tf32"], label(kernel)
+        assert not count(kernel, "HMMA", "HGMMA"), label(kernel)
