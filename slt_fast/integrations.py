@@ -25,9 +25,11 @@ def use_pixel_attention(model: nn.Module, *, backend: str = "auto") -> int:
     Swapped are modules of exactly these classes, not of classes derived from them:
     nn.MultiheadAttention (torchvision's ViT has it) and torchvision's ShiftedWindowAttention and
     ShiftedWindowAttentionV2 (Swin). Only their class changes, so parameters, their names, hooks and
-    state dicts stay. Attention dropout is refused when such a module runs in training mode.
-    nn.TransformerEncoderLayer in evaluation without gradients never calls its attention, swapped
-    or not, unless torch.backends.mha.set_fastpath_enabled(False) is set.
+    state dicts stay. With attention dropout such a module refuses to run in training mode.
+
+    nn.TransformerEncoderLayer in evaluation without gradients goes round its attention, swapped or
+    not, unless torch.backends.mha.set_fastpath_enabled(False) was called. For torch.fx, and so for
+    torchvision's create_feature_extractor, name the swapped modules' classes as leaf_modules.
 
     Args:
         model: Holds such modules, or is one.
@@ -202,7 +204,7 @@ class FusedMultiheadAttention(nn.MultiheadAttention):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Computes what nn.MultiheadAttention does; each query must see at least one key.
+        """Computes what nn.MultiheadAttention does; a query that sees no key gets zeros.
 
         Args:
             query: [B, Nq, C].
@@ -233,10 +235,7 @@ class FusedMultiheadAttention(nn.MultiheadAttention):
             for projected in self._projected(query, key, value)
         )
         bias = _masks_as_bias(attn_mask, key_padding_mask, q, k)
-        attended = pixel_attention(
-            q, k, v, bias=bias, return_attention=need_weights, backend=self.backend
-        )
-        attended, weights = attended if need_weights else (attended, None)
+        attended, weights = _attend(q, k, v, bias, need_weights, self.backend)
         if need_weights and average_attn_weights:
             weights = weights.mean(1)
         return self.out_proj(attended.transpose(1, 2).flatten(2)), weights
@@ -290,6 +289,26 @@ def _masks_as_bias(
             mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill(mask, -torch.inf)
         biases.append(mask.reshape(*sizes[tuple(mask.shape)], -1, Nk))
     return sum(biases) if biases else None
+
+
+def _attend(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None,
+    need_weights: bool,
+    backend: str,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Output and weights (or None), with zeros for queries from which all keys are hidden."""
+    if bias is not None:
+        blind = (bias == -torch.inf).all(-1, keepdim=True)
+        bias = bias.masked_fill(blind, 0)  # else NaN, in all gradients too
+    results = pixel_attention(q, k, v, bias=bias, return_attention=need_weights, backend=backend)
+    attended, weights = results if need_weights else (results, None)
+    if bias is not None:
+        attended = attended.masked_fill(blind, 0)
+        weights = weights.masked_fill(blind, 0) if need_weights else None
+    return attended, weights
 
 
 class FusedShiftedWindowAttention(ShiftedWindowAttention):
@@ -354,7 +373,7 @@ def _window_projections(
     qkv = F.linear(tokens, module.qkv.weight, qkv_bias).unflatten(2, (3, module.num_heads, -1))
     q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind()
     if is_cosine:
-        factor = module.logit_scale.clamp(max=math.log(100)).exp()  # at most 100 (Liu et al., 3.3)
+        factor = module.logit_scale.clamp(max=math.log(100)).exp()  # tau > 0.01 (2022, 3.3)
         q, k = F.normalize(q, dim=-1) * factor, F.normalize(k, dim=-1)
     return q, k, v
 
@@ -379,7 +398,7 @@ class _Windows:
         return self.counts[0] * self.window[0], self.counts[1] * self.window[1]
 
     def cut(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, H, W, C] -> [B * windows, N, C], a window's images apart."""
+        """[B, H, W, C] -> [B * windows, N, C]; the windows of an image follow one another."""
         bottom, right = (whole - size for whole, size in zip(self.padded, self.sizes, strict=True))
         if bottom or right:
             x = F.pad(x, (0, 0, 0, right, 0, bottom))
@@ -401,7 +420,7 @@ class _Windows:
         return x[:, : self.sizes[0], : self.sizes[1]].contiguous()
 
     def mask(self, device: torch.device) -> torch.Tensor:
-        """[windows, 1, N, N]: -100 between opposite edges that the shift joined, else 0."""
+        """[windows, 1, N, N]: -100, as in Swin, between opposite edges that the shift joined."""
         rows, columns = (
             torch.arange(size, device=device) >= size - shift
             for size, shift in zip(self.padded, self.shift, strict=True)
