@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from slt_fast.ops import pixel_attention
+from slt_fast.ops import backend, pixel_attention
 from slt_fast.ops.backend import _log_choice
 
 BIAS_SHAPES = [None, (2, 2, 3, 5), (1, 2, 3, 5), (2, 1, 1, 5), (3, 5), (5,), ()]
@@ -132,11 +132,39 @@ def test_shapes_that_do_not_fit_are_named(change, message) -> None:
         pixel_attention(**tensors)
 
 
-def test_a_backend_that_cannot_run_says_why() -> None:
-    with pytest.raises(ValueError, match="'triton' cannot run on cpu: this version has no Triton"):
-        pixel_attention(*inputs(), backend="triton")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, "found torch.float64, the kernels take float32, float16 and bfloat16"),
+        ({"dtype": torch.float32}, "found 4 key channels a head, .* multiples of 16 up to 128"),
+        ({"dtype": torch.float32, "dk": 144}, "found 144 key channels a head"),
+        ({"dtype": torch.float32, "dk": 16}, "found 6 value channels a head, .* up to 512"),
+        ({"dtype": torch.float32, "dk": 16, "dv": 528}, "found 528 value channels a head"),
+        ({"dtype": torch.float32, "dk": 16, "dv": 16, "B": 0}, "there is nothing to compute"),
+    ],
+)
+def test_what_the_kernels_cannot_take_is_named(change, message) -> None:
+    message = f"pixel_attention: backend 'triton' cannot run on cpu: {message}"
+    with pytest.raises(ValueError, match=message):
+        pixel_attention(*inputs(**change), backend="triton")
+
+
+def test_tensors_of_several_types_are_named() -> None:
+    q, k, v = inputs(dk=16, dv=16, dtype=torch.float32)
+    message = "found tensors of torch.float16, torch.float32, the kernels need one type"
+    with pytest.raises(ValueError, match=message):
+        pixel_attention(q.half(), k, v, backend="triton")
+
+
+def test_a_machine_that_cannot_run_them_says_why(monkeypatch) -> None:
+    tensors = inputs(dk=16, dv=16, dtype=torch.float32)
+    reason = "Triton compiles for GPUs; TRITON_INTERPRET=1 in the environment interprets"
+    monkeypatch.setattr(backend, "_machine_refusal", lambda device: reason)
+    with pytest.raises(ValueError, match=f"'triton' cannot run on cpu: {reason}"):
+        pixel_attention(*tensors, backend="triton")
+    pixel_attention(*tensors)  # "auto" takes the reference
     with pytest.raises(ValueError, match="found backend 'cuda'; expected one of"):
-        pixel_attention(*inputs(), backend="cuda")
+        pixel_attention(*tensors, backend="cuda")
 
 
 def test_auto_logs_its_choice_once(caplog) -> None:

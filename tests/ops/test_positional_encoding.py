@@ -87,5 +87,40 @@ def test_maps_that_do_not_fit_are_named(x, message) -> None:
 
 
 def test_a_backend_that_cannot_run_says_why() -> None:
-    with pytest.raises(ValueError, match="add_positional_encoding_2d: backend 'triton' cannot run"):
-        add_positional_encoding_2d(torch.zeros(1, 4, 2, 2), backend="triton")
+    x = torch.zeros(1, 4, 2, 2, dtype=torch.float64)
+    message = "add_positional_encoding_2d: backend 'triton' cannot run on cpu: found torch.float64"
+    with pytest.raises(ValueError, match=message):
+        add_positional_encoding_2d(x, backend="triton")
+
+
+@pytest.mark.parametrize("B", [1, 3, 9])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_kernel_equals_the_sum(kernel_device, kernel_dtype, B, memory_format) -> None:
+    for C, H, W in (*SIZES, (128, 9, 9)):
+        x = torch.randn(B, C, H, W, device=kernel_device).to(kernel_dtype)
+        x = x.contiguous(memory_format=memory_format).requires_grad_()
+        y = add_positional_encoding_2d(x, backend="triton")
+        assert torch.equal(y, add_positional_encoding_2d(x, backend="reference"))
+        assert y.is_contiguous(memory_format=memory_format)
+        gradient = torch.randn_like(y)
+        assert torch.equal(*torch.autograd.grad(y, x, gradient), gradient)
+
+
+def test_the_kernel_takes_any_strides(kernel_device) -> None:
+    x = torch.randn(4, 8, 6, 10, device=kernel_device)
+    views = (x[::2], x[:, :, ::2, 1::3], x.mT, x[:1].expand(3, -1, -1, -1), x.transpose(0, 1))
+    for view in views:
+        for memory_format in (torch.contiguous_format, torch.channels_last):
+            other = view if memory_format is torch.contiguous_format else view.permute(0, 3, 1, 2)
+            if other.shape[1] % 4:
+                continue
+            result = add_positional_encoding_2d(other, backend="triton")
+            assert torch.equal(result, add_positional_encoding_2d(other, backend="reference"))
+
+
+def test_a_bad_map_stays_alone(kernel_device) -> None:
+    x = torch.randn(3, 8, 5, 7, device=kernel_device)
+    expected = add_positional_encoding_2d(x, backend="triton")
+    x[1] = torch.nan
+    result = add_positional_encoding_2d(x, backend="triton")
+    assert result[1].isnan().all() and torch.equal(result[[0, 2]], expected[[0, 2]])
