@@ -1,8 +1,9 @@
 """The check that comes before any time: a result against float64, beside plain PyTorch's own error.
 
 An error is ||result - exact|| / ||exact||. It may be twice that of the plain formula in the same
-type, and is never asked to be below one rounding step of the type. Memory that is not written is
-NaN during the check, and NaN is never right.
+type, and is never asked to be below one rounding step of the type. That of a single number in
+float32, gamma's gradient, is luck (plain PyTorch may hit it exactly): it may be 4 rounding steps.
+Memory that is not written is NaN during the check, and NaN is never right.
 """
 
 from __future__ import annotations
@@ -80,9 +81,8 @@ class Reference:
         few = inputs.frames(frames)
         exact = results(formula, few.changed(torch.Tensor.double))
         plain = results(formula, few)
-        least = torch.finfo(inputs.gradient.dtype).eps
         bounds = {
-            name: max(2 * relative_error(plain[name], value), least)
+            name: max(2 * relative_error(plain[name], value), _least_bound(plain[name]))
             for name, value in exact.items()
         }
         return cls(frames, exact, bounds)
@@ -138,6 +138,12 @@ def relative_error(value: torch.Tensor, exact: torch.Tensor) -> float:
         return float("inf")
     error = (value.double() - exact).norm() / exact.norm().clamp(min=1e-30)
     return float(error.nan_to_num(torch.inf))
+
+
+def _least_bound(plain: torch.Tensor) -> float:
+    """What an error is never asked to be below."""
+    is_lucky = plain.ndim == 0 and plain.dtype == torch.float32
+    return (4 if is_lucky else 1) * torch.finfo(plain.dtype).eps
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from slt_fast.ops import add_positional_encoding_2d, pixel_attention, pixel_atte
 
 Function = Callable[..., torch.Tensor]
 # FlexAttention chooses its tiles by the key channels alone; with 512 value channels they overflow.
+OURS = "ours, channels_last"
 SMALL_TILES = {"num_stages": 1} | dict.fromkeys(
     ["BLOCK_M", "BLOCK_N", "BLOCK_M1", "BLOCK_N1", "BLOCK_M2", "BLOCK_N2"], 32
 )
@@ -76,7 +77,7 @@ def ours(case: Case, backend: str = "auto") -> Function:
 def peers(operator: str, device: str, backend: str = "auto") -> list[Peer]:
     """All peers of an operator on a device, the ones that matter most first."""
     result = [
-        Peer("ours, channels_last", "channels_last", lambda case: ours(case, backend)),
+        Peer(OURS, "channels_last", lambda case: ours(case, backend)),
         Peer("eager, channels_last", "channels_last", plain),
         Peer("eager, NCHW", "nchw", lambda case: plain(case, "nchw")),
         Peer("ours, NCHW", "nchw", lambda case: ours(case, backend)),

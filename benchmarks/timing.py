@@ -92,13 +92,13 @@ def time_call(
 def time_steps(
     steps: list[Step], device: torch.device, seconds: float, calls_a_step: int = 1
 ) -> Timing:
-    """Runs steps in turn; at least 5 samples and at most 100."""
+    """Runs steps in turn; at least 3 samples and at most 100."""
     turn = itertools.cycle(steps)
     run_calls(turn, len(steps) + 1, device)
     estimate = run_calls(turn, len(steps), device) / len(steps)
     on_gpu = device.type == "cuda"
     steps_a_sample = max(1, round(SAMPLE_SECONDS / estimate)) if on_gpu else 1
-    num_samples = min(100, max(5, round(seconds / (estimate * steps_a_sample))))
+    num_samples = min(100, max(3, round(seconds / (estimate * steps_a_sample))))
     sample = _gpu_samples if on_gpu else _cpu_samples
     elapsed = sample(turn, num_samples, steps_a_sample)
     return Timing.of([value / (steps_a_sample * calls_a_step) for value in elapsed])

@@ -1,0 +1,62 @@
+"""compute-sanitizer over all kernels at tiny sizes.
+
+`python -m benchmarks.gpu_report.sanitizer` runs the kernels; `run` runs that under the tool.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks import parity
+from benchmarks.cases import OPERATORS, Case, make_inputs
+from benchmarks.peers import ours
+from slt_fast.ops import pixel_attention
+
+ROOT = Path(__file__).resolve().parents[2]
+# Up to 64 positions, up to 256, and beyond: each regime has kernels of its own.
+SIDES = (5, 9, 17)
+
+
+def run(tool: str, timeout: float) -> dict:
+    """Runs the kernels under a tool of compute-sanitizer: "memcheck" or "racecheck".
+
+    Returns:
+        {"passed": ..., "detail": its summary}; passed is None where it is not installed.
+    """
+    program = shutil.which("compute-sanitizer")
+    if program is None:
+        return {"passed": None, "detail": "compute-sanitizer is not on the PATH"}
+    command = [program, "--tool", tool, "--error-exitcode", "1", sys.executable, "-m", __name__]
+    # Each tensor an allocation of its own, so that reading past its end is seen.
+    environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    finished = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout
+    )
+    output = finished.stdout + finished.stderr
+    summary = re.findall(r"ERROR SUMMARY.*|RACECHECK SUMMARY.*", output) or [output[-300:]]
+    return {"passed": finished.returncode == 0, "detail": summary[-1]}
+
+
+def main() -> None:
+    """Forward and backward of each operator at each size, with a bias, too."""
+    for side in SIDES:
+        q, bias = (
+            torch.randn(shape, dtype=torch.bfloat16, device="cuda", requires_grad=True)
+            for shape in ((2, 2, side**2, 16), (2, side**2, side**2))
+        )
+        y = pixel_attention(q, q, q, bias=bias, backend="triton")
+        torch.autograd.grad(y.square().sum(), [q, bias])
+        for operator in OPERATORS:
+            case = Case(operator, 2, side, side, 32, 16, dtype="bfloat16", device="cuda")
+            parity.results(ours(case, "triton"), make_inputs(case, "channels_last"))
+
+
+if __name__ == "__main__":
+    main()
