@@ -40,7 +40,7 @@ def forward(
     table = _position_table(encoding, qkv_weight, qkv_bias)
     qkv = tokens.new_empty((*tokens.shape[:2], len(qkv_weight)), dtype=qkv_weight.dtype)
     project(tokens, qkv_weight, table, qkv)
-    out = torch.empty_like(x)
+    out = empty_map(x)
     attention = _attention(qkv, key_channels, num_heads, scale, gamma)
     attended, log_sum_exp = attention_launch.forward(
         attention,
@@ -77,7 +77,7 @@ def backward(
         log_sum_exp=log_sum_exp,
     )
     dgamma = delta.sum().reshape(gamma.shape).to(gamma.dtype)
-    dx = torch.empty_like(x)
+    dx = empty_map(x)
     project(dqkv, qkv_weight.mT, gradient_tokens, _tokens_of_dense(dx))
     flat = dqkv.flatten(0, 1)
     dweight = flat.mT @ token_view(x).reshape(-1, C).to(flat.dtype)
@@ -137,6 +137,15 @@ def token_view(maps: torch.Tensor) -> torch.Tensor:
     if not is_token_major:
         maps = maps.contiguous(memory_format=torch.channels_last)
     return _tokens_of_dense(maps)
+
+
+def empty_map(like: torch.Tensor) -> torch.Tensor:
+    """A map in the memory format of another one; dense, whatever the strides of that."""
+    is_channels_last = like.stride(1) == 1 and like.shape[1] > 1 and like.shape[2:].numel() > 1
+    memory_format = torch.channels_last if is_channels_last else torch.contiguous_format
+    return torch.empty(
+        like.shape, dtype=like.dtype, device=like.device, memory_format=memory_format
+    )
 
 
 def encoding_tokens(positional_encoding: torch.Tensor | None) -> torch.Tensor | None:

@@ -54,14 +54,14 @@ def _forward_cpu(
         positional_encoding=positional_encoding,
         scale=scale,
     )
-    return torch.empty_like(x).copy_(out), *_saved(x, qkv_weight, num_heads, torch.zeros_like)
+    return launch.empty_map(x).copy_(out), *_saved(x, qkv_weight, num_heads, torch.zeros_like)
 
 
 @pixel_attention_block_op.register_fake
 def _forward_fake(
     x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, num_heads, scale
 ):
-    return torch.empty_like(x), *_saved(x, qkv_weight, num_heads, torch.empty_like)
+    return launch.empty_map(x), *_saved(x, qkv_weight, num_heads, torch.empty_like)
 
 
 def _saved(x: torch.Tensor, qkv_weight: torch.Tensor, num_heads: int, make) -> tuple:
@@ -115,15 +115,22 @@ def _backward_cpu(
     inputs = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
     gradients = pixel_attention_block_gradients(gradient, *inputs, key_channels, num_heads, scale)
     return tuple(
-        gradient.new_empty(0) if value is None else torch.empty_like(tensor).copy_(value)
-        for tensor, value in zip(inputs, gradients, strict=True)
+        empty if value is None else empty.copy_(value)
+        for empty, value in zip(_empty_gradients(gradient, inputs), gradients, strict=True)
     )
 
 
 @pixel_attention_block_backward_op.register_fake
 def _backward_fake(gradient, x, qkv_weight, qkv_bias, gamma, positional_encoding, *_):
     inputs = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
-    return tuple(gradient.new_empty(0) if t is None else torch.empty_like(t) for t in inputs)
+    return _empty_gradients(gradient, inputs)
+
+
+def _empty_gradients(gradient: torch.Tensor, inputs: tuple) -> tuple[torch.Tensor, ...]:
+    """Tensors as the kernels make them: the map's dense, an empty one for an input that is None."""
+    x, *others = inputs
+    rest = (gradient.new_empty(0) if t is None else torch.empty_like(t) for t in others)
+    return launch.empty_map(x), *rest
 
 
 def _setup_context(ctx, inputs, output) -> None:

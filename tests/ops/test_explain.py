@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from slt_fast.ops import (
+    add_positional_encoding_2d,
+    backend,
+    explain,
+    optical_flow,
+    pixel_attention,
+    pixel_attention_block,
+)
+
+
+def tokens(N: int = 49, channels: int = 32, **options) -> torch.Tensor:
+    return torch.empty(2, 1, N, channels, **options)
+
+
+def block(x: torch.Tensor, **options) -> str:
+    C = x.shape[1]
+    weight, gamma = torch.empty(32 + C, C), torch.zeros(())
+    return explain(pixel_attention_block, x, weight, None, gamma, key_channels=16, **options)
+
+
+def test_a_cpu_takes_the_formula(monkeypatch) -> None:
+    monkeypatch.setattr(backend, "_machine_refusal", lambda device: "no GPU here")
+    q = tokens()
+    assert explain(pixel_attention, q, q, q) == "pixel_attention: reference (no GPU here)"
+    assert block(torch.empty(1, 64, 7, 7)) == "pixel_attention_block: reference (no GPU here)"
+
+
+@pytest.mark.parametrize(
+    ("N", "forward", "backward"),
+    [
+        (49, "whole_row_forward", ["frame_backward"]),
+        (196, "whole_row_forward", ["whole_row_dq", "dk", "dv"]),
+        (784, "flash_forward", ["flash_dq", "dk", "dv"]),
+    ],
+)
+def test_names_the_kernels_that_run(monkeypatch, N, forward, backward) -> None:
+    """Compared with the launches themselves."""
+    from slt_fast.ops import kernel_table
+
+    q = tokens(N)
+    bias = torch.empty(N, N, requires_grad=True)
+    lines = explain(pixel_attention, q, q, q, bias=bias, backend="triton").splitlines()
+    assert lines[0] == "pixel_attention: triton (asked for)"
+    named = [line.split()[1] for line in lines if line.startswith(("forward: ", "backward: "))]
+    assert named == [forward, *backward, "dbias"]
+    launched = []
+    monkeypatch.setattr(
+        kernel_table, "launch", lambda kernel, num, row, *_, **__: launched.append(row.kernel)
+    )
+    leaf = tokens(N).requires_grad_()
+    y = pixel_attention(leaf, q, q, bias=bias, backend="triton")
+    torch.autograd.grad(y, (leaf, bias), torch.zeros_like(y))
+    assert launched == named
+
+
+def test_says_why_not_a_faster_one() -> None:
+    q = tokens()
+    assert "note" not in explain(pixel_attention, q, q, q, backend="triton")
+    transposed = q.mT.contiguous().mT
+    text = explain(pixel_attention, q, transposed, q, backend="triton")
+    assert "note: k's channels do not lie side by side (stride 49)" in text
+    text = explain(pixel_attention, q, q, q, return_attention=True, backend="triton")
+    assert "come from the reference formula" in text
+    assert "no program holds a whole row" in explain(
+        pixel_attention, q, tokens(300), tokens(300), backend="triton"
+    )
+
+
+def test_the_block_says_what_its_layout_costs() -> None:
+    x = torch.empty(2, 64, 7, 7)
+    text = block(x, backend="triton")
+    assert "both: projection (" in text and "forward: whole_row_forward_residual (" in text
+    assert "one transposing pass more" in text
+    assert "transposing" not in block(x.to(memory_format=torch.channels_last), backend="triton")
+
+
+def test_the_encoding() -> None:
+    text = explain(add_positional_encoding_2d, torch.empty(2, 8, 3, 3), backend="triton")
+    assert "forward: add_encoding (BLOCK " in text and "backward: nothing to run" in text
+    text = explain(add_positional_encoding_2d, torch.empty(2, 8, 3, 3, dtype=torch.float64))
+    assert text.startswith("add_positional_encoding_2d: reference (")
+
+
+def test_refuses_what_the_call_would_refuse() -> None:
+    q = tokens()
+    with pytest.raises(ValueError, match=r"found k of \[2, 1, 49, 16\]"):
+        explain(pixel_attention, q, tokens(channels=16), q)
+    with pytest.raises(ValueError, match="explain: found optical_flow; expected one of pixel_att"):
+        explain(optical_flow, q)

@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+from slt_fast.ops import kernel_table
+from slt_fast.ops.kernel_table import find
+
+
+def test_every_launch_has_a_row() -> None:
+    """For each architecture, type and size, with a bias where a kernel takes one."""
+    plain = ["flash_dq", "dk", "dv"]
+    sized = {
+        "whole_row_forward": 256,
+        "whole_row_forward_residual": 256,
+        "frame_backward": 64,
+        "whole_row_dq": 256,
+    }
+    for architecture in (80, 86, 89, 90, 100, 120):
+        for itemsize in (2, 4):
+            for kernel, size in sized.items():
+                assert find(kernel, architecture, itemsize, size).max_size >= size
+                assert find(kernel, architecture, itemsize, 1).max_size == 64 or size == 256
+            for kernel in (*plain, "flash_forward", "flash_forward_residual"):
+                assert find(kernel, architecture, itemsize, 4096).max_size == 0
+            biased = ["whole_row_forward", "whole_row_dq", "flash_forward", *plain, "dbias"]
+            for kernel in biased:
+                assert find(kernel, architecture, itemsize, 200, True).biased
+            for kernel in ("projection", "add_encoding"):
+                assert find(kernel, architecture, itemsize).kernel == kernel
+
+
+def test_takes_the_newest_architecture_that_is_not_newer_than_the_gpu() -> None:
+    assert find("flash_dq", 80, 2).architecture == find("flash_dq", 89, 2).architecture == 80
+    assert find("flash_dq", 90, 2).architecture == find("flash_dq", 120, 2).architecture == 90
+
+
+def test_takes_the_least_size_that_is_enough() -> None:
+    assert find("whole_row_forward", 90, 2, 49).max_size == 64
+    assert find("whole_row_forward", 90, 2, 65).max_size == 256
+
+
+def test_a_missing_row_is_named() -> None:
+    with pytest.raises(LookupError, match="found no row for dk on sm_70, 2 bytes, size 9"):
+        find("dk", 70, 2, 9)
+    with pytest.raises(LookupError, match="found no row for whole_row_dq .* size 257"):
+        find("whole_row_dq", 90, 2, 257)
+
+
+def test_no_two_rows_serve_the_same_launch() -> None:
+    rows = json.loads(kernel_table.PATH.read_text())
+    names = ("kernel", "architecture", "itemsize", "biased", "max_size")
+    keys = [tuple(row[name] for name in names) for row in rows]
+    assert len(set(keys)) == len(keys)
+    for row in rows:
+        sizes = row["blocks"].values()
+        assert all(size & (size - 1) == 0 for size in sizes), "blocks are powers of two"

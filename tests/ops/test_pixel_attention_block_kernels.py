@@ -1,0 +1,172 @@
+"""The Triton kernels of pixel_attention_block against the plain formula, by numbers."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slt_fast.ops import pixel_attention_block
+from slt_fast.ops.pixel_attention import launch
+from slt_fast.ops.positional_encoding import positional_encoding_2d
+
+# B, C, H, W, key channels, heads: the three regimes, odd sizes.
+SHAPES = [
+    (2, 512, 7, 7, 64, 1),
+    (2, 64, 7, 7, 32, 2),
+    (3, 32, 1, 1, 16, 1),
+    (2, 48, 5, 7, 16, 1),
+    (1, 64, 9, 9, 16, 1),
+    (1, 32, 17, 19, 32, 2),
+]
+SIDES = [4, 5, 7]  # one for each regime, as small_regimes sets them
+PARAMETERS = (2, 3, 4)  # gradients of weight, bias and gamma among the results
+
+
+@pytest.fixture
+def small_regimes(monkeypatch) -> None:
+    """Whole maps up to 16 positions, whole rows up to 32: the interpreter is slow."""
+    monkeypatch.setattr(launch, "MAX_FRAME", 16)
+    monkeypatch.setattr(launch, "MAX_WHOLE_ROW", 32)
+
+
+def inputs(B, C, H, W, K, gamma=0.7) -> list[torch.Tensor]:
+    rows = 2 * K + C
+    weight = torch.randn(rows, C) * C**-0.5
+    encoding = positional_encoding_2d(C, H, W)
+    return [torch.randn(B, C, H, W), weight, torch.randn(rows), torch.tensor(gamma), encoding]
+
+
+def block(K: int, heads: int = 1, channels_last: bool = True):
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def function(x, weight, bias=None, gamma=None, encoding=None, *, backend) -> torch.Tensor:
+        y = pixel_attention_block(
+            x.contiguous(memory_format=memory_format),
+            weight,
+            bias,
+            gamma,
+            key_channels=K,
+            num_heads=heads,
+            positional_encoding=encoding,
+            backend=backend,
+        )
+        assert y.is_contiguous(memory_format=memory_format)
+        return y
+
+    return function
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("channels_last", [True, False], ids=["channels_last", "contiguous"])
+def test_outputs_and_gradients(check_parity, kernel_dtype, shape, channels_last) -> None:
+    *sizes, K, heads = shape
+    function = block(K, heads, channels_last)
+    check_parity(function, inputs(*sizes, K), kernel_dtype, joined=PARAMETERS)
+
+
+@pytest.mark.usefixtures("small_regimes")
+@pytest.mark.parametrize("side", SIDES)
+def test_without_encoding_or_bias(check_parity, kernel_dtype, side) -> None:
+    x, weight, bias, gamma, _ = inputs(2, 32, side, side, 16)
+    function = block(16)
+    check_parity(
+        lambda x, w, b, g, backend: function(x, w, b, g, backend=backend),
+        [x, weight, bias, gamma],
+        kernel_dtype,
+        joined=(2, 3, 4),
+    )
+    check_parity(
+        lambda x, w, g, backend: function(x, w, None, g, backend=backend),
+        [x, weight, gamma],
+        kernel_dtype,
+        joined=(2, 3),
+    )
+
+
+@pytest.mark.usefixtures("small_regimes")
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("stretch", ["expanded", "sliced", "transposed"])
+def test_strides_of_maps_and_gradients(check_parity, side, stretch) -> None:
+    def view(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.ndim < 4:
+            return tensor
+        if stretch == "transposed":
+            return tensor.mT
+        if stretch == "sliced":
+            return tensor.repeat(1, 1, 2, 2)[:, :, ::2, ::2]
+        return tensor[:1].expand_as(tensor)
+
+    def gradient_like(y: torch.Tensor) -> torch.Tensor:
+        gradient = view(torch.randn_like(y))
+        return gradient[:, :, :1, :1].expand_as(y) if stretch == "expanded" else gradient
+
+    def function(x, weight, bias, gamma, encoding, *, backend) -> torch.Tensor:
+        settings = {"key_channels": 16, "positional_encoding": encoding, "backend": backend}
+        return pixel_attention_block(x, weight, bias, gamma, **settings)
+
+    tensors = inputs(2, 32, side, side, 16)
+    check_parity(function, tensors, torch.float32, gradient_like, view, joined=PARAMETERS)
+
+
+@pytest.mark.usefixtures("small_regimes")
+@pytest.mark.parametrize("side", SIDES)
+def test_gamma_zero_hands_the_map_on_and_learns(kernel_device, kernel_dtype, side) -> None:
+    tensors = [t.to(kernel_device, kernel_dtype) for t in inputs(2, 32, side, side, 16, gamma=0.0)]
+    tensors = [t.requires_grad_() for t in tensors]
+    x, weight, bias, gamma, encoding = tensors
+    y = block(16)(*tensors, backend="triton")
+    assert torch.equal(y, x + encoding)
+    gradient = torch.randn_like(y)
+    names = ("x", "weight", "bias", "gamma", "encoding")
+    found = dict(zip(names, torch.autograd.grad(y, tensors, gradient), strict=True))
+    wide = [t.detach().double().requires_grad_() for t in tensors]
+    want = torch.autograd.grad(block(16)(*wide, backend="reference"), wide[3], gradient.double())[0]
+    assert torch.equal(found["x"], gradient)
+    assert not found["weight"].any() and not found["bias"].any()
+    bound = 4 * torch.finfo(kernel_dtype).eps
+    torch.testing.assert_close(found["gamma"].double(), want, rtol=bound, atol=bound)
+    assert all(value.isfinite().all() for value in found.values())
+
+
+@pytest.mark.usefixtures("small_regimes")
+@pytest.mark.parametrize("side", SIDES)
+def test_a_bad_map_stays_alone(kernel_device, side) -> None:
+    tensors = [t.to(kernel_device) for t in inputs(3, 32, side, side, 16)]
+    gradient = torch.randn_like(tensors[0])
+
+    def results() -> tuple[torch.Tensor, torch.Tensor]:
+        x = tensors[0].clone().requires_grad_()
+        y = block(16)(x, *tensors[1:], backend="triton")
+        return y.detach(), torch.autograd.grad(y, x, gradient)[0]
+
+    expected = results()
+    tensors[0][1, 0, 0, 0] = torch.nan
+    for value, want in zip(results(), expected, strict=True):
+        assert torch.equal(value[[0, 2]], want[[0, 2]]) and value[1].isnan().any()
+
+
+@pytest.mark.usefixtures("small_regimes")
+def test_runs_are_equal_to_the_bit(kernel_device) -> None:
+    for side in SIDES:
+        leaves = [t.to(kernel_device).requires_grad_() for t in inputs(2, 32, side, side, 16)]
+        runs = []
+        for _ in range(3):
+            y = block(16)(*leaves, backend="triton")
+            runs.append((y, *torch.autograd.grad(y.square().sum(), leaves)))
+        for other in runs[1:]:
+            assert all(map(torch.equal, runs[0], other))
+
+
+@settings(max_examples=8)
+@given(H=st.integers(1, 9), W=st.integers(1, 9), heads=st.sampled_from([1, 2]), C=st.just(64))
+def test_any_size(H: int, W: int, heads: int, C: int) -> None:
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    results = []
+    for backend, dtype in (("triton", torch.float32), ("reference", torch.float64)):
+        torch.manual_seed(1)
+        leaves = [t.to(device, dtype).requires_grad_() for t in inputs(2, C, H, W, 32)]
+        y = block(32, heads)(*leaves, backend=backend)
+        results.append((y, *torch.autograd.grad(y.square().sum(), leaves)))
+    for value, want in zip(*results, strict=True):
+        assert (value.double() - want).norm() <= 1e-5 * want.norm()
