@@ -45,16 +45,16 @@ class Parity:
         """The largest error in units of its bound."""
         return max(self.errors[name] / bound for name, bound in self.bounds.items())
 
-    def require(self, name: str) -> None:
+    def require(self, name: str, slack: float = 1.0) -> None:
         """Refuses a wrong result.
 
         Raises:
-            WrongResult: An error is over its bound.
+            WrongResult: An error is over its bound, times the slack.
         """
         found = ", ".join(
-            f"{result} {self.errors[result]:.2e} (bound {bound:.2e})"
+            f"{result} {self.errors[result]:.2e} (bound {slack * bound:.2e})"
             for result, bound in self.bounds.items()
-            if not self.errors[result] <= bound
+            if not self.errors[result] <= slack * bound
         )
         if found:
             raise WrongResult(f"{name}: found relative errors {found}; it gets no time")

@@ -89,15 +89,21 @@ def _timings(outcomes: list[Outcome], ceilings: Ceilings) -> list[str]:
     for case, rows in cases.items():
         directions = next((list(o.result["times"]) for o in rows if "times" in o.result), [])
         title = f"{case.operator}, {case.shape}, {case.dtype}"
-        header = ("peer", *(f"{direction}, us" for direction in directions), "launched, hot")
+        header = (
+            "peer",
+            *(f"{direction}, us" for direction in directions),
+            "launched, hot",
+            "error",
+        )
         cells = [_peer_row(case, outcome, directions, ceilings) for outcome in rows]
         lines += _table(title, header, cells)
     if lines:
         lines += [
             "",
             "Median (20th to 80th percentile), share of the ideal floor. On a GPU through CUDA "
-            "graphs with inputs that are not in the L2 cache. Last column: calls launched one by "
-            "one on the same inputs; forward / backward / both.",
+            "graphs with inputs that are not in the L2 cache. Launched, hot: calls launched one by "
+            "one on the same inputs, in us, in the same order. Error: the worst in units of what "
+            "ours may have; others may have 4.",
         ]
     return lines
 
@@ -107,7 +113,7 @@ def _peer_row(
 ) -> tuple[str, ...]:
     name, result = outcome.job.arguments["name"], outcome.result
     if "refused" in result:
-        return name, f"refused: {result['refused']}", *[""] * len(directions)
+        return name, f"refused: {result['refused']}", *[""] * (len(directions) + 1)
     cells = []
     for direction in directions:
         timing = chosen(result["times"][direction])
@@ -117,7 +123,8 @@ def _peer_row(
     launched = [
         times.get("hot", times.get("cold"))["median"] * 1e6 for times in result["times"].values()
     ]
-    return name, *cells, " / ".join(f"{value:.1f}" for value in launched)
+    launched = " / ".join(f"{value:.1f}" for value in launched)
+    return name, *cells, launched, f"{result['worst']:.2f}"
 
 
 def _not_done(report: Report) -> list[str]:

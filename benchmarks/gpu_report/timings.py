@@ -48,9 +48,15 @@ def time_peer(case: Case, name: str, directions: Sequence[str], seconds: float) 
     others = [
         make_inputs(case, peer.layout, seed) for seed in range(1, timing.num_input_sets(inputs))
     ]
-    function = peer.build(case)
-    sets = [inputs, *others]
-    return time_checked(case, function, sets, directions, seconds, poison=not peer.compile_seconds)
+    return time_checked(
+        case,
+        peer.build(case),
+        [inputs, *others],
+        directions,
+        seconds,
+        poison=not peer.compile_seconds,
+        slack=peer.slack,
+    )
 
 
 def time_checked(
@@ -60,6 +66,7 @@ def time_checked(
     directions: Sequence[str],
     seconds: float,
     poison: bool = True,
+    slack: float = 1.0,
 ) -> dict:
     """Times a function whose output and gradients are right.
 
@@ -70,6 +77,7 @@ def time_checked(
         directions: Of "forward", "backward" and "both".
         seconds: About how long each time takes.
         poison: See parity.check.
+        slack: What its errors may be in units of their bounds.
 
     Returns:
         {"worst": error / bound, "times": {direction: {mode: Timing or a sentence}}} and, on a GPU,
@@ -78,7 +86,7 @@ def time_checked(
     reference = parity.Reference.build(plain(case), sets[0])
     found = parity.check(function, sets[0], reference, poison)
     try:
-        found.require(case.operator)
+        found.require(case.operator, slack)
     except parity.WrongResult as error:
         return {"refused": str(error)}
     result = {"worst": found.worst, "times": {}, "peak bytes": {}}
