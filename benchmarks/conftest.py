@@ -1,9 +1,19 @@
 """Settings of the benchmarks, and the table of ours against eager at their end."""
 
+import os
+
 import pytest
 import torch
 
 from benchmarks import reporting
+
+
+def pytest_report_header() -> str:
+    """Threads on busy cores mostly wait for one another: there one is used."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > os.cpu_count() / 2:
+        torch.set_num_threads(1)
+    return f"threads: {torch.get_num_threads()} (load of the machine's cores: {load:.1f})"
 
 
 @pytest.fixture(scope="session", autouse=True)

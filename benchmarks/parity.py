@@ -100,13 +100,12 @@ def check(function: Function, inputs: Inputs, reference: Reference, poison: bool
         reference: Made from the same values.
         poison: Whether memory is NaN until written; compiled code is not worth compiling twice.
     """
-    others = [b for b in range(len(inputs.gradient)) if b not in reference.frames]
-    mask = torch.ones(len(inputs.gradient), dtype=torch.bool, device=inputs.gradient.device)
-    mask[others] = False
+    mask = torch.zeros(len(inputs.gradient), dtype=torch.bool, device=inputs.gradient.device)
+    mask[reference.frames] = True
     gradient = inputs.gradient
-    if others:
+    if not mask.all():
         gradient = gradient.clone()
-        gradient[others] = 0
+        gradient[~mask] = 0
     with poisoned_memory() if poison else contextlib.nullcontext():
         found = results(function, inputs, gradient)
     errors = {}

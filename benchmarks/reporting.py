@@ -71,10 +71,11 @@ def compare(benchmark, operator: str, side: int, layout: str, direction: str) ->
         for step, taken in zip(steps, seconds.values(), strict=True):
             taken.append(timing.run_calls(iter([step]), 1, inputs.gradient.device))
 
-    both()
-    benchmark.pedantic(both, rounds=num_rounds(both), warmup_rounds=1)
-    medians = {name: float(np.median(taken[2:])) for name, taken in seconds.items()}
-    ratios = np.array(seconds["ours"][2:]) / np.array(seconds["eager"][2:])
+    rounds = 2 * num_rounds(both)
+    benchmark.pedantic(both, rounds=rounds, warmup_rounds=1)
+    ours, eager = (np.array(taken[-rounds:]) for taken in seconds.values())
+    medians = {"ours": float(np.median(ours)), "eager": float(np.median(eager))}
+    ratios = ours / eager
     p20, p80 = spread(ratios)
     row = {"operator": operator, "side": side, "layout": layout, "direction": direction}
     row |= medians | {"ratio": medians["ours"] / medians["eager"], "p20": p20, "p80": p80}
@@ -113,10 +114,9 @@ def peer_of(operator: str, name: str) -> Peer:
 
 
 def num_rounds(step: timing.Step) -> int:
-    """At least 5 and at most 50."""
-    step()
+    """At least 3 and at most 50."""
     seconds = timing.run_calls(iter([step]), 1, torch.device(DEVICE))
-    return int(min(50, max(5, ROUND_SECONDS / seconds)))
+    return int(min(50, max(3, ROUND_SECONDS / seconds)))
 
 
 def spread(values) -> tuple[float, float]:

@@ -69,14 +69,16 @@ def time_call(
     """
     device = sets[0].gradient.device
 
-    def steps() -> list[Step]:
-        return [make_step(function, inputs, direction) for inputs in sets]
+    def steps(used: list[Inputs]) -> list[Step]:
+        # Leaves anew: autograd keeps the stream on which it met one, and a graph is of one stream.
+        anew = [inputs.changed(lambda tensor: tensor) for inputs in used]
+        return [make_step(function, inputs, direction) for inputs in anew]
 
     if device.type == "cpu":
-        return {"hot": time_steps(steps()[:1], device, seconds)}
-    plans = {"cold": steps}
+        return {"hot": time_steps(steps(sets[:1]), device, seconds)}
+    plans = {"cold": lambda: steps(sets)}
     if len(sets) > 1:
-        plans["hot"] = lambda: [make_step(function, sets[0], direction)]
+        plans["hot"] = lambda: steps(sets[:1])
     times: dict[str, Timing | str] = {}
     for name, plan in plans.items():
         times[name] = time_steps(plan(), device, seconds)

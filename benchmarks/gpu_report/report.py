@@ -50,15 +50,19 @@ class Report:
         return bool(done) and not has_failed and all(o.result["passed"] for o in done)
 
     def without_time(self, jobs: list[Job]) -> list[Job]:
-        """Records the timing jobs of operators that are not right; returns the others."""
+        """Records the timing jobs of what is not right or does not compile; returns the others."""
+        failed = {o.job.name for o in self.section("compilation") if o.status == "failed"}
         allowed = []
         for job in jobs:
             case = job.arguments["case"]
-            if self.is_green(case.operator, case.dtype):
-                allowed.append(job)
-            else:
+            if not self.is_green(case.operator, case.dtype):
                 reason = f"no time: {case.operator} has no parity in {case.dtype}"
-                self.outcomes.append(Outcome(job, "skipped", reason=reason))
+            elif job.name in failed:
+                reason = "no time: it did not compile"
+            else:
+                allowed.append(job)
+                continue
+            self.outcomes.append(Outcome(job, "skipped", reason=reason))
         self.save()
         return allowed
 

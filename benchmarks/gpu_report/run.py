@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.gpu_report import plan, timings
-from benchmarks.gpu_report.jobs import Job, Outcome, run_jobs
+from benchmarks.gpu_report.jobs import Job, Outcome, Worker, run_jobs
 from benchmarks.gpu_report.report import Report
 
 # Each process takes half a gigabyte of the GPU for itself; what they compile takes a CPU core.
@@ -30,42 +30,71 @@ def write_report(
         minutes: What no time is left for is skipped and listed.
         tell: Called with a line for each step.
     """
-    start = time.monotonic()
-    end = start + 60 * minutes
-    dtype = "float32" if device == "cpu" else "bfloat16"
-    report, workers = Report(output), []
-    num_workers = 1 if tiny else max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 2))
+    run = _Run(Report(output), tell, 60 * minutes)
     try:
-
-        def run(jobs: list[Job], num_workers: int, deadline: float) -> None:
-            limits = {"num_workers": num_workers, "deadline": deadline}
-            for outcome in run_jobs(jobs, **limits, workers=workers):
-                report.add(outcome)
-                if not _is_fine(outcome):
-                    tell(f"  {outcome.job.name}: {outcome.reason or outcome.result}")
-
-        run([Job("environment", "", timings.describe, {"device": device})], 1, end)
-        jobs = plan.correctness_jobs(device, tiny) + plan.check_jobs(device, tiny)
-        tell(f"{len(jobs)} checks of parity and behaviour")
-        run(jobs, num_workers, start + CORRECTNESS_SHARE * (end - start))
-        arguments = {"device": device, "dtype": dtype}
-        run([Job("ceilings", "", timings.ceilings, arguments)], 1, end)
-        jobs = plan.timing_jobs(plan.timed_cases(device, tiny), tiny)
-        tell(f"{time.monotonic() - start:.0f} s: times of {len(jobs)} peers")
-        has_sanitizer = device == "cuda" and shutil.which("compute-sanitizer") is not None
-        reserve = SANITIZER_SECONDS if has_sanitizer else 0.0
-        run(report.without_time(jobs), 1, end - reserve)
-        tell(f"{time.monotonic() - start:.0f} s: compute-sanitizer")
-        run(plan.sanitizer_jobs(SANITIZER_SECONDS), 2 if has_sanitizer else 1, end)
+        run.jobs([Job("environment", "", timings.describe, {"device": device})], 1, run.end)
+        timing_jobs = plan.timing_jobs(plan.timed_cases(device, tiny), tiny)
+        _check(run, timing_jobs, device, tiny)
+        _time(run, timing_jobs, device)
+        _sanitize(run, device)
     finally:
-        for worker in workers:
+        for worker in run.workers:
             worker.close()
-    tell(f"{time.monotonic() - start:.0f} s in all")
-    return report
+    run.say("done")
+    return run.report
+
+
+class _Run:
+    """A report that is being made, the processes at work on it, and its time."""
+
+    def __init__(self, report: Report, tell: Callable[[str], None], seconds: float) -> None:
+        self.report, self.tell = report, tell
+        self.workers: list[Worker] = []
+        self.start = time.monotonic()
+        self.end = self.start + seconds
+
+    def say(self, text: str) -> None:
+        self.tell(f"{time.monotonic() - self.start:.0f} s: {text}")
+
+    def jobs(self, jobs: list[Job], num_workers: int, deadline: float) -> None:
+        limits = {"num_workers": num_workers, "deadline": deadline}
+        for outcome in run_jobs(jobs, **limits, workers=self.workers):
+            self.report.add(outcome)
+            if not _is_fine(outcome):
+                self.tell(f"  {outcome.job.name}: {outcome.reason or outcome.result}")
+
+
+def _check(run: _Run, timing_jobs: list[Job], device: str, tiny: bool) -> None:
+    """Parity, behaviour, and what fills the compilers' caches."""
+    jobs = plan.correctness_jobs(device, tiny) + plan.check_jobs(device, tiny)
+    run.say(f"{len(jobs)} checks of parity and behaviour")
+    num_workers = 1 if tiny else max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 2))
+    deadline = run.start + CORRECTNESS_SHARE * (run.end - run.start)
+    run.jobs(jobs + plan.compile_jobs(timing_jobs), num_workers, deadline)
+
+
+def _time(run: _Run, timing_jobs: list[Job], device: str) -> None:
+    """The machine's ceilings and all times, in one process: the GPU is its own."""
+    arguments = {"device": device, "dtype": "float32" if device == "cpu" else "bfloat16"}
+    run.jobs([Job("ceilings", "", timings.ceilings, arguments)], 1, run.end)
+    allowed = run.report.without_time(timing_jobs)
+    run.say(f"times of {len(allowed)} peers")
+    reserve = SANITIZER_SECONDS if _has_sanitizer(device) else 0.0
+    run.jobs(allowed, 1, run.end - reserve)
+
+
+def _sanitize(run: _Run, device: str) -> None:
+    run.say("compute-sanitizer")
+    timeout = max(1.0, run.end - time.monotonic() - 2)
+    run.jobs(plan.sanitizer_jobs(timeout), 2 if _has_sanitizer(device) else 1, run.end)
+
+
+def _has_sanitizer(device: str) -> bool:
+    return device == "cuda" and shutil.which("compute-sanitizer") is not None
 
 
 def _is_fine(outcome: Outcome) -> bool:
-    result = outcome.result or {"passed": False}
+    result = outcome.result or {}
     return outcome.status == "done" and result.get("passed", "refused" not in result) is not False
 
 

@@ -12,7 +12,7 @@ import triton
 import slt_fast
 from benchmarks import floors, parity, timing
 from benchmarks.cases import Case, Inputs, make_inputs
-from benchmarks.peers import Function, peers, plain
+from benchmarks.peers import Function, Peer, peers, plain
 
 
 def describe(device: str) -> dict:
@@ -41,22 +41,31 @@ def ceilings(device: str, dtype: str) -> dict:
     return asdict(floors.measure_ceilings(device, dtype))
 
 
+def compile_peer(case: Case, name: str) -> dict:
+    """Runs a peer once, so that what it compiles lies in the compiler's cache when it is timed."""
+    peer = _peer(case, name)
+    parity.results(peer.build(case), make_inputs(case, peer.layout))
+    return {}
+
+
 def time_peer(case: Case, name: str, directions: Sequence[str], seconds: float) -> dict:
     """Checks a peer and times it; see time_checked."""
-    peer = next(peer for peer in peers(case.operator, case.device, "triton") if peer.name == name)
+    peer = _peer(case, name)
     inputs = make_inputs(case, peer.layout)
-    others = [
-        make_inputs(case, peer.layout, seed) for seed in range(1, timing.num_input_sets(inputs))
-    ]
+    seeds = range(1, timing.num_input_sets(inputs))
     return time_checked(
         case,
         peer.build(case),
-        [inputs, *others],
+        [inputs, *(make_inputs(case, peer.layout, seed) for seed in seeds)],
         directions,
         seconds,
         poison=not peer.compile_seconds,
         slack=peer.slack,
     )
+
+
+def _peer(case: Case, name: str) -> Peer:
+    return next(peer for peer in peers(case.operator, case.device, "triton") if peer.name == name)
 
 
 def time_checked(

@@ -21,6 +21,8 @@ from benchmarks.peers import OURS, plain
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "gpu_report.py"
 # A GPU machine may have torch, triton, numpy, pytest and OpenCV and nothing else.
 MISSING = ("pytest_benchmark", "rich", "sacrebleu", "safetensors", "torchvision", "tqdm", "tyro")
+# Kernels are interpreted where there is no GPU; see tests/conftest.py.
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TINY = {"B": 3, "H": 3, "W": 5, "C": 32, "key_channels": 16}
 
 
@@ -115,7 +117,7 @@ def test_a_wrong_operator_gets_no_time(tmp_path: Path) -> None:
         return torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=0.26)
 
     for operator, function in (("pixel_attention", wrong), ("pixel_attention_block", None)):
-        result = correctness.check_attention(shape, "float32", "cpu", function)
+        result = correctness.check_attention(shape, "float32", DEVICE, function)
         assert result["passed"] == (function is None)
         job = Job("parity", f"{operator} float32 sizes", correctness.check_attention)
         report.add(Outcome(job, "done", result))
