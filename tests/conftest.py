@@ -13,6 +13,11 @@ if not torch.cuda.is_available():
     # Triton reads it when first imported: from then on its kernels run on CPU tensors.
     os.environ["TRITON_INTERPRET"] = "1"
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores; two threads each would mostly wait for one another.
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 hypothesis.settings.register_profile("slt_fast", derandomize=True, deadline=None, database=None)

@@ -27,8 +27,10 @@ BLOCK = {"operator": "pixel_attention_block"}
 ENCODING = {"operator": "add_positional_encoding_2d", "N": 49, "dk": 0, "dv": 512}
 SIZES = (49, 196, 784)
 PLAIN = [{**BLOCK, "N": N, "dk": 64, "dv": 512} for N in SIZES]
+UNFUSED = [{**ATTENTION, "N": N, "dk": 64, "dv": 512} for N in SIZES]
 BIASED = [{**ATTENTION, "bias": True, "N": N, "dk": 64, "dv": 512} for N in SIZES]
 WIDE_KEYS = [{**ATTENTION, "N": N, "dk": 128, "dv": 512} for N in SIZES]
+EVERYTHING = [*PLAIN, *UNFUSED, *BIASED, ENCODING]
 
 
 def jobs() -> list[list[dict]]:
@@ -36,15 +38,15 @@ def jobs() -> list[list[dict]]:
     groups = []
     for architecture in SHARED_MEMORY:
         for dtype, some in (
-            ("bfloat16", [*PLAIN, ENCODING]),
+            ("bfloat16", [*PLAIN, *UNFUSED, ENCODING]),
             ("bfloat16", BIASED),
-            ("float16", [*PLAIN, ENCODING]),
+            ("float16", [*PLAIN, *UNFUSED, ENCODING]),
         ):
             groups.append([{**job, "architecture": architecture, "dtype": dtype} for job in some])
     at = {"architecture": 90}
     groups.append([{**job, **at, "dtype": "bfloat16"} for job in WIDE_KEYS])
     groups.append([{**job, **at, "dtype": "float16"} for job in BIASED])
-    groups.append([{**job, **at, "dtype": "float32"} for job in (*PLAIN, *BIASED, ENCODING)])
+    groups.append([{**job, **at, "dtype": "float32"} for job in EVERYTHING])
     return groups
 
 

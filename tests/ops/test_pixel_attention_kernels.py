@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from slt_fast.ops import kernel_table, pixel_attention
@@ -189,7 +189,7 @@ def test_a_batch_of_seventy_thousand() -> None:
 multiples = st.integers(1, 4).map(lambda n: 16 * n)
 
 
-@settings(max_examples=12)
+@settings(max_examples=10, phases=[Phase.explicit, Phase.generate])
 @given(
     B=st.integers(1, 3),
     heads=st.integers(1, 2),
@@ -211,7 +211,7 @@ def test_any_shape(B, heads, Nq, Nk, dk, dv, scale) -> None:
         y = pixel_attention(*leaves, scale=scale, backend=backend)
         results.append((y, *torch.autograd.grad(y.square().sum(), leaves)))
     for value, want in zip(*results, strict=True):
-        torch.testing.assert_close(value.double(), want, rtol=1e-4, atol=1e-5)
+        assert (value.double() - want).norm() <= 1e-5 * want.norm() + 1e-6
 
 
 @settings(max_examples=8)

@@ -18,6 +18,7 @@ import triton.language as tl
 
 from slt_fast.ops.pixel_attention.tiles import (
     channel_product,
+    exponential,
     load_or_one,
     load_tile,
     map_of,
@@ -43,7 +44,6 @@ def frame_backward_kernel(
     Nq,
     Nk,
     bias_batches,
-    scale_log2,
     scale,
     DK: tl.constexpr,
     DV: tl.constexpr,
@@ -69,10 +69,10 @@ def frame_backward_kernel(
     q_tile = load_tile(map_of(q, b, head), rows, q[3], channels, q[4], Nq, DK)
     k_tile = load_tile(map_of(k, b, head), keys, k[3], channels, k[4], Nk, DK)
     scores = score_tile(
-        q_tile, k_tile, bias_map, bias_row, bias_column, rows, keys, Nq, Nk, scale_log2, PRECISION
+        q_tile, k_tile, bias_map, bias_row, bias_column, rows, keys, Nq, Nk, scale, PRECISION
     )
     row_max = tl.max(scores, 1)
-    weights = tl.exp2(scores - row_max[:, None])
+    weights = exponential(scores - row_max[:, None])
     row_sum = tl.sum(weights, 1)
     weights = weights / row_sum[:, None]
 
@@ -95,7 +95,7 @@ def frame_backward_kernel(
     if delta is not None:
         tl.store(delta + row, row_delta, mask=rows < Nq)
     if log_sum_exp is not None:
-        tl.store(log_sum_exp + row, row_max + tl.log2(row_sum), mask=rows < Nq)
+        tl.store(log_sum_exp + row, row_max + tl.log(row_sum), mask=rows < Nq)
     d_scores = (weights * (d_weights - row_delta[:, None])).to(q_tile.dtype)
     factor = scale * gamma_value
     dq_tile = tl.dot(d_scores, k_tile, input_precision=PRECISION) * factor
@@ -119,7 +119,6 @@ def whole_row_dq_kernel(
     Nq,
     Nk,
     bias_batches,
-    scale_log2,
     scale,
     DK: tl.constexpr,
     DV: tl.constexpr,
@@ -147,10 +146,10 @@ def whole_row_dq_kernel(
     q_tile = load_tile(map_of(q, b, head), rows, q[3], channels, q[4], Nq, DK)
     k_tile = load_tile(map_of(k, b, head), keys, k[3], channels, k[4], Nk, DK)
     scores = score_tile(
-        q_tile, k_tile, bias_map, bias_row, bias_column, rows, keys, Nq, Nk, scale_log2, PRECISION
+        q_tile, k_tile, bias_map, bias_row, bias_column, rows, keys, Nq, Nk, scale, PRECISION
     )
     row_max = tl.max(scores, 1)
-    weights = tl.exp2(scores - row_max[:, None])
+    weights = exponential(scores - row_max[:, None])
     row_sum = tl.sum(weights, 1)
     weights = weights / row_sum[:, None]
     d_weights = channel_product(
@@ -172,7 +171,7 @@ def whole_row_dq_kernel(
     row_delta = tl.sum(weights * d_weights, 1)
     row = frame.to(tl.int64) * Nq + rows
     tl.store(delta + row, row_delta, mask=rows < Nq)
-    tl.store(log_sum_exp + row, row_max + tl.log2(row_sum), mask=rows < Nq)
+    tl.store(log_sum_exp + row, row_max + tl.log(row_sum), mask=rows < Nq)
     d_scores = (weights * (d_weights - row_delta[:, None])).to(q_tile.dtype)
     dq_tile = tl.dot(d_scores, k_tile, input_precision=PRECISION) * (scale * load_or_one(gamma))
     store_tile(map_of(dq, b, head), dq_tile, rows, dq[3], channels, dq[4], Nq, DK)
@@ -194,7 +193,6 @@ def flash_dq_kernel(
     Nq,
     Nk,
     bias_batches,
-    scale_log2,
     scale,
     DK: tl.constexpr,
     DV: tl.constexpr,
@@ -246,10 +244,10 @@ def flash_dq_kernel(
             keys,
             Nq,
             Nk,
-            scale_log2,
+            scale,
             PRECISION,
         )
-        weights = tl.exp2(scores - row_log_sum_exp[:, None])
+        weights = exponential(scores - row_log_sum_exp[:, None])
         d_weights = channel_product(
             gradient_map,
             gradient[3],

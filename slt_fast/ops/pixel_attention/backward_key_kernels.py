@@ -11,6 +11,7 @@ import triton.language as tl
 
 from slt_fast.ops.pixel_attention.tiles import (
     channel_product,
+    exponential,
     load_or_one,
     load_tile,
     map_of,
@@ -34,7 +35,6 @@ def dk_kernel(
     Nq,
     Nk,
     bias_batches,
-    scale_log2,
     scale,
     DK: tl.constexpr,
     DV: tl.constexpr,
@@ -78,10 +78,10 @@ def dk_kernel(
             rows,
             Nk,
             Nq,
-            scale_log2,
+            scale,
             PRECISION,
         )
-        weights = tl.exp2(scores - row_log_sum_exp[None, :])
+        weights = exponential(scores - row_log_sum_exp[None, :])
         d_weights = channel_product(
             v_map,
             v[3],
@@ -117,7 +117,7 @@ def dv_kernel(
     Nq,
     Nk,
     bias_batches,
-    scale_log2,
+    scale,
     DK: tl.constexpr,
     DV: tl.constexpr,
     BLOCK_Q: tl.constexpr,
@@ -165,10 +165,10 @@ def dv_kernel(
             rows,
             Nk,
             Nq,
-            scale_log2,
+            scale,
             PRECISION,
         )
-        weights = tl.exp2(scores - row_log_sum_exp[None, :]).to(k_tile.dtype)
+        weights = exponential(scores - row_log_sum_exp[None, :]).to(k_tile.dtype)
         g_tile = load_tile(gradient_map, rows, gradient[3], columns, gradient[4], Nq, DV)
         dv_tile = tl.dot(weights, g_tile.to(k_tile.dtype), dv_tile, input_precision=PRECISION)
     dv_tile *= load_or_one(gamma)
@@ -191,7 +191,7 @@ def dbias_kernel(
     Nk,
     bias_batches,
     frames_per_program,
-    scale_log2,
+    scale,
     DK: tl.constexpr,
     DV: tl.constexpr,
     BLOCK_Q: tl.constexpr,
@@ -238,10 +238,10 @@ def dbias_kernel(
             keys,
             Nq,
             Nk,
-            scale_log2,
+            scale,
             PRECISION,
         )
-        weights = tl.exp2(scores - row_log_sum_exp[:, None])
+        weights = exponential(scores - row_log_sum_exp[:, None])
         d_weights = channel_product(
             map_of(gradient, b, head),
             gradient[3],

@@ -2,10 +2,9 @@
 
     out = residual + encoding + gamma * softmax(q k^T * scale + bias) v.
 
-scale comes multiplied by log2 e, so that exp2 serves; sums are float32. Tensors are tuples as
-described in tiles.py; one that is None leaves its part out at compile time. A program's number
-counts value blocks fastest, then query blocks, then heads and maps, so that programs side by side
-share keys and values in the cache.
+Sums are float32. Tensors are tuples as described in tiles.py; one that is None leaves its part out
+at compile time. A program's number counts value blocks fastest, then query blocks, then heads and
+maps, so that programs side by side share keys and values in the cache.
 """
 
 from __future__ import annotations
@@ -13,7 +12,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from slt_fast.ops.pixel_attention.tiles import load_tile, map_of, score_tile, store_tile
+from slt_fast.ops.pixel_attention.tiles import (
+    exponential,
+    load_tile,
+    map_of,
+    score_tile,
+    store_tile,
+)
 
 
 @triton.jit
@@ -79,7 +84,7 @@ def whole_row_forward_kernel(
     scores = score_tile(
         q_tile, k_tile, bias_map, bias_row, bias_column, rows, keys, Nq, Nk, scale, PRECISION
     )
-    weights = tl.exp2(scores - tl.max(scores, 1)[:, None])
+    weights = exponential(scores - tl.max(scores, 1)[:, None])
     factor = 1.0 / tl.sum(weights, 1)
     v_map = map_of(v, b, head)
     weights = weights.to(v_map.dtype.element_ty)
@@ -117,8 +122,8 @@ def flash_forward_kernel(
 ):
     """Keys block by block with a running maximum (Dao, 2023); each program makes one value block.
 
-    Saves log2 of each row's sum [B, heads, Nq] and, where there is a residual, the attention's own
-    output for the backward pass.
+    Saves the logarithm of each row's sum [B, heads, Nq] and, where there is a residual, the
+    attention's own output for the backward pass.
     """
     program = tl.program_id(0)
     value_blocks: tl.constexpr = (DV + BLOCK_V - 1) // BLOCK_V
@@ -152,8 +157,8 @@ def flash_forward_kernel(
         new_max = tl.maximum(row_max, tl.max(scores, 1))
         # A row hidden so far has no maximum to subtract.
         shift = tl.where(new_max == float("-inf"), 0.0, new_max)
-        weights = tl.exp2(scores - shift[:, None])
-        shrink = tl.exp2(row_max - shift)
+        weights = exponential(scores - shift[:, None])
+        shrink = exponential(row_max - shift)
         row_sum = row_sum * shrink + tl.sum(weights, 1)
         row_max = new_max
         v_tile = load_tile(v_map, keys, v[3], columns, v[4], Nk, DV)
@@ -163,7 +168,7 @@ def flash_forward_kernel(
     tile = tile * (1.0 / row_sum)[:, None]
     if value_block == 0:
         row = frame.to(tl.int64) * Nq + rows
-        tl.store(log_sum_exp + row, row_max + tl.log2(row_sum), mask=rows < Nq)
+        tl.store(log_sum_exp + row, row_max + tl.log(row_sum), mask=rows < Nq)
     if attended is not None:
         base = map_of(attended, b, head)
         store_tile(base, tile, rows, attended[3], columns, attended[4], Nq, DV)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -79,11 +78,6 @@ class Attention:
         """Batch entries of the bias."""
         return 1 if self.bias is None or self.bias.ndim < 4 else self.bias.shape[0]
 
-    @property
-    def scale_log2(self) -> float:
-        """The scale in units of log 2."""
-        return self.scale * math.log2(math.e)
-
     def expanded_bias(self) -> torch.Tensor | None:
         """The bias as a view of [bias_batches, heads, Nq, Nk]."""
         if self.bias is None:
@@ -143,7 +137,8 @@ def forward(
 
     Returns:
         What the backward pass of the flash kernels needs, else None: the attention's own output
-        (out itself where there is no residual) and log2 of each row's sum, float32 [B, heads, Nq].
+        (out itself where there is no residual) and the logarithm of each row's sum, float32
+        [B, heads, Nq].
     """
     from slt_fast.ops.pixel_attention import forward_kernels as kernels
 
@@ -154,7 +149,7 @@ def forward(
         "encoding": None if encoding is None else strided(encoding),
         "gamma": attention.gamma,
         "out": strided(out),
-        "scale": attention.scale_log2,
+        "scale": attention.scale,
     }
     is_flash = regime(Nq, Nk) == "flash"
     name = forward_name(Nq, Nk, has_residual=residual is not None)
@@ -225,7 +220,6 @@ def backward(
         "v": strided(attention.v),
         "gradient": strided(gradient),
         "gamma": attention.gamma,
-        "scale_log2": attention.scale_log2,
         "scale": attention.scale,
         "dq": strided(into.dq),
     }
@@ -263,7 +257,7 @@ def _launch_key_gradients(
     arguments = {
         "gradient": strided(gradient),
         "gamma": attention.gamma,
-        "scale_log2": attention.scale_log2,
+        "scale": attention.scale,
     }
     blocks = attention.blocks(attention.row("dk"))
     attention.launch(
@@ -272,7 +266,6 @@ def _launch_key_gradients(
         B * heads * ceil_divide(Nk, blocks["BLOCK_K"]),
         v=strided(attention.v),
         dk=strided(into.dk),
-        scale=attention.scale,
         **statistics,
         **arguments,
     )
@@ -310,7 +303,7 @@ def _bias_gradient(attention: Attention, gradient: torch.Tensor, statistics: dic
         partial=partial,
         B=B,
         frames_per_program=frames_per_program,
-        scale_log2=attention.scale_log2,
+        scale=attention.scale,
         **statistics,
     )
     bias = attention.bias

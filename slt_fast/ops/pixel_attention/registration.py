@@ -22,7 +22,7 @@ _OPTIONS = {"mutates_args": (), "device_types": "cuda"}
 def pixel_attention_op(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The output, and log2 of each row's sum where the flash kernels save it, else empty."""
+    """The output, and the log of each row's sum where the flash kernels save it, else empty."""
     out, log_sum_exp = launch.new_forward(q, k, v, bias, scale)
     return out, q.new_empty(0, dtype=torch.float32) if log_sum_exp is None else log_sum_exp
 

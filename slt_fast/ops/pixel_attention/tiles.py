@@ -41,15 +41,21 @@ def store_tile(base, tile, rows, row_stride, columns, column_stride, num_rows, n
 def score_tile(
     left, right, bias, bias_row, bias_column, rows, columns, num_rows, num_columns, scale, PRECISION
 ):
-    """left right^T * scale + bias in units of log 2 (scale times log2 e); -inf outside columns.
+    """left right^T * scale + bias; -inf outside columns.
 
     bias is a pointer to the matrix of this map and head, or None.
     """
     scores = tl.dot(left, tl.trans(right), input_precision=PRECISION) * scale
     if bias is not None:
         tile = load_tile(bias, rows, bias_row, columns, bias_column, num_rows, num_columns)
-        scores += tile.to(tl.float32) * LOG2_E
+        scores += tile.to(tl.float32)
     return tl.where((columns < num_columns)[None, :], scores, float("-inf"))
+
+
+@triton.jit
+def exponential(x):
+    """e^x. Of differences only: multiplied by log2 e, large scores would lose their last digits."""
+    return tl.exp2(x * LOG2_E)
 
 
 @triton.jit
