@@ -39,8 +39,8 @@ def attention_launches(job: dict, dtype: torch.dtype) -> None:
     q, k = (meta(B, N, heads, dk, dtype=dtype).transpose(1, 2) for _ in range(2))
     v = meta(B, N, heads, dv, dtype=dtype).transpose(1, 2)
     bias = meta(heads, N, N, dtype=torch.float32) if job["bias"] else None
-    out, log_sum_exp = attention.new_forward(q, k, v, bias, dk**-0.5)
-    arguments = (q, k, v, bias, out, log_sum_exp, dk**-0.5, job["bias"])
+    out, row_statistics = attention.new_forward(q, k, v, bias, dk**-0.5)
+    arguments = (q, k, v, bias, out, row_statistics, dk**-0.5, job["bias"])
     attention.new_backward(torch.empty_like(out), *arguments)
 
 

@@ -108,8 +108,8 @@ def test_opcheck(operator, arguments) -> None:
 @pytest.mark.parametrize("Nk", [5, 20])
 def test_opcheck_of_backward_operators(Nk: int) -> None:
     q, k, v, bias = attention_inputs(Nk)
-    out, log_sum_exp = OPS.pixel_attention(q, k, v, bias, 0.25)
-    arguments = (torch.randn_like(out), q, k, v, bias, out, log_sum_exp, 0.25, True)
+    out, row_statistics = OPS.pixel_attention(q, k, v, bias, 0.25)
+    arguments = (torch.randn_like(out), q, k, v, bias, out, row_statistics, 0.25, True)
     torch.library.opcheck(OPS.pixel_attention_backward.default, arguments)
     tensors = block_inputs(side=2 if Nk == 5 else 5)
     y, *saved = OPS.pixel_attention_block(*tensors, 16, 1, 0.25)

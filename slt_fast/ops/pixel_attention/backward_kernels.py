@@ -8,7 +8,7 @@ the gradient of the output (times gamma, where there is one),
 
 The kernels read the gradient without gamma and multiply their float32 sums by it; delta is stored
 without it, so that its sum is the gradient of gamma. P is computed anew from q and k. Tensors are
-tuples as described in tiles.py; log_sum_exp and delta are contiguous [B, heads, Nq] float32.
+tuples as described in tiles.py; delta is contiguous [B, heads, Nq] float32.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from slt_fast.ops.pixel_attention.tiles import (
     channel_product,
     exponential,
     load_or_one,
+    load_row_statistics,
     load_tile,
     map_of,
     score_tile,
+    store_row_statistics,
     store_tile,
 )
 
@@ -38,7 +40,7 @@ def frame_backward_kernel(
     dq,
     dk,
     dv,
-    log_sum_exp,
+    row_statistics,
     delta,
     heads,
     Nq,
@@ -94,8 +96,8 @@ def frame_backward_kernel(
     row = frame.to(tl.int64) * Nq + rows
     if delta is not None:
         tl.store(delta + row, row_delta, mask=rows < Nq)
-    if log_sum_exp is not None:
-        tl.store(log_sum_exp + row, row_max + tl.log(row_sum), mask=rows < Nq)
+    if row_statistics is not None:
+        store_row_statistics(row_statistics, frame, rows, Nq, row_max, row_sum)
     d_scores = (weights * (d_weights - row_delta[:, None])).to(q_tile.dtype)
     factor = scale * gamma_value
     dq_tile = tl.dot(d_scores, k_tile, input_precision=PRECISION) * factor
@@ -113,7 +115,7 @@ def whole_row_dq_kernel(
     gradient,
     gamma,
     dq,
-    log_sum_exp,
+    row_statistics,
     delta,
     heads,
     Nq,
@@ -128,7 +130,7 @@ def whole_row_dq_kernel(
     BLOCK_V: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """dQ of a block of queries against all keys at once; stores log_sum_exp and delta."""
+    """dQ of a block of queries against all keys at once; stores row_statistics and delta."""
     program = tl.program_id(0)
     query_blocks = tl.cdiv(Nq, BLOCK_Q)
     rows = program % query_blocks * BLOCK_Q + tl.arange(0, BLOCK_Q)
@@ -171,7 +173,7 @@ def whole_row_dq_kernel(
     row_delta = tl.sum(weights * d_weights, 1)
     row = frame.to(tl.int64) * Nq + rows
     tl.store(delta + row, row_delta, mask=rows < Nq)
-    tl.store(log_sum_exp + row, row_max + tl.log(row_sum), mask=rows < Nq)
+    store_row_statistics(row_statistics, frame, rows, Nq, row_max, row_sum)
     d_scores = (weights * (d_weights - row_delta[:, None])).to(q_tile.dtype)
     dq_tile = tl.dot(d_scores, k_tile, input_precision=PRECISION) * (scale * load_or_one(gamma))
     store_tile(map_of(dq, b, head), dq_tile, rows, dq[3], channels, dq[4], Nq, DK)
@@ -187,7 +189,7 @@ def flash_dq_kernel(
     gradient,
     gamma,
     dq,
-    log_sum_exp,
+    row_statistics,
     delta,
     heads,
     Nq,
@@ -227,7 +229,7 @@ def flash_dq_kernel(
     row = frame.to(tl.int64) * Nq + rows
     tl.store(delta + row, row_delta, mask=rows < Nq)
 
-    row_log_sum_exp = tl.load(log_sum_exp + row, mask=rows < Nq, other=0.0)
+    row_max, row_factor = load_row_statistics(row_statistics, frame, rows, Nq)
     k_map, v_map = map_of(k, b, head), map_of(v, b, head)
     q_tile = load_tile(map_of(q, b, head), rows, q[3], channels, q[4], Nq, DK)
     dq_tile = tl.zeros([BLOCK_Q, BLOCK_DK], tl.float32)
@@ -247,7 +249,7 @@ def flash_dq_kernel(
             scale,
             PRECISION,
         )
-        weights = exponential(scores - row_log_sum_exp[:, None])
+        weights = exponential(scores - row_max[:, None]) * row_factor[:, None]
         d_weights = channel_product(
             gradient_map,
             gradient[3],

@@ -1,7 +1,7 @@
 """Backward kernels of pixel attention that work key by key (dK, dV), and the bias's gradient.
 
 For maps of which a whole row of scores fits into no program, or not its columns as well. The
-formulas stand in backward_kernels.py; log_sum_exp and delta come from there.
+formulas stand in backward_kernels.py; row_statistics and delta come from there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from slt_fast.ops.pixel_attention.tiles import (
     channel_product,
     exponential,
     load_or_one,
+    load_row_statistics,
     load_tile,
     map_of,
     score_tile,
@@ -29,7 +30,7 @@ def dk_kernel(
     gradient,
     gamma,
     dk,
-    log_sum_exp,
+    row_statistics,
     delta,
     heads,
     Nq,
@@ -64,8 +65,8 @@ def dk_kernel(
     dk_tile = tl.zeros([BLOCK_K, BLOCK_DK], tl.float32)
     for start in tl.range(0, Nq, BLOCK_Q):
         rows = start + tl.arange(0, BLOCK_Q)
+        row_max, row_factor = load_row_statistics(row_statistics, frame, rows, Nq)
         row = frame.to(tl.int64) * Nq + rows
-        row_log_sum_exp = tl.load(log_sum_exp + row, mask=rows < Nq, other=0.0)
         row_delta = tl.load(delta + row, mask=rows < Nq, other=0.0)
         q_tile = load_tile(q_map, rows, q[3], channels, q[4], Nq, DK)
         scores = score_tile(
@@ -81,7 +82,7 @@ def dk_kernel(
             scale,
             PRECISION,
         )
-        weights = exponential(scores - row_log_sum_exp[None, :])
+        weights = exponential(scores - row_max[None, :]) * row_factor[None, :]
         d_weights = channel_product(
             v_map,
             v[3],
@@ -112,7 +113,7 @@ def dv_kernel(
     gradient,
     gamma,
     dv,
-    log_sum_exp,
+    row_statistics,
     heads,
     Nq,
     Nk,
@@ -152,8 +153,7 @@ def dv_kernel(
     dv_tile = tl.zeros([BLOCK_K, BLOCK_V], tl.float32)
     for start in tl.range(0, Nq, BLOCK_Q):
         rows = start + tl.arange(0, BLOCK_Q)
-        row = frame.to(tl.int64) * Nq + rows
-        row_log_sum_exp = tl.load(log_sum_exp + row, mask=rows < Nq, other=0.0)
+        row_max, row_factor = load_row_statistics(row_statistics, frame, rows, Nq)
         q_tile = load_tile(q_map, rows, q[3], channels, q[4], Nq, DK)
         scores = score_tile(
             k_tile,
@@ -168,7 +168,8 @@ def dv_kernel(
             scale,
             PRECISION,
         )
-        weights = exponential(scores - row_log_sum_exp[None, :]).to(k_tile.dtype)
+        weights = exponential(scores - row_max[None, :]) * row_factor[None, :]
+        weights = weights.to(k_tile.dtype)
         g_tile = load_tile(gradient_map, rows, gradient[3], columns, gradient[4], Nq, DV)
         dv_tile = tl.dot(weights, g_tile.to(k_tile.dtype), dv_tile, input_precision=PRECISION)
     dv_tile *= load_or_one(gamma)
@@ -183,7 +184,7 @@ def dbias_kernel(
     bias,
     gradient,
     partial,
-    log_sum_exp,
+    row_statistics,
     delta,
     B,
     heads,
@@ -223,8 +224,9 @@ def dbias_kernel(
     last = tl.minimum(first + frames_per_program, B // bias_batches)
     for r in tl.range(first, last):
         b = r * bias_batches + shared
-        row = (b.to(tl.int64) * heads + head) * Nq + rows
-        row_log_sum_exp = tl.load(log_sum_exp + row, mask=rows < Nq, other=0.0)
+        frame = b * heads + head
+        row_max, row_factor = load_row_statistics(row_statistics, frame, rows, Nq)
+        row = frame.to(tl.int64) * Nq + rows
         row_delta = tl.load(delta + row, mask=rows < Nq, other=0.0)
         q_tile = load_tile(map_of(q, b, head), rows, q[3], channels, q[4], Nq, DK)
         k_tile = load_tile(map_of(k, b, head), keys, k[3], channels, k[4], Nk, DK)
@@ -241,7 +243,7 @@ def dbias_kernel(
             scale,
             PRECISION,
         )
-        weights = exponential(scores - row_log_sum_exp[:, None])
+        weights = exponential(scores - row_max[:, None]) * row_factor[:, None]
         d_weights = channel_product(
             map_of(gradient, b, head),
             gradient[3],

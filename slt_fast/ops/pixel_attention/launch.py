@@ -137,7 +137,7 @@ def forward(
 
     Returns:
         What the backward pass of the flash kernels needs, else None: the attention's own output
-        (out itself where there is no residual) and the logarithm of each row's sum, float32
+        (out itself where there is no residual) and each row's statistics, float32
         [B, heads, Nq].
     """
     from slt_fast.ops.pixel_attention import forward_kernels as kernels
@@ -162,16 +162,16 @@ def forward(
         attention.launch(kernel, name, num_programs * splits, value_splits=splits, **arguments)
         return None, None
     attended = None if residual is None else empty_token_major(attention.q, *out.shape)
-    log_sum_exp = torch.empty(B, heads, Nq, dtype=torch.float32, device=out.device)
+    row_statistics = torch.empty(B, heads, 2, Nq, dtype=torch.float32, device=out.device)
     attention.launch(
         kernels.flash_forward_kernel,
         name,
         num_programs * value_blocks,
         attended=None if attended is None else strided(attended),
-        log_sum_exp=log_sum_exp,
+        row_statistics=row_statistics,
         **arguments,
     )
-    return out if residual is None else attended, log_sum_exp
+    return out if residual is None else attended, row_statistics
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def backward(
     into: Gradients,
     *,
     attended: torch.Tensor | None = None,
-    log_sum_exp: torch.Tensor | None = None,
+    row_statistics: torch.Tensor | None = None,
     needs_dbias: bool = False,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Writes the gradients of q, k and v.
@@ -204,8 +204,8 @@ def backward(
         attention: The inputs of the forward pass.
         gradient: [B, heads, Nq, dv], any strides: of the output, gamma not applied.
         into: Where they are written.
-        attended: What `forward` returned; so is log_sum_exp.
-        log_sum_exp: See there.
+        attended: What `forward` returned; so is row_statistics.
+        row_statistics: See there.
         needs_dbias: Whether the bias's gradient is wanted.
 
     Returns:
@@ -228,8 +228,8 @@ def backward(
     if kind != "frame" or needs_dbias or attention.gamma is not None:
         delta = torch.empty(B, heads, Nq, **rows)
     if kind == "whole_row" or (kind == "frame" and needs_dbias):
-        log_sum_exp = torch.empty(B, heads, Nq, **rows)
-    statistics = {"log_sum_exp": log_sum_exp, "delta": delta}
+        row_statistics = torch.empty(B, heads, 2, Nq, **rows)
+    statistics = {"row_statistics": row_statistics, "delta": delta}
     if kind == "frame":
         outputs = {"dk": strided(into.dk), "dv": strided(into.dv)}
         kernel = kernels.frame_backward_kernel
@@ -276,7 +276,7 @@ def _launch_key_gradients(
         "dv",
         B * heads * ceil_divide(Nk, blocks["BLOCK_K"]) * value_blocks,
         dv=strided(into.dv),
-        log_sum_exp=statistics["log_sum_exp"],
+        row_statistics=statistics["row_statistics"],
         **arguments,
     )
 
@@ -319,8 +319,8 @@ def new_forward(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The output, and what the flash kernels save of the rows' sums."""
     out = empty_token_major(q, *q.shape[:3], v.shape[3])
-    _, log_sum_exp = forward(Attention(q, k, v, bias, scale), out=out)
-    return out, log_sum_exp
+    _, row_statistics = forward(Attention(q, k, v, bias, scale), out=out)
+    return out, row_statistics
 
 
 def new_backward(
@@ -330,18 +330,18 @@ def new_backward(
     v: torch.Tensor,
     bias: torch.Tensor | None,
     out: torch.Tensor | None,
-    log_sum_exp: torch.Tensor | None,
+    row_statistics: torch.Tensor | None,
     scale: float,
     needs_dbias: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Gradients of q, k, v and bias; out and log_sum_exp are those of a flash forward pass."""
+    """Gradients of q, k, v and bias; out and row_statistics are those of a flash forward pass."""
     into = Gradients(torch.empty_like(q), torch.empty_like(k), torch.empty_like(v))
     _, dbias = backward(
         Attention(q, k, v, bias, scale),
         gradient,
         into,
         attended=out,
-        log_sum_exp=log_sum_exp,
+        row_statistics=row_statistics,
         needs_dbias=needs_dbias,
     )
     return into.dq, into.dk, into.dv, dbias

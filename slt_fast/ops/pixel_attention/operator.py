@@ -125,24 +125,24 @@ class _PixelAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(q, k, v, bias, scale):
-        out, log_sum_exp = launch.new_forward(q, k, v, bias, scale)
-        return out, q.new_empty(0) if log_sum_exp is None else log_sum_exp
+        out, row_statistics = launch.new_forward(q, k, v, bias, scale)
+        return out, q.new_empty(0) if row_statistics is None else row_statistics
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         q, k, v, bias, ctx.scale = inputs
-        out, log_sum_exp = output
-        ctx.mark_non_differentiable(log_sum_exp)
-        saved = (out, log_sum_exp) if log_sum_exp.numel() else (None, None)
+        out, row_statistics = output
+        ctx.mark_non_differentiable(row_statistics)
+        saved = (out, row_statistics) if row_statistics.numel() else (None, None)
         ctx.save_for_backward(q, k, v, bias, *saved)
 
     @staticmethod
     def backward(ctx, gradient, _):
-        q, k, v, bias, out, log_sum_exp = ctx.saved_tensors
+        q, k, v, bias, out, row_statistics = ctx.saved_tensors
         if torch.is_grad_enabled():  # someone may differentiate these gradients
             return (*pixel_attention_gradients(gradient, q, k, v, bias, ctx.scale), None)
         needs_dbias = ctx.needs_input_grad[3]
-        arguments = (gradient, q, k, v, bias, out, log_sum_exp, ctx.scale, needs_dbias)
+        arguments = (gradient, q, k, v, bias, out, row_statistics, ctx.scale, needs_dbias)
         return (*launch.new_backward(*arguments), None)
 
     @staticmethod

@@ -22,9 +22,9 @@ _OPTIONS = {"mutates_args": (), "device_types": "cuda"}
 def pixel_attention_op(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The output, and the log of each row's sum where the flash kernels save it, else empty."""
-    out, log_sum_exp = launch.new_forward(q, k, v, bias, scale)
-    return out, q.new_empty(0, dtype=torch.float32) if log_sum_exp is None else log_sum_exp
+    """The output, and each row's statistics where the flash kernels save them, else empty."""
+    out, row_statistics = launch.new_forward(q, k, v, bias, scale)
+    return out, q.new_empty(0, dtype=torch.float32) if row_statistics is None else row_statistics
 
 
 @pixel_attention_op.register_kernel("cpu")
@@ -41,7 +41,8 @@ def _forward_fake(q, k, v, bias, scale):
 
 
 def _saved_shape(q: torch.Tensor, k: torch.Tensor) -> tuple[int, ...]:
-    return tuple(q.shape[:3]) if launch.regime(q.shape[2], k.shape[2]) == "flash" else (0,)
+    B, heads, Nq, _ = q.shape
+    return (B, heads, 2, Nq) if launch.regime(Nq, k.shape[2]) == "flash" else (0,)
 
 
 @torch.library.custom_op("slt_fast::pixel_attention_backward", **_OPTIONS)
@@ -52,18 +53,18 @@ def pixel_attention_backward_op(
     v: torch.Tensor,
     bias: torch.Tensor | None,
     out: torch.Tensor,
-    log_sum_exp: torch.Tensor,
+    row_statistics: torch.Tensor,
     scale: float,
     needs_dbias: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of q, k, v and bias; the last is empty where it is not needed."""
-    saved = (out, log_sum_exp) if log_sum_exp.numel() else (None, None)
+    saved = (out, row_statistics) if row_statistics.numel() else (None, None)
     *gradients, dbias = launch.new_backward(gradient, q, k, v, bias, *saved, scale, needs_dbias)
     return (*gradients, gradient.new_empty(0) if dbias is None else dbias)
 
 
 @pixel_attention_backward_op.register_kernel("cpu")
-def _backward_cpu(gradient, q, k, v, bias, out, log_sum_exp, scale, needs_dbias):
+def _backward_cpu(gradient, q, k, v, bias, out, row_statistics, scale, needs_dbias):
     *gradients, dbias = pixel_attention_gradients(gradient, q, k, v, bias, scale)
     copies = [
         torch.empty_like(tensor).copy_(value)
@@ -73,7 +74,7 @@ def _backward_cpu(gradient, q, k, v, bias, out, log_sum_exp, scale, needs_dbias)
 
 
 @pixel_attention_backward_op.register_fake
-def _backward_fake(gradient, q, k, v, bias, out, log_sum_exp, scale, needs_dbias):
+def _backward_fake(gradient, q, k, v, bias, out, row_statistics, scale, needs_dbias):
     dbias = bias.new_empty(bias.shape) if needs_dbias else gradient.new_empty(0)
     return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v), dbias
 
@@ -86,12 +87,12 @@ def _setup_context(ctx, inputs, output) -> None:
 
 
 def _backward(ctx, gradient, _):
-    q, k, v, bias, out, log_sum_exp = ctx.saved_tensors
+    q, k, v, bias, out, row_statistics = ctx.saved_tensors
     if torch.is_grad_enabled():  # someone will differentiate these gradients
         return (*pixel_attention_gradients(gradient, q, k, v, bias, ctx.scale), None)
     needs_dbias = bias is not None and ctx.needs_input_grad[3]
     *gradients, dbias = torch.ops.slt_fast.pixel_attention_backward(
-        gradient, q, k, v, bias, out, log_sum_exp, ctx.scale, needs_dbias
+        gradient, q, k, v, bias, out, row_statistics, ctx.scale, needs_dbias
     )
     return (*gradients, dbias if needs_dbias else None, None)
 
@@ -104,26 +105,30 @@ def forward_vmap(operator, info, in_dims, q, k, v, bias, scale):
     V = info.batch_size
     q, k, v = (_folded(tensor, dim, V) for tensor, dim in zip((q, k, v), in_dims, strict=False))
     bias = _folded_bias(bias, in_dims[3], V, q.shape[0] // V)
-    out, log_sum_exp = operator(q, k, v, bias, scale)
-    is_saved = log_sum_exp.ndim == 3
-    log_sum_exp = log_sum_exp.unflatten(0, (V, -1)) if is_saved else log_sum_exp.expand(V, 0)
-    return (out.unflatten(0, (V, -1)), log_sum_exp), (0, 0)
+    out, row_statistics = operator(q, k, v, bias, scale)
+    is_saved = row_statistics.ndim == 4
+    row_statistics = (
+        row_statistics.unflatten(0, (V, -1)) if is_saved else row_statistics.expand(V, 0)
+    )
+    return (out.unflatten(0, (V, -1)), row_statistics), (0, 0)
 
 
 pixel_attention_op.register_vmap(partial(forward_vmap, torch.ops.slt_fast.pixel_attention))
 
 
 @pixel_attention_backward_op.register_vmap
-def _backward_vmap(info, in_dims, gradient, q, k, v, bias, out, log_sum_exp, scale, needs_dbias):
+def _backward_vmap(info, in_dims, gradient, q, k, v, bias, out, row_statistics, scale, needs_dbias):
     V = info.batch_size
     tensors = zip((gradient, q, k, v, out), (*in_dims[:4], in_dims[5]), strict=True)
     gradient, q, k, v, out = (_folded(tensor, dim, V) for tensor, dim in tensors)
     bias_shape = None if bias is None else _without(bias, in_dims[4])
     bias = _folded_bias(bias, in_dims[4], V, q.shape[0] // V)
-    is_saved = log_sum_exp.ndim - (in_dims[6] is not None) == 3
-    log_sum_exp = _folded(log_sum_exp, in_dims[6], V) if is_saved else log_sum_exp.flatten()
+    is_saved = row_statistics.ndim - (in_dims[6] is not None) == 4
+    row_statistics = (
+        _folded(row_statistics, in_dims[6], V) if is_saved else row_statistics.flatten()
+    )
     *gradients, dbias = torch.ops.slt_fast.pixel_attention_backward(
-        gradient, q, k, v, bias, out, log_sum_exp, scale, needs_dbias
+        gradient, q, k, v, bias, out, row_statistics, scale, needs_dbias
     )
     gradients = [tensor.unflatten(0, (V, -1)) for tensor in gradients]
     if not needs_dbias:

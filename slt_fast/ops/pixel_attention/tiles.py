@@ -59,6 +59,26 @@ def exponential(x):
 
 
 @triton.jit
+def store_row_statistics(pointer, frame, rows, Nq, row_max, row_sum):
+    """Keeps what makes weights of scores: each row's maximum, and 1 / its sum of exponentials.
+
+    Their logarithm, one number instead of two, would cost large scores their last digits. The
+    layout is [B, heads, 2, Nq] float32.
+    """
+    row = pointer + frame.to(tl.int64) * 2 * Nq + rows
+    tl.store(row, row_max, mask=rows < Nq)
+    tl.store(row + Nq, 1.0 / row_sum, mask=rows < Nq)
+
+
+@triton.jit
+def load_row_statistics(pointer, frame, rows, Nq):
+    """The maximum and the factor of each row; 0 outside, so that such rows have no weights."""
+    row = pointer + frame.to(tl.int64) * 2 * Nq + rows
+    row_max = tl.load(row, mask=rows < Nq, other=0.0)
+    return row_max, tl.load(row + Nq, mask=rows < Nq, other=0.0)
+
+
+@triton.jit
 def channel_product(
     left,
     left_row,

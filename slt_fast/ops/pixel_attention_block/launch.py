@@ -34,7 +34,7 @@ def forward(
     num_heads: int,
     scale: float,
 ) -> tuple[torch.Tensor, Saved]:
-    """The block's output, and what its backward pass needs: qkv, attended, log_sum_exp."""
+    """The block's output, and what its backward pass needs: qkv, attended, row_statistics."""
     tokens = token_view(x)
     encoding = encoding_tokens(positional_encoding)
     table = _position_table(encoding, qkv_weight, qkv_bias)
@@ -42,13 +42,13 @@ def forward(
     project(tokens, qkv_weight, table, qkv)
     out = empty_map(x)
     attention = _attention(qkv, key_channels, num_heads, scale, gamma)
-    attended, log_sum_exp = attention_launch.forward(
+    attended, row_statistics = attention_launch.forward(
         attention,
         residual=_heads(tokens, num_heads),
         encoding=None if encoding is None else _heads(encoding.expand_as(tokens), num_heads),
         out=_heads(_tokens_of_dense(out), num_heads),
     )
-    return out, (qkv, attended, log_sum_exp)
+    return out, (qkv, attended, row_statistics)
 
 
 def backward(
@@ -64,7 +64,7 @@ def backward(
     scale: float,
 ) -> tuple[torch.Tensor | None, ...]:
     """Gradients of x, qkv_weight, qkv_bias, gamma and positional_encoding."""
-    qkv, attended, log_sum_exp = saved
+    qkv, attended, row_statistics = saved
     C = x.shape[1]
     gradient_tokens = token_view(gradient)
     dqkv = torch.empty_like(qkv)
@@ -74,7 +74,7 @@ def backward(
         _heads(gradient_tokens, num_heads),
         Gradients(*parts),
         attended=attended,
-        log_sum_exp=log_sum_exp,
+        row_statistics=row_statistics,
     )
     dgamma = delta.sum().reshape(gamma.shape).to(gamma.dtype)
     dx = empty_map(x)

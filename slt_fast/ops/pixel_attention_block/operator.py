@@ -155,11 +155,11 @@ class _PixelAttentionBlock(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient, *_):
-        *inputs, qkv, attended, log_sum_exp = ctx.saved_tensors
+        *inputs, qkv, attended, row_statistics = ctx.saved_tensors
         if torch.is_grad_enabled():  # someone may differentiate these gradients
             gradients = pixel_attention_block_gradients(gradient, *inputs, *ctx.settings)
         else:
-            saved = (qkv, attended, log_sum_exp)
+            saved = (qkv, attended, row_statistics)
             gradients = launch.backward(gradient, *inputs, saved, *ctx.settings)
         return (*gradients, None, None, None)
 

@@ -30,14 +30,14 @@ def pixel_attention_block_op(
     num_heads: int,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The output, and what the backward pass needs: qkv, attended, log_sum_exp (empty if none)."""
+    """The output, and for the backward pass qkv, attended, row_statistics (empty if none)."""
     arguments = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
     out, saved = launch.forward(*arguments, key_channels, num_heads, scale)
     nothing = x.new_empty(0)
-    qkv, attended, log_sum_exp = saved
+    qkv, attended, row_statistics = saved
     if attended is None:
         return out, qkv, nothing, nothing.float()
-    return out, qkv, attended, log_sum_exp
+    return out, qkv, attended, row_statistics
 
 
 @pixel_attention_block_op.register_kernel("cpu")
@@ -72,7 +72,7 @@ def _saved(x: torch.Tensor, qkv_weight: torch.Tensor, num_heads: int, make) -> t
     if regime(N, N) != "flash":
         return qkv, make(x.new_empty(0)), make(x.new_empty(0, dtype=torch.float32))
     attended = empty_token_major(qkv_weight, B, num_heads, N, C // num_heads)
-    return qkv, make(attended), make(x.new_empty(B, num_heads, N, dtype=torch.float32))
+    return qkv, make(attended), make(x.new_empty(B, num_heads, 2, N, dtype=torch.float32))
 
 
 @torch.library.custom_op("slt_fast::pixel_attention_block_backward", **_OPTIONS)
@@ -85,14 +85,14 @@ def pixel_attention_block_backward_op(
     positional_encoding: torch.Tensor | None,
     qkv: torch.Tensor,
     attended: torch.Tensor,
-    log_sum_exp: torch.Tensor,
+    row_statistics: torch.Tensor,
     key_channels: int,
     num_heads: int,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of x, qkv_weight, qkv_bias, gamma and positional_encoding; empty if not needed."""
     inputs = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
-    saved = (qkv, attended, log_sum_exp) if log_sum_exp.numel() else (qkv, None, None)
+    saved = (qkv, attended, row_statistics) if row_statistics.numel() else (qkv, None, None)
     gradients = launch.backward(gradient, *inputs, saved, key_channels, num_heads, scale)
     return tuple(gradient.new_empty(0) if value is None else value for value in gradients)
 
@@ -107,7 +107,7 @@ def _backward_cpu(
     positional_encoding,
     qkv,
     attended,
-    log_sum_exp,
+    row_statistics,
     key_channels,
     num_heads,
     scale,
@@ -140,13 +140,13 @@ def _setup_context(ctx, inputs, output) -> None:
 
 
 def _backward(ctx, gradient, *_):
-    *inputs, qkv, attended, log_sum_exp = ctx.saved_tensors
+    *inputs, qkv, attended, row_statistics = ctx.saved_tensors
     settings = (ctx.key_channels, ctx.num_heads, ctx.scale)
     if torch.is_grad_enabled():  # someone will differentiate these gradients
         gradients = pixel_attention_block_gradients(gradient, *inputs, *settings)
     else:
         gradients = torch.ops.slt_fast.pixel_attention_block_backward(
-            gradient, *inputs, qkv, attended, log_sum_exp, *settings
+            gradient, *inputs, qkv, attended, row_statistics, *settings
         )
     known = [None if t is None else g for t, g in zip(inputs, gradients, strict=True)]
     return (*known, None, None, None)
