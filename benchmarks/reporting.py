@@ -16,7 +16,7 @@ from benchmarks.cases import Case, Inputs, case_of, make_inputs
 from benchmarks.peers import Peer, peers, plain
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-ROUND_SECONDS = 0.3  # about how long each time is taken
+ROUND_SECONDS = 0.2  # about how long each time is taken
 RATIOS: list[dict] = []  # what conftest.py prints at the end
 
 
@@ -48,7 +48,7 @@ def run(benchmark, operator: str, side: int, name: str, direction: str) -> None:
         step()
         timing.synchronize(inputs.gradient.device)
 
-    benchmark.pedantic(timed, rounds=num_rounds(timed), warmup_rounds=1)
+    benchmark.pedantic(timed, rounds=num_rounds(timed))
     if not benchmark.disabled:
         extra["p20"], extra["p80"] = spread(benchmark.stats.stats.data)
         median = benchmark.stats.stats.median
@@ -71,8 +71,8 @@ def compare(benchmark, operator: str, side: int, layout: str, direction: str) ->
         for step, taken in zip(steps, seconds.values(), strict=True):
             taken.append(timing.run_calls(iter([step]), 1, inputs.gradient.device))
 
-    rounds = 2 * num_rounds(both)
-    benchmark.pedantic(both, rounds=rounds, warmup_rounds=1)
+    rounds = num_rounds(both)
+    benchmark.pedantic(both, rounds=rounds)
     ours, eager = (np.array(taken[-rounds:]) for taken in seconds.values())
     medians = {"ours": float(np.median(ours)), "eager": float(np.median(eager))}
     ratios = ours / eager
@@ -114,7 +114,7 @@ def peer_of(operator: str, name: str) -> Peer:
 
 
 def num_rounds(step: timing.Step) -> int:
-    """At least 3 and at most 50."""
+    """At least 3 and at most 50; the call that tells is the warm-up, too."""
     seconds = timing.run_calls(iter([step]), 1, torch.device(DEVICE))
     return int(min(50, max(3, ROUND_SECONDS / seconds)))
 

@@ -183,9 +183,10 @@ def peak_memory(step: Step, device: torch.device) -> int:
     ) as profile:
         result = step()
         del result
-    events = sorted(profile.events(), key=lambda event: event.time_range.start)
-    changes = [event.cpu_memory_usage for event in events if event.name == "[memory]"]
-    return max(itertools.accumulate(changes), default=0)
+    # profile.events() would count most of them as parts of operators.
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    return max(itertools.accumulate(event.nbytes() for event in events), default=0)
 
 
 def synchronize(device: torch.device) -> None:
