@@ -145,6 +145,12 @@ def test_exported(backend: str) -> None:
     torch.testing.assert_close(program.module()(x), modules(x), rtol=1e-4, atol=1e-5)
 
 
+def test_an_export_leaves_no_fake_tensor_behind() -> None:
+    module, x = PositionalEncoding2d(), torch.zeros(1, 16, 11, 3)  # a size that nobody else has
+    torch.export.export(module, (x,))
+    assert type(module(x)) is torch.Tensor
+
+
 @cases
 def test_gradients_by_torch_func(function, inputs) -> None:
     tensors = inputs()

@@ -31,7 +31,10 @@ def positional_encoding_2d(
     """
     if C % 4 or C <= 0:
         raise ValueError(f"positional encoding: found {C} channels; expected a multiple of 4")
-    return _encoding(C, H, W, dtype, torch.device(device), channels_last)
+    arguments = (C, H, W, dtype, torch.device(device), channels_last)
+    if torch.compiler.is_compiling():  # a fake tensor must not stay in the cache
+        return _encoding(*arguments)
+    return _cached_encoding(*arguments)
 
 
 def sinusoidal_encoding(length: int, channels: int) -> torch.Tensor:
@@ -41,7 +44,6 @@ def sinusoidal_encoding(length: int, channels: int) -> torch.Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-@functools.lru_cache(maxsize=64)
 def _encoding(
     C: int, H: int, W: int, dtype: torch.dtype, device: torch.device, channels_last: bool
 ) -> torch.Tensor:
@@ -53,3 +55,6 @@ def _encoding(
         if channels_last:
             encoding = encoding.permute(1, 2, 0).contiguous().permute(2, 0, 1)
         return encoding.to(device, dtype)
+
+
+_cached_encoding = functools.lru_cache(maxsize=64)(_encoding)
