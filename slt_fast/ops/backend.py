@@ -10,6 +10,8 @@ import os
 import torch
 
 BACKENDS = ("auto", "reference", "triton")
+# Of data-centre GPUs (A100, H100, B200), for which the table of block sizes is; others have 99 KiB.
+SHARED_MEMORY = 163 * 1024
 KERNEL_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -52,6 +54,20 @@ def choose_backend(
     return choice
 
 
+def check_devices(
+    operator: str, device: torch.device, tensors: dict[str, torch.Tensor | None]
+) -> None:
+    """Whether all tensors are where the first one is.
+
+    Raises:
+        ValueError: One is not.
+    """
+    for name, tensor in tensors.items():
+        if tensor is not None and tensor.device != device:
+            found = f"found {name} on {tensor.device}"
+            raise ValueError(f"{operator}: {found}; expected {device}, as its first tensor")
+
+
 def machine_refusal(device: torch.device) -> str | None:
     """Why Triton's kernels cannot run on a device; None if they can."""
     return _machine_refusal(device)
@@ -70,6 +86,11 @@ def _machine_refusal(device: torch.device) -> str | None:
         major, minor = torch.cuda.get_device_capability(device)
         if major < 8:
             return f"the GPU has compute capability {major}.{minor}, the kernels need 8.0"
+        memory = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
+        if memory < SHARED_MEMORY:
+            return (
+                f"the GPU has {memory} bytes of shared memory a block, the kernels {SHARED_MEMORY}"
+            )
         return None
     if device.type in ("cpu", "meta") and interprets():
         return None

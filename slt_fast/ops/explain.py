@@ -96,6 +96,7 @@ def _pixel_attention_block(
 
 
 def _add_positional_encoding_2d(x, *, backend="auto"):
+    encoding_operator.check(x)
     refusal = encoding_operator.kernel_refusal(x)
     lines = _backend_line("add_positional_encoding_2d", backend, x.device, refusal)
     if lines[0].startswith("add_positional_encoding_2d: triton"):

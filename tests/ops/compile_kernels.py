@@ -52,7 +52,7 @@ def block_launches(job: dict, dtype: torch.dtype) -> None:
     gamma, table = meta(1, dtype=torch.float32), meta(C, side, side, dtype=dtype)
     inputs = (x, weight, bias, gamma.squeeze(0), table)
     y, saved = block.forward(*inputs, K, 1, K**-0.5)
-    block.backward(torch.empty_like(y), *inputs, saved, K, 1, K**-0.5)
+    block.backward(torch.empty_like(y), *inputs, saved, K, 1, K**-0.5, [True] * 5)
 
 
 def encoding_launches(job: dict, dtype: torch.dtype) -> None:
@@ -97,6 +97,12 @@ def specialise(value, path: tuple, source: dict):
     if value % 16 == 0:
         source["attrs"][path] = DIVISIBLE
     return "i32" if value < 2**31 else "i64"
+
+
+def strides(value) -> list | bool:
+    """For a tensor which of its strides are 1; for others whether they are there."""
+    is_tensor = isinstance(value, tuple)
+    return [stride == 1 for stride in value[1:]] if is_tensor else value is None
 
 
 def compile_launch(kernel, arguments: dict, row, architecture: int) -> dict:
@@ -150,7 +156,10 @@ def main() -> None:
     results, seen = [], set()
     for job in json.load(sys.stdin):
         for kernel, arguments, row in recorded(job):
-            key = str((row, job["architecture"], job["dtype"], job["dk"]))
+            # What the code depends on: the row, types, and which strides are 1.
+            places = str([(name, strides(value)) for name, value in sorted(arguments.items())])
+            sizes = [job[name] for name in ("architecture", "dtype", "dk", "dv")]
+            key = str((row, sizes, job.get("heads"), places))
             if key not in seen:  # as kernels for many positions, which several sizes take
                 seen.add(key)
                 result = compile_launch(kernel, arguments, row, job["architecture"])

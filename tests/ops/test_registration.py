@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 from slt_fast.layers import PixelAttention2d, PositionalEncoding2d
@@ -24,6 +25,10 @@ def small_regimes(monkeypatch) -> None:
     monkeypatch.setattr(launch, "MAX_WHOLE_ROW", 16)
 
 
+# The kernels themselves where there is a GPU, through the registered operators, too.
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def attention_inputs(Nk: int = 5, dtype=torch.float64, bias: bool = True) -> tuple:
     shapes = [(4, 1, 3, 16), (4, 1, Nk, 16), (4, 1, Nk, 32)]
     tensors = [torch.randn(shape, dtype=dtype) for shape in shapes]
@@ -35,6 +40,11 @@ def block_inputs(side: int = 2, dtype=torch.float64, gamma: float = 0.7) -> tupl
     tensors = [torch.randn(shape, dtype=dtype) for shape in shapes]
     tensors[1] /= 4
     return (*tensors[:3], torch.tensor(gamma, dtype=dtype), tensors[4])
+
+
+def there(tensors: tuple) -> tuple:
+    """What the kernels take, where they run."""
+    return tuple(None if t is None else t.to(DEVICE, torch.float32) for t in tensors)
 
 
 def with_gradients(tensors: tuple) -> list:
@@ -63,12 +73,12 @@ def encode(x, backend="triton") -> torch.Tensor:
 
 # Each with float32 inputs, which the kernels take.
 CASES = {
-    "attention": (attention, lambda: attention_inputs(dtype=torch.float32)),
-    "attention, flash": (attention, lambda: attention_inputs(Nk=20, dtype=torch.float32)),
-    "attention, no bias": (attention, lambda: attention_inputs(dtype=torch.float32, bias=False)),
-    "block": (block, lambda: block_inputs(dtype=torch.float32)),
-    "block, flash": (block, lambda: block_inputs(side=5, dtype=torch.float32)),
-    "encoding": (encode, lambda: (torch.randn(2, 16, 3, 5),)),
+    "attention": (attention, lambda: there(attention_inputs())),
+    "attention, flash": (attention, lambda: there(attention_inputs(Nk=20))),
+    "attention, no bias": (attention, lambda: there(attention_inputs(bias=False))),
+    "block": (block, lambda: there(block_inputs())),
+    "block, flash": (block, lambda: there(block_inputs(side=5))),
+    "encoding": (encode, lambda: there((torch.randn(2, 16, 3, 5),))),
 }
 cases = pytest.mark.parametrize(
     ("function", "inputs"), [pytest.param(*case, id=name) for name, case in CASES.items()]
@@ -113,7 +123,7 @@ def test_opcheck_of_backward_operators(Nk: int) -> None:
     torch.library.opcheck(OPS.pixel_attention_backward.default, arguments)
     tensors = block_inputs(side=2 if Nk == 5 else 5)
     y, *saved = OPS.pixel_attention_block(*tensors, 16, 1, 0.25)
-    arguments = (torch.randn_like(y), *tensors, *saved, 16, 1, 0.25)
+    arguments = (torch.randn_like(y), *tensors, *saved, 16, 1, 0.25, [True] * 5)
     torch.library.opcheck(OPS.pixel_attention_block_backward.default, arguments)
 
 
@@ -125,8 +135,8 @@ def test_compiled_whole(function, inputs) -> None:
 
 
 def test_compiled_by_the_inductor() -> None:
-    module = PixelAttention2d(16, key_channels=16, gamma_start=0.5, backend="triton")
-    x = torch.randn(2, 16, 3, 3)
+    module = PixelAttention2d(16, key_channels=16, gamma_start=0.5, backend="triton").to(DEVICE)
+    x = torch.randn(2, 16, 3, 3, device=DEVICE)
     compiled = torch.compile(module, fullgraph=True)
     torch.testing.assert_close(compiled(x), module(x), rtol=1e-4, atol=1e-5)
 
@@ -136,12 +146,12 @@ def test_exported(backend: str) -> None:
     modules = torch.nn.Sequential(
         PositionalEncoding2d(backend=backend),
         PixelAttention2d(16, key_channels=16, gamma_start=0.5, backend=backend),
-    )
-    x = torch.randn(2, 16, 3, 3)
+    ).to(DEVICE)
+    x = torch.randn(2, 16, 3, 3, device=DEVICE)
     program = torch.export.export(modules, (x,))
     names = {str(node.target) for node in program.graph.nodes}
     is_fused = "slt_fast.pixel_attention_block.default" in names
-    assert is_fused == (backend == "triton")
+    assert is_fused == (backend == "triton" or DEVICE == "cuda")
     torch.testing.assert_close(program.module()(x), modules(x), rtol=1e-4, atol=1e-5)
 
 
@@ -187,7 +197,7 @@ def check_vmap(function: Callable, calls: list, mapped: list[int], place: int) -
 def test_gradients_of_each_sample(function, inputs) -> None:
     """vmap over grad, as for per-sample gradients; the bias and weights are not mapped."""
     tensors = inputs()
-    samples = torch.randn(2, *tensors[0].shape)
+    samples = torch.randn(2, *tensors[0].shape, device=DEVICE)
     known = tuple(i for i, t in enumerate(tensors) if t is not None)
     gradient = torch.func.grad(lambda *t: function(*t).square().sum(), known)
     places = (0, *(None for _ in tensors[1:]))
@@ -249,10 +259,10 @@ def test_autocast_casts_at_one_place(backend: str) -> None:
         dtype = torch.bfloat16
     else:
         dtype = torch.float16
-    q, k, v, bias = with_gradients(attention_inputs(dtype=torch.float32))
-    x, *parameters = with_gradients(block_inputs(dtype=torch.float32))
+    q, k, v, bias = with_gradients(there(attention_inputs()))
+    x, *parameters = with_gradients(there(block_inputs()))
     exact = attention(q, k, v, bias, backend="reference"), block(x, *parameters, "reference")
-    with torch.autocast("cpu", dtype):
+    with torch.autocast(DEVICE, dtype):
         y = attention(q, k.to(dtype), v, bias, backend=backend)
         z = block(x, *parameters, backend=backend)
     assert y.dtype == dtype and z.dtype == torch.float32
@@ -262,8 +272,75 @@ def test_autocast_casts_at_one_place(backend: str) -> None:
     assert all(g.dtype == torch.float32 and g.isfinite().all() for g in gradients)
 
 
+@pytest.mark.parametrize("side", [2, 5])
+def test_second_derivatives_after_autocast(side: int) -> None:
+    """A backward pass runs outside of it, with a map that is wider than the weights."""
+    tensors = with_gradients(there(block_inputs(side)))
+    with torch.autocast(DEVICE, torch.float16):
+        y = block(*tensors)
+    (first,) = torch.autograd.grad(y.sum(), tensors[0], create_graph=True)
+    second = torch.autograd.grad(first.square().sum(), tensors[:2])
+    assert all(gradient.isfinite().all() for gradient in second)
+
+
+def implementations(name: str, arguments: tuple) -> tuple[list, list]:
+    """What the kernels' implementation and the fake one return."""
+    operator = getattr(OPS, name).default
+    entry = torch._library.custom_ops.OPDEFS[f"slt_fast::{name}"]
+    real = entry._init_fn(*arguments)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fakes = [mode.from_tensor(a) if isinstance(a, torch.Tensor) else a for a in arguments]
+        fake = operator(*fakes)
+    as_list = [[r] if isinstance(r, torch.Tensor) else list(r) for r in (real, fake)]
+    return as_list[0], as_list[1]
+
+
+def assert_like_its_fake(name: str, *arguments) -> list[torch.Tensor]:
+    real, fake = implementations(name, arguments)
+    for number, (value, like) in enumerate(zip(real, fake, strict=True)):
+        found = (value.shape, value.dtype, value.stride() if value.numel() else ())
+        assert found == (like.shape, like.dtype, like.stride() if like.numel() else ()), number
+    places = [value.untyped_storage().data_ptr() for value in real if value.numel()]
+    given = [a for a in arguments if isinstance(a, torch.Tensor) and a.numel()]
+    places += [a.untyped_storage().data_ptr() for a in given]
+    assert len(set(places)) == len(places)
+    assert len({id(value) for value in real}) == len(real)
+    return real
+
+
+@pytest.mark.parametrize("Nk", [5, 20])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_kernels_return_what_graphs_expect_of_the_attention(Nk: int, has_bias: bool) -> None:
+    """The kernels behind the registered operators, which here no dispatcher would reach."""
+    q, k, v, bias = there(attention_inputs(Nk, bias=has_bias))
+    tensors = (q, k.mT.contiguous().mT, v, bias)
+    out, statistics = assert_like_its_fake("pixel_attention", *tensors, 0.25)
+    gradient = torch.randn_like(out)
+    backward = (gradient, *tensors, out, statistics, 0.25, has_bias)
+    assert_like_its_fake("pixel_attention_backward", *backward)
+
+
+@pytest.mark.parametrize("side", [2, 5])
+@pytest.mark.parametrize("needed", [(True,) * 5, (True, False, False, True, False)], ids=str)
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_kernels_return_what_graphs_expect_of_the_block(side, needed, channels_last) -> None:
+    x, weight, bias, gamma, encoding = there(block_inputs(side))
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+        encoding = encoding.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    tensors = (x, weight.mT.contiguous().mT, bias, gamma, encoding)
+    y, *saved = assert_like_its_fake("pixel_attention_block", *tensors, 16, 2, 0.25)
+    arguments = (torch.randn_like(y), *tensors, *saved, 16, 2, 0.25, list(needed))
+    assert_like_its_fake("pixel_attention_block_backward", *arguments)
+
+
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x.mT, lambda x: x[:, :, ::2]])
+def test_the_kernel_returns_what_graphs_expect_of_the_encoding(view) -> None:
+    assert_like_its_fake("add_positional_encoding_2d", view(torch.randn(2, 8, 6, 6, device=DEVICE)))
+
+
 def test_only_what_needs_a_gradient_gets_one() -> None:
-    q, k, v, bias = attention_inputs(dtype=torch.float32)
+    q, k, v, bias = there(attention_inputs())
     v.requires_grad_()
     attention(q, k, v, bias).sum().backward()
     assert v.grad is not None and q.grad is None and bias.grad is None
@@ -271,7 +348,7 @@ def test_only_what_needs_a_gradient_gets_one() -> None:
 
 def test_inference_mode_saves_nothing() -> None:
     with torch.inference_mode():
-        result = block(*block_inputs(dtype=torch.float32))
+        result = block(*there(block_inputs()))
     assert not result.requires_grad
 
 
@@ -279,7 +356,7 @@ def test_inference_mode_saves_nothing() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_cuda_graphs(case: str) -> None:
     function, inputs = CASES[case]
-    tensors = [None if t is None else t.detach().cuda().requires_grad_() for t in inputs()]
+    tensors = with_gradients(inputs())
     expected = derivatives(function, tensors)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

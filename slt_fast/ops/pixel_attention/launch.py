@@ -107,7 +107,7 @@ class Attention:
             "bias_batches": self.bias_batches,
             "DK": dk,
             "DV": dv,
-            "PRECISION": precision(),
+            "PRECISION": precision(self.q.dtype),
             **self.blocks(row),
         }
         kernel_table.launch(kernel, num_programs, row, self.q.device, **common, **arguments)
@@ -358,9 +358,11 @@ def empty_token_major(like: torch.Tensor, *shape: int) -> torch.Tensor:
     return like.new_empty(B, N, heads, channels).transpose(1, 2)
 
 
-def precision() -> str:
-    """How float32 matrices are multiplied: exactly, unless torch itself is told otherwise."""
-    return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+def precision(dtype: torch.dtype) -> str:
+    """How matrices are multiplied: float32 exactly, unless torch itself is told otherwise."""
+    if dtype != torch.float32:
+        return "ieee"
+    return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
 
 
 def power_of_two(size: int) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import torch
 
-from slt_fast.ops.backend import choose_backend
+from slt_fast.ops.backend import check_devices, choose_backend
 from slt_fast.ops.pixel_attention import launch, registration
 from slt_fast.ops.pixel_attention.reference import (
     attention_weights,
@@ -104,6 +104,7 @@ def check(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: Optional) -> 
             raise ValueError(
                 f"pixel_attention: found {name} of {list(tensor.shape)}; expected {expected}"
             )
+    check_devices("pixel_attention", q.device, {"k": k, "v": v, "bias": bias})
     if bias is not None and not _bias_fits(bias, B, heads, Nq, Nk):
         raise ValueError(
             f"pixel_attention: found bias of {list(bias.shape)}; expected a shape that broadcasts "
@@ -133,11 +134,14 @@ class _PixelAttention(torch.autograd.Function):
         q, k, v, bias, ctx.scale = inputs
         out, row_statistics = output
         ctx.mark_non_differentiable(row_statistics)
+        ctx.set_materialize_grads(False)
         saved = (out, row_statistics) if row_statistics.numel() else (None, None)
         ctx.save_for_backward(q, k, v, bias, *saved)
 
     @staticmethod
     def backward(ctx, gradient, _):
+        if gradient is None:
+            return (None,) * 5
         q, k, v, bias, out, row_statistics = ctx.saved_tensors
         if torch.is_grad_enabled():  # someone may differentiate these gradients
             return (*pixel_attention_gradients(gradient, q, k, v, bias, ctx.scale), None)

@@ -9,6 +9,8 @@ channels do not lie side by side in memory are transposed once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from slt_fast.ops import kernel_table
@@ -62,10 +64,10 @@ def backward(
     key_channels: int,
     num_heads: int,
     scale: float,
+    needed: Sequence[bool],
 ) -> tuple[torch.Tensor | None, ...]:
-    """Gradients of x, qkv_weight, qkv_bias, gamma and positional_encoding."""
+    """Gradients of x, qkv_weight, qkv_bias, gamma, positional_encoding; None where not needed."""
     qkv, attended, row_statistics = saved
-    C = x.shape[1]
     gradient_tokens = token_view(gradient)
     dqkv = torch.empty_like(qkv)
     parts = _parts(dqkv, key_channels, num_heads)
@@ -76,21 +78,36 @@ def backward(
         attended=attended,
         row_statistics=row_statistics,
     )
-    dgamma = delta.sum().reshape(gamma.shape).to(gamma.dtype)
-    dx = empty_map(x)
-    project(dqkv, qkv_weight.mT, gradient_tokens, _tokens_of_dense(dx))
-    flat = dqkv.flatten(0, 1)
-    dweight = flat.mT @ token_view(x).reshape(-1, C).to(flat.dtype)
-    dbias = dencoding = None
-    if qkv_bias is not None or positional_encoding is not None:
-        by_position = dqkv.sum(0, dtype=torch.float32)
-    if qkv_bias is not None:
-        dbias = by_position.sum(0).to(qkv_bias.dtype)
-    if positional_encoding is not None:
-        encoding = encoding_tokens(positional_encoding)
-        dweight = dweight.addmm_(by_position.mT.to(flat.dtype), encoding.to(flat.dtype))
+    needs_x, needs_weight, needs_bias, needs_gamma, needs_encoding = needed
+    dx = dweight = dbias = dgamma = dencoding = by_position = None
+    if needs_x or needs_encoding:
+        dx = empty_map(x)
+        project(dqkv, qkv_weight.mT, gradient_tokens, _tokens_of_dense(dx))
+    if needs_encoding:
         dencoding = dx.sum(0).to(positional_encoding.dtype)
-    return dx, dweight, dbias, dgamma, dencoding
+    if needs_bias or (needs_weight and positional_encoding is not None):
+        by_position = dqkv.sum(0, dtype=torch.float32)
+    if needs_bias:
+        dbias = by_position.sum(0).to(qkv_bias.dtype)
+    if needs_weight:
+        dweight = _weight_gradient(dqkv, x, by_position, encoding_tokens(positional_encoding))
+    if needs_gamma:
+        dgamma = delta.sum().reshape(gamma.shape).to(gamma.dtype)
+    return dx if needs_x else None, dweight, dbias, dgamma, dencoding
+
+
+def _weight_gradient(
+    dqkv: torch.Tensor,
+    x: torch.Tensor,
+    by_position: torch.Tensor | None,
+    encoding: torch.Tensor | None,
+) -> torch.Tensor:
+    """dqkv^T (x + encoding) as dqkv^T x + (sum of dqkv over the maps)^T encoding."""
+    flat = dqkv.flatten(0, 1)
+    dweight = flat.mT @ token_view(x).flatten(0, 1).to(flat.dtype)
+    if encoding is None:
+        return dweight
+    return dweight.addmm_(by_position.mT.to(flat.dtype), encoding.to(flat.dtype))
 
 
 def project(
@@ -125,7 +142,7 @@ def project(
         N=N,
         num_outputs=num_outputs,
         CHANNELS=channels,
-        PRECISION=precision(),
+        PRECISION=precision(weight.dtype),
     )
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import torch
 
-from slt_fast.ops.backend import choose_backend
+from slt_fast.ops.backend import check_devices, choose_backend
 from slt_fast.ops.pixel_attention import launch as attention_launch
 from slt_fast.ops.pixel_attention.operator import to_autocast_type
 from slt_fast.ops.pixel_attention_block import launch, registration
@@ -110,9 +110,15 @@ def check(
     Raises:
         ValueError: They do not.
     """
-    if x.ndim != 4:
-        found = f"found x of {list(x.shape)}; expected [B, C, H, W]"
+    if x.ndim != 4 or not x.is_floating_point():
+        found = f"found x of {x.dtype} {list(x.shape)}; expected floating-point [B, C, H, W]"
         raise ValueError(f"pixel_attention_block: {found}")
+    if x.dtype != qkv_weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        found = f"found x of {x.dtype} and qkv_weight of {qkv_weight.dtype}"
+        raise ValueError(f"pixel_attention_block: {found}; expected one type, or autocast")
+    others = {"qkv_weight": qkv_weight, "qkv_bias": qkv_bias, "gamma": gamma}
+    others["positional_encoding"] = positional_encoding
+    check_devices("pixel_attention_block", x.device, others)
     C = x.shape[1]
     rows = 2 * key_channels + C
     if min(num_heads, key_channels) < 1 or key_channels % num_heads or C % num_heads:
@@ -149,18 +155,22 @@ class _PixelAttentionBlock(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.settings = inputs[5:]
+        ctx.set_materialize_grads(False)  # none as large as qkv for outputs that have no gradient
         ctx.mark_non_differentiable(*output[1:])
         saved = (tensor if tensor.numel() else None for tensor in output[1:])
         ctx.save_for_backward(*inputs[:5], *saved)
 
     @staticmethod
     def backward(ctx, gradient, *_):
+        if gradient is None:
+            return (None,) * 8
         *inputs, qkv, attended, row_statistics = ctx.saved_tensors
         if torch.is_grad_enabled():  # someone may differentiate these gradients
             gradients = pixel_attention_block_gradients(gradient, *inputs, *ctx.settings)
         else:
             saved = (qkv, attended, row_statistics)
-            gradients = launch.backward(gradient, *inputs, saved, *ctx.settings)
+            needed = ctx.needs_input_grad[:5]
+            gradients = launch.backward(gradient, *inputs, saved, *ctx.settings, needed)
         return (*gradients, None, None, None)
 
     @staticmethod

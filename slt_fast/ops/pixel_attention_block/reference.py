@@ -57,7 +57,8 @@ def pixel_attention_block_gradients(
     scale: float,
 ) -> tuple[torch.Tensor | None, ...]:
     """Gradients of x, qkv_weight, qkv_bias, gamma and encoding; differentiable themselves."""
-    h = _with_encoding(x, positional_encoding)
+    # Under autocast the map may be wider than the weights, and this runs outside of it.
+    h = _with_encoding(x, positional_encoding).to(qkv_weight.dtype)
     q, k, v = heads_of_map(h, qkv_weight, qkv_bias, key_channels, num_heads)
     attended = to_map(pixel_attention_reference(q, k, v, scale=scale), x.shape)
     dgamma = (gradient * attended).sum().reshape(gamma.shape).to(gamma.dtype)

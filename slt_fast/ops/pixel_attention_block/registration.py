@@ -5,6 +5,7 @@ CUDA tensors go to the kernels, CPU tensors to the reference formula.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -33,10 +34,9 @@ def pixel_attention_block_op(
     """The output, and for the backward pass qkv, attended, row_statistics (empty if none)."""
     arguments = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
     out, saved = launch.forward(*arguments, key_channels, num_heads, scale)
-    nothing = x.new_empty(0)
     qkv, attended, row_statistics = saved
     if attended is None:
-        return out, qkv, nothing, nothing.float()
+        return out, qkv, qkv.new_empty(0), qkv.new_empty(0, dtype=torch.float32)
     return out, qkv, attended, row_statistics
 
 
@@ -70,7 +70,7 @@ def _saved(x: torch.Tensor, qkv_weight: torch.Tensor, num_heads: int, make) -> t
     N, rows = H * W, qkv_weight.shape[0]
     qkv = make(qkv_weight.new_empty(B, N, rows))
     if regime(N, N) != "flash":
-        return qkv, make(x.new_empty(0)), make(x.new_empty(0, dtype=torch.float32))
+        return qkv, make(qkv_weight.new_empty(0)), make(x.new_empty(0, dtype=torch.float32))
     attended = empty_token_major(qkv_weight, B, num_heads, N, C // num_heads)
     return qkv, make(attended), make(x.new_empty(B, num_heads, 2, N, dtype=torch.float32))
 
@@ -89,12 +89,16 @@ def pixel_attention_block_backward_op(
     key_channels: int,
     num_heads: int,
     scale: float,
+    needed: Sequence[bool],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of x, qkv_weight, qkv_bias, gamma and positional_encoding; empty if not needed."""
     inputs = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
     saved = (qkv, attended, row_statistics) if row_statistics.numel() else (qkv, None, None)
-    gradients = launch.backward(gradient, *inputs, saved, key_channels, num_heads, scale)
-    return tuple(gradient.new_empty(0) if value is None else value for value in gradients)
+    gradients = launch.backward(gradient, *inputs, saved, key_channels, num_heads, scale, needed)
+    return tuple(
+        gradient.new_empty(0) if value is None else value.contiguous() if number else value
+        for number, value in enumerate(gradients)
+    )
 
 
 @pixel_attention_block_backward_op.register_kernel("cpu")
@@ -111,26 +115,34 @@ def _backward_cpu(
     key_channels,
     num_heads,
     scale,
+    needed,
 ):
     inputs = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
     gradients = pixel_attention_block_gradients(gradient, *inputs, key_channels, num_heads, scale)
     return tuple(
-        empty if value is None else empty.copy_(value)
-        for empty, value in zip(_empty_gradients(gradient, inputs), gradients, strict=True)
+        empty.copy_(value) if empty.numel() else empty
+        for empty, value in zip(_empty_gradients(gradient, inputs, needed), gradients, strict=True)
     )
 
 
 @pixel_attention_block_backward_op.register_fake
-def _backward_fake(gradient, x, qkv_weight, qkv_bias, gamma, positional_encoding, *_):
+def _backward_fake(gradient, x, qkv_weight, qkv_bias, gamma, positional_encoding, *others):
     inputs = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
-    return _empty_gradients(gradient, inputs)
+    return _empty_gradients(gradient, inputs, others[-1])
 
 
-def _empty_gradients(gradient: torch.Tensor, inputs: tuple) -> tuple[torch.Tensor, ...]:
-    """Tensors as the kernels make them: the map's dense, an empty one for an input that is None."""
-    x, *others = inputs
-    rest = (gradient.new_empty(0) if t is None else torch.empty_like(t) for t in others)
-    return launch.empty_map(x), *rest
+def _empty_gradients(
+    gradient: torch.Tensor, inputs: tuple, needed: Sequence[bool]
+) -> tuple[torch.Tensor, ...]:
+    """Tensors as the kernels make them: the map's dense, the others contiguous."""
+    return tuple(
+        gradient.new_empty(0)
+        if not is_needed
+        else launch.empty_map(tensor)
+        if number == 0
+        else tensor.new_empty(tensor.shape)
+        for number, (tensor, is_needed) in enumerate(zip(inputs, needed, strict=True))
+    )
 
 
 def _setup_context(ctx, inputs, output) -> None:
@@ -142,13 +154,14 @@ def _setup_context(ctx, inputs, output) -> None:
 def _backward(ctx, gradient, *_):
     *inputs, qkv, attended, row_statistics = ctx.saved_tensors
     settings = (ctx.key_channels, ctx.num_heads, ctx.scale)
+    needed = [bool(needs) for needs in ctx.needs_input_grad[:5]]
     if torch.is_grad_enabled():  # someone will differentiate these gradients
         gradients = pixel_attention_block_gradients(gradient, *inputs, *settings)
     else:
         gradients = torch.ops.slt_fast.pixel_attention_block_backward(
-            gradient, *inputs, qkv, attended, row_statistics, *settings
+            gradient, *inputs, qkv, attended, row_statistics, *settings, needed
         )
-    known = [None if t is None else g for t, g in zip(inputs, gradients, strict=True)]
+    known = [g if needs else None for needs, g in zip(needed, gradients, strict=True)]
     return (*known, None, None, None)
 
 

@@ -37,10 +37,13 @@ def positional_encoding_2d(
     return _cached_encoding(*arguments)
 
 
-def sinusoidal_encoding(length: int, channels: int) -> torch.Tensor:
+def sinusoidal_encoding(
+    length: int, channels: int, device: torch.device | str = "cpu"
+) -> torch.Tensor:
     """One coordinate: [length, channels] float64, sine and cosine interleaved; channels even."""
-    k = torch.arange(0, channels, 2, dtype=torch.float64)
-    angles = torch.arange(length, dtype=torch.float64)[:, None] / 10000 ** (k / channels)
+    options = {"dtype": torch.float64, "device": device}
+    k = torch.arange(0, channels, 2, **options)
+    angles = torch.arange(length, **options)[:, None] / 10000 ** (k / channels)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
@@ -49,8 +52,10 @@ def _encoding(
 ) -> torch.Tensor:
     # Cached tensors must not carry the mode of whoever called first (inference, autocast).
     with torch.inference_mode(False), torch.no_grad():
-        rows = sinusoidal_encoding(H, C // 2).T[:, :, None].expand(-1, H, W)
-        columns = sinusoidal_encoding(W, C // 2).T[:, None, :].expand(-1, H, W)
+        # A compiled model makes the table in each call: not on the host and then copied.
+        where = device if device.type == "cuda" else "cpu"
+        rows = sinusoidal_encoding(H, C // 2, where).T[:, :, None].expand(-1, H, W)
+        columns = sinusoidal_encoding(W, C // 2, where).T[:, None, :].expand(-1, H, W)
         encoding = torch.cat([rows, columns])
         if channels_last:
             encoding = encoding.permute(1, 2, 0).contiguous().permute(2, 0, 1)

@@ -28,11 +28,7 @@ def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> tor
     Raises:
         ValueError: Another shape or type, C not divisible by 4, or a backend that cannot run.
     """
-    if x.ndim != 4 or not x.is_floating_point():
-        raise ValueError(
-            f"add_positional_encoding_2d: found {x.dtype} of {list(x.shape)}; "
-            "expected a floating-point tensor [B, C, H, W]"
-        )
+    check(x)
     refusal = kernel_refusal(x)
     chosen, _ = choose_backend("add_positional_encoding_2d", backend, x.device, refusal)
     if chosen == "reference":
@@ -40,6 +36,22 @@ def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> tor
     if torch.compiler.is_compiling():
         return torch.ops.slt_fast.add_positional_encoding_2d(x)
     return _AddPositionalEncoding2d.apply(x)
+
+
+def check(x: torch.Tensor) -> None:
+    """Whether a tensor can be encoded.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ValueError(
+            f"add_positional_encoding_2d: found {x.dtype} of {list(x.shape)}; "
+            "expected a floating-point tensor [B, C, H, W]"
+        )
+    if x.shape[1] % 4 or not x.shape[1]:
+        found = f"found {x.shape[1]} channels; expected a multiple of 4"
+        raise ValueError(f"add_positional_encoding_2d: {found}")
 
 
 def add_positional_encoding_2d_reference(x: torch.Tensor) -> torch.Tensor:
