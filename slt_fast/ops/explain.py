@@ -124,11 +124,10 @@ def _attention_lines(
     has_residual: bool = False,
     device: torch.device | None = None,
 ) -> list[str]:
-    _, _, Nq, Nk, _, _ = attention.shape
-    kind = launch.regime(Nq, Nk)
+    Nk, kind = attention.shape[3], attention.regime
     backward = BACKWARD[kind] + (["dbias"] if needs_dbias else [])
     lines = []
-    forward = [launch.forward_name(Nq, Nk, has_residual=has_residual)]
+    forward = [launch.forward_name(kind, has_residual=has_residual)]
     for direction, names in (("forward", forward), ("backward", backward)):
         for name in names:
             row = attention.row(name, device)
@@ -136,9 +135,7 @@ def _attention_lines(
     if kind == "whole_row":
         lines.append(f"note: over {launch.MAX_FRAME} positions the backward pass takes 3 kernels")
     if kind == "flash":
-        lines.append(
-            f"note: over {launch.MAX_WHOLE_ROW} keys no program holds a whole row of scores"
-        )
+        lines.append(f"note: no program holds a whole row of {Nk} scores of {attention.q.dtype}")
     return lines
 
 

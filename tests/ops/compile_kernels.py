@@ -25,6 +25,8 @@ from slt_fast.ops.pixel_attention_block import launch as block
 from slt_fast.ops.positional_encoding import operator as encoding
 
 TYPES = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
+# Scalars and row statistics, which change a few instructions.
+OPTIONAL = ("gamma", "delta", "row_statistics", "attended")
 DIVISIBLE = [["tt.divisibility", 16]]
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
@@ -34,12 +36,16 @@ def meta(*shape: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 def attention_launches(job: dict, dtype: torch.dtype) -> None:
-    """Forward and backward of pixel_attention, on heads that lie side by side."""
+    """pixel_attention on heads that lie side by side, forward and, unless told, backward."""
     B, heads, N, dk, dv = 4, job["heads"], job["N"], job["dk"], job["dv"]
-    q, k = (meta(B, N, heads, dk, dtype=dtype).transpose(1, 2) for _ in range(2))
+    Nq = job.get("Nq", N)
+    q = meta(B, Nq, heads, dk, dtype=dtype).transpose(1, 2)
+    k = meta(B, N, heads, dk, dtype=dtype).transpose(1, 2)
     v = meta(B, N, heads, dv, dtype=dtype).transpose(1, 2)
-    bias = meta(heads, N, N, dtype=torch.float32) if job["bias"] else None
+    bias = meta(heads, Nq, N, dtype=torch.float32) if job["bias"] else None
     out, row_statistics = attention.new_forward(q, k, v, bias, dk**-0.5)
+    if job.get("forward_only"):
+        return
     arguments = (q, k, v, bias, out, row_statistics, dk**-0.5, job["bias"])
     attention.new_backward(torch.empty_like(out), *arguments)
 
@@ -157,9 +163,9 @@ def main() -> None:
     for job in json.load(sys.stdin):
         for kernel, arguments, row in recorded(job):
             # What the code depends on: the row, types, and which strides are 1.
-            places = str([(name, strides(value)) for name, value in sorted(arguments.items())])
+            places = [(n, strides(v)) for n, v in sorted(arguments.items()) if n not in OPTIONAL]
             sizes = [job[name] for name in ("architecture", "dtype", "dk", "dv")]
-            key = str((row, sizes, job.get("heads"), places))
+            key = str((row, sizes, job.get("heads", 1), places))
             if key not in seen:  # as kernels for many positions, which several sizes take
                 seen.add(key)
                 result = compile_launch(kernel, arguments, row, job["architecture"])

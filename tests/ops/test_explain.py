@@ -11,8 +11,14 @@ from slt_fast.ops import (
 )
 
 
-def tokens(N: int = 49, channels: int = 32, **options) -> torch.Tensor:
-    return torch.empty(2, 1, N, channels, **options)
+@pytest.fixture(autouse=True)
+def any_machine(monkeypatch) -> None:
+    """One that could run the kernels; nothing is run."""
+    monkeypatch.setattr(backend, "_machine_refusal", lambda device: None)
+
+
+def tokens(N: int = 49, channels: int = 32) -> torch.Tensor:
+    return torch.zeros(2, 1, N, channels, dtype=torch.float16)
 
 
 def block(x: torch.Tensor, **options) -> str:
@@ -56,6 +62,13 @@ def test_names_the_kernels_that_run(monkeypatch, N, forward, backward) -> None:
     assert launched == named
 
 
+def test_long_rows_of_float32_go_block_by_block() -> None:
+    q = tokens(196).float()
+    text = explain(pixel_attention, q, q, q, backend="triton")
+    assert "forward: flash_forward (" in text
+    assert "note: no program holds a whole row of 196 scores of torch.float32" in text
+
+
 def test_says_why_not_a_faster_one() -> None:
     q = tokens()
     assert "note" not in explain(pixel_attention, q, q, q, backend="triton")
@@ -88,5 +101,7 @@ def test_refuses_what_the_call_would_refuse() -> None:
     q = tokens()
     with pytest.raises(ValueError, match=r"found k of \[2, 1, 49, 16\]"):
         explain(pixel_attention, q, tokens(channels=16), q)
+    with pytest.raises(ValueError, match="found 6 channels; expected a multiple of 4"):
+        explain(add_positional_encoding_2d, torch.zeros(1, 6, 2, 2))
     with pytest.raises(ValueError, match="explain: found optical_flow; expected one of pixel_att"):
         explain(optical_flow, q)

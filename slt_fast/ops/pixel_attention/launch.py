@@ -16,16 +16,18 @@ FULL_CHIP = 264  # programs that keep a large GPU busy: two for each of 132 mult
 Shape = tuple[int, int, int, int, int, int]  # B, heads, Nq, Nk, dk, dv
 
 
-def regime(Nq: int, Nk: int) -> str:
-    """Which kernels maps of this size take: "frame", "whole_row" or "flash"."""
+def regime(Nq: int, Nk: int, dtype: torch.dtype) -> str:
+    """Which kernels maps of this size and type take: "frame", "whole_row" or "flash"."""
     if max(Nq, Nk) <= MAX_FRAME:
         return "frame"
-    return "whole_row" if Nk <= MAX_WHOLE_ROW else "flash"
+    # Of float32, which takes twice the registers, longer rows spill.
+    longest = MAX_FRAME if dtype == torch.float32 else MAX_WHOLE_ROW
+    return "whole_row" if Nk <= longest else "flash"
 
 
-def forward_name(Nq: int, Nk: int, *, has_residual: bool) -> str:
+def forward_name(kind: str, *, has_residual: bool) -> str:
     """The forward kernel's name in the table; a residual takes registers of its own."""
-    name = "flash_forward" if regime(Nq, Nk) == "flash" else "whole_row_forward"
+    name = "flash_forward" if kind == "flash" else "whole_row_forward"
     return f"{name}_residual" if has_residual else name
 
 
@@ -74,6 +76,12 @@ class Attention:
         return B, heads, Nq, self.k.shape[2], dk, self.v.shape[3]
 
     @property
+    def regime(self) -> str:
+        """Which kernels these inputs take."""
+        _, _, Nq, Nk, _, _ = self.shape
+        return regime(Nq, Nk, self.q.dtype)
+
+    @property
     def bias_batches(self) -> int:
         """Batch entries of the bias."""
         return 1 if self.bias is None or self.bias.ndim < 4 else self.bias.shape[0]
@@ -89,7 +97,7 @@ class Attention:
         """The kernel's row in the table, for the device of the tensors or another one."""
         architecture = kernel_table.architecture_of(device or self.q.device)
         _, _, Nq, Nk, _, _ = self.shape
-        size = max(Nq, Nk) if regime(Nq, Nk) == "frame" else Nk
+        size = max(Nq, Nk) if self.regime == "frame" else Nk
         is_biased = self.bias is not None
         return kernel_table.find(kernel, architecture, self.q.element_size(), size, is_biased)
 
@@ -151,8 +159,8 @@ def forward(
         "out": strided(out),
         "scale": attention.scale,
     }
-    is_flash = regime(Nq, Nk) == "flash"
-    name = forward_name(Nq, Nk, has_residual=residual is not None)
+    is_flash = attention.regime == "flash"
+    name = forward_name(attention.regime, has_residual=residual is not None)
     blocks = attention.blocks(attention.row(name))
     num_programs = B * heads * ceil_divide(Nq, blocks["BLOCK_Q"])
     value_blocks = ceil_divide(dv, blocks["BLOCK_V"])
@@ -215,7 +223,7 @@ def backward(
     from slt_fast.ops.pixel_attention import backward_kernels as kernels
 
     B, heads, Nq, Nk, _, _ = attention.shape
-    kind = regime(Nq, Nk)
+    kind = attention.regime
     arguments = {
         "v": strided(attention.v),
         "gradient": strided(gradient),

@@ -42,7 +42,7 @@ def _forward_fake(q, k, v, bias, scale):
 
 def _saved_shape(q: torch.Tensor, k: torch.Tensor) -> tuple[int, ...]:
     B, heads, Nq, _ = q.shape
-    return (B, heads, 2, Nq) if launch.regime(Nq, k.shape[2]) == "flash" else (0,)
+    return (B, heads, 2, Nq) if launch.regime(Nq, k.shape[2], q.dtype) == "flash" else (0,)
 
 
 @torch.library.custom_op("slt_fast::pixel_attention_backward", **_OPTIONS)

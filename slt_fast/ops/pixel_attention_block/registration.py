@@ -69,7 +69,7 @@ def _saved(x: torch.Tensor, qkv_weight: torch.Tensor, num_heads: int, make) -> t
     B, C, H, W = x.shape
     N, rows = H * W, qkv_weight.shape[0]
     qkv = make(qkv_weight.new_empty(B, N, rows))
-    if regime(N, N) != "flash":
+    if regime(N, N, qkv_weight.dtype) != "flash":
         return qkv, make(qkv_weight.new_empty(0)), make(x.new_empty(0, dtype=torch.float32))
     attended = empty_token_major(qkv_weight, B, num_heads, N, C // num_heads)
     return qkv, make(attended), make(x.new_empty(B, num_heads, 2, N, dtype=torch.float32))
