@@ -55,7 +55,7 @@ def rows() -> tuple[Row, ...]:
 
 @functools.cache
 def find(kernel: str, architecture: int, itemsize: int, size: int = 0, biased: bool = False) -> Row:
-    """The row for a kernel: the newest architecture not above, then the least size not below.
+    """The row for a kernel: the least size not below, of that the newest architecture not above.
 
     Raises:
         LookupError: There is none.
@@ -72,7 +72,7 @@ def find(kernel: str, architecture: int, itemsize: int, size: int = 0, biased: b
     if not fitting:
         found = f"{kernel} on sm_{architecture}, {itemsize} bytes, size {size}, biased {biased}"
         raise LookupError(f"{PATH.name}: found no row for {found}; expected one")
-    return min(fitting, key=lambda row: (-row.architecture, row.max_size or float("inf")))
+    return min(fitting, key=lambda row: (row.max_size or float("inf"), -row.architecture))
 
 
 @functools.cache
