@@ -42,6 +42,12 @@ def poisoned_memory() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_compiled_graphs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Graphs that torch.compile kept earlier know the operators as they were then."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path_factory.mktemp("compiled"))
+
+
 @pytest.fixture(autouse=True)
 def fixed_seeds() -> None:
     random.seed(0)

@@ -14,8 +14,7 @@ from torchvision.models.swin_transformer import (
     SwinTransformerBlockV2,
 )
 
-from slt_fast import integrations
-from slt_fast.integrations import attend_maps, fused_sagan_block, use_pixel_attention
+from slt_fast.integrations import attend_maps, fused_sagan_block, swin, use_pixel_attention
 from slt_fast.ops import pixel_attention
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # on a CPU the kernels are interpreted
@@ -173,7 +172,7 @@ def test_windows_share_the_bias_of_all_images(monkeypatch) -> None:
         seen.append((len(q), tuple(bias.shape)))
         return pixel_attention(q, k, v, bias=bias, **options)
 
-    monkeypatch.setattr(integrations, "pixel_attention", spy)
+    monkeypatch.setattr(swin, "pixel_attention", spy)
     x = torch.randn(3, 8, 12, 32, device=DEVICE)
     for shift in ([2, 2], [0, 0]):
         fused(disturbed(ShiftedWindowAttention(32, [4, 4], shift, 2)))(x)
@@ -213,7 +212,8 @@ def test_only_this_model_changes(make) -> None:
     twin.load_state_dict(other.state_dict())
     make().load_state_dict(twin.state_dict())
     swapped = [module for module in twin.modules() if hasattr(module, "backend")]
-    assert {type(module).__module__ for module in swapped} == {"slt_fast.integrations"}
+    assert swapped
+    assert all(type(module).__module__.startswith("slt_fast.integrations.") for module in swapped)
     assert not any(hasattr(module, "backend") for module in (*model.modules(), *make().modules()))
     for original in (nn.MultiheadAttention, *WINDOW_CLASSES):
         assert original.forward.__module__.startswith("torch")

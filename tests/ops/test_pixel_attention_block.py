@@ -188,8 +188,19 @@ def test_no_frames_give_no_frames() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x": torch.zeros(8, 2, 3)}, r"found x of \[8, 2, 3\]; expected \[B, C, H, W\]"),
-        ({"qkv_weight": torch.zeros(8, 8)}, r"qkv_weight of \[8, 8\]; expected \[16, 8\]"),
+        (
+            {"x": torch.zeros(8, 2, 3)},
+            r"found x of torch.float32 \[8, 2, 3\]; expected floating-point \[B, C, H, W\]",
+        ),
+        (
+            {"x": torch.zeros(2, 8, 2, 3, dtype=torch.int64)},
+            r"found x of torch.int64 \[2, 8, 2, 3\]; expected floating-point \[B, C, H, W\]",
+        ),
+        (
+            {"qkv_weight": torch.zeros(16, 8)},
+            "found x of torch.float64 and qkv_weight of torch.float32; expected one type",
+        ),
+        ({"qkv_weight": torch.zeros(8, 8).double()}, r"qkv_weight of \[8, 8\]; expected \[16, 8\]"),
         ({"qkv_bias": torch.zeros(8)}, r"qkv_bias of \[8\]; expected \[16\]"),
         (
             {"positional_encoding": torch.zeros(8, 3, 2)},

@@ -1,0 +1,66 @@
+"""The fused attention inside models that others wrote.
+
+use_pixel_attention(model) swaps it into torchvision's Swin and ViT and into nn.MultiheadAttention;
+attend_maps and fused_sagan_block serve SAGAN and non-local blocks, which have no class of their
+own. Outputs and gradients stay the model's, up to rounding. Nothing is patched at import.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+from torchvision.models.swin_transformer import ShiftedWindowAttention, ShiftedWindowAttentionV2
+
+from slt_fast.integrations.multihead import FusedMultiheadAttention, check_multihead
+from slt_fast.integrations.sagan import attend_maps, fused_sagan_block
+from slt_fast.integrations.swin import FusedShiftedWindowAttention, FusedShiftedWindowAttentionV2
+from slt_fast.ops.backend import BACKENDS
+
+__all__ = ["attend_maps", "fused_sagan_block", "use_pixel_attention"]
+
+_FUSED = {
+    nn.MultiheadAttention: FusedMultiheadAttention,
+    ShiftedWindowAttention: FusedShiftedWindowAttention,
+    ShiftedWindowAttentionV2: FusedShiftedWindowAttentionV2,
+}
+
+
+def use_pixel_attention(model: nn.Module, *, backend: str = "auto") -> int:
+    """Swaps the fused attention into a model, in place.
+
+    Swapped are modules of exactly these classes, not of classes derived from them:
+    nn.MultiheadAttention (torchvision's ViT has it) and torchvision's ShiftedWindowAttention and
+    ShiftedWindowAttentionV2 (Swin). Only their class changes, so parameters, their names, hooks and
+    state dicts stay. With attention dropout such a module refuses to run in training mode.
+
+    nn.TransformerEncoderLayer in evaluation without gradients goes round its attention, swapped or
+    not, unless torch.backends.mha.set_fastpath_enabled(False) was called. For torch.fx, and so for
+    torchvision's create_feature_extractor, name the swapped modules' classes as leaf_modules.
+
+    Args:
+        model: Holds such modules, or is one.
+        backend: As for slt_fast.ops.pixel_attention.
+
+    Returns:
+        How many modules were swapped.
+
+    Raises:
+        ValueError: Nothing to swap, an attention of a kind that cannot be (then none is), or an
+            unknown backend.
+    """
+    if backend not in BACKENDS:
+        found = f"found backend {backend!r}; expected one of {BACKENDS}"
+        raise ValueError(f"use_pixel_attention: {found}")
+    modules = {name: part for name, part in model.named_modules() if type(part) in _FUSED}
+    if not modules:
+        expected = ", ".join(original.__name__ for original in _FUSED)
+        raise ValueError(
+            f"use_pixel_attention: found nothing to swap in {type(model).__name__}; "
+            f"expected a module of class {expected}"
+        )
+    for name, module in modules.items():
+        if isinstance(module, nn.MultiheadAttention):
+            check_multihead(module, name or type(model).__name__)
+    for module in modules.values():
+        module.__class__ = _FUSED[type(module)]
+        module.backend = backend
+    return len(modules)

@@ -1,0 +1,141 @@
+"""nn.MultiheadAttention, as in torchvision's ViT, on the fused attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from slt_fast.ops import pixel_attention
+
+
+class FusedMultiheadAttention(nn.MultiheadAttention):
+    """nn.MultiheadAttention over the fused attention; see use_pixel_attention."""
+
+    backend = "auto"
+
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        key_padding_mask: torch.Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: torch.Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Computes what nn.MultiheadAttention does; a query that sees no key gets zeros.
+
+        Args:
+            query: [B, Nq, C].
+            key: [B, Nk, C].
+            value: [B, Nk, C].
+            key_padding_mask: [B, Nk]; True = padding, or added to the scores.
+            need_weights: Whether the weights are returned, too: by the reference formula.
+            attn_mask: [Nq, Nk] or [B * heads, Nq, Nk]; True = hidden, or added to the scores.
+            average_attn_weights: Whether these weights are the mean over heads.
+            is_causal: A hint that attn_mask is causal; not used.
+
+        Returns:
+            [B, Nq, C], and None or the weights, [B, Nq, Nk] or [B, heads, Nq, Nk].
+
+        Raises:
+            ValueError: Shapes or settings that the fused attention does not take.
+        """
+        check_multihead(self, type(self).__name__)
+        check_dropout(self, "dropout", self.dropout)
+        if query.ndim != 3 or query.is_nested:
+            kind = "a nested tensor" if query.is_nested else list(query.shape)
+            found = f"found query of {kind}; expected [B, Nq, C]"
+            raise ValueError(f"FusedMultiheadAttention: {found}")
+        if is_causal and attn_mask is None:
+            raise ValueError("FusedMultiheadAttention: found is_causal; expected attn_mask with it")
+        q, k, v = (
+            projected.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for projected in self._projected(query, key, value)
+        )
+        bias = _masks_as_bias(attn_mask, key_padding_mask, q, k)
+        attended, weights = _attend(q, k, v, bias, need_weights, self.backend)
+        if need_weights and average_attn_weights:
+            weights = weights.mean(1)
+        return self.out_proj(attended.transpose(1, 2).flatten(2)), weights
+
+    def _projected(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        if query is key and key is value:
+            return F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=2)
+        weights = self.in_proj_weight.chunk(3)
+        biases = [None] * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+        return tuple(map(F.linear, (query, key, value), weights, biases))
+
+
+def check_multihead(module: nn.MultiheadAttention, name: str) -> None:
+    found = [
+        text
+        for text, is_found in (
+            ("batch_first=False", not module.batch_first),
+            ("add_bias_kv=True", module.bias_k is not None),
+            ("add_zero_attn=True", module.add_zero_attn),
+            ("kdim or vdim other than embed_dim", module.in_proj_weight is None),
+        )
+        if is_found
+    ]
+    if found:
+        raise ValueError(f"{name}: found {', '.join(found)}; the fused attention does not take it")
+
+
+def _masks_as_bias(
+    attn_mask: torch.Tensor | None,
+    key_padding_mask: torch.Tensor | None,
+    q: torch.Tensor,
+    k: torch.Tensor,
+) -> torch.Tensor | None:
+    """Both masks as what is added to the scores, broadcasting to [B, heads, Nq, Nk]."""
+    B, heads, Nq, _ = q.shape
+    Nk = k.shape[2]
+    biases = []
+    for name, mask, sizes in (
+        ("attn_mask", attn_mask, {(Nq, Nk): (1, 1), (B * heads, Nq, Nk): (B, heads)}),
+        ("key_padding_mask", key_padding_mask, {(B, Nk): (B, 1)}),
+    ):
+        if mask is None:
+            continue
+        if tuple(mask.shape) not in sizes:
+            expected = " or ".join(str(list(size)) for size in sizes)
+            found = f"found {name} of {list(mask.shape)}; expected {expected}"
+            raise ValueError(f"FusedMultiheadAttention: {found}")
+        if mask.dtype == torch.bool:
+            mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill(mask, -torch.inf)
+        biases.append(mask.reshape(*sizes[tuple(mask.shape)], -1, Nk))
+    return sum(biases) if biases else None
+
+
+def _attend(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None,
+    need_weights: bool,
+    backend: str,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Output and weights (or None), with zeros for queries from which all keys are hidden."""
+    if bias is not None:
+        blind = (bias == -torch.inf).all(-1, keepdim=True)
+        bias = bias.masked_fill(blind, 0)  # else NaN, in all gradients too
+    results = pixel_attention(q, k, v, bias=bias, return_attention=need_weights, backend=backend)
+    attended, weights = results if need_weights else (results, None)
+    if bias is not None:
+        attended = attended.masked_fill(blind, 0)
+        weights = weights.masked_fill(blind, 0) if need_weights else None
+    return attended, weights
+
+
+def check_dropout(module: nn.Module, name: str, probability: float) -> None:
+    """No silent way round the kernels: dropout needs the weights, which they never hold."""
+    if module.training and probability > 0:
+        raise ValueError(
+            f"{type(module).__name__}: found {name}={probability} in training mode; expected 0, "
+            "as the fused attention never holds the weights to drop"
+        )

@@ -1,0 +1,136 @@
+"""SAGAN and non-local blocks, which have no class of their own: attention between maps."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from slt_fast.layers import PixelAttention2d
+from slt_fast.ops import pixel_attention
+
+
+def attend_maps(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    *,
+    scale: float | None = 1.0,
+    backend: str = "auto",
+) -> torch.Tensor:
+    """Lets each position of a map look at all positions of others: softmax(q k^T * scale) v.
+
+    What stands between the 1x1 convolutions of a SAGAN block (Zhang et al., 2019) or a non-local
+    one (Wang et al., 2018), whose keys and values may be pooled.
+
+    Args:
+        query: [B, dk, H, W], or with other position sizes, such as [B, dk, T, H, W].
+        key: [B, dk, h, w].
+        value: [B, dv, h, w].
+        scale: Factor on q k^T; both papers have none. None means dk ** -0.5.
+        backend: As for slt_fast.ops.pixel_attention.
+
+    Returns:
+        [B, dv, H, W], the channels of a position side by side in memory (channels_last).
+
+    Raises:
+        ValueError: Shapes that do not fit, or a backend that cannot run.
+    """
+    for name, tensor in (("query", query), ("key", key), ("value", value)):
+        if tensor.ndim < 3:
+            found = f"found {name} of {list(tensor.shape)}; expected [B, channels, H, W]"
+            raise ValueError(f"attend_maps: {found}")
+    if key.shape[2:] != value.shape[2:]:
+        found = f"found value of {list(value.shape)}; expected the positions of key"
+        raise ValueError(f"attend_maps: {found}, {list(key.shape)}")
+    q, k, v = (tensor.flatten(2).mT.unsqueeze(1) for tensor in (query, key, value))
+    out = pixel_attention(q, k, v, scale=scale, backend=backend)
+    return out.squeeze(1).mT.unflatten(2, query.shape[2:])
+
+
+def fused_sagan_block(
+    query: nn.Conv2d,
+    key: nn.Conv2d,
+    value: nn.Conv2d,
+    gamma: torch.Tensor,
+    *,
+    scale: float = 1.0,
+    backend: str = "auto",
+) -> PixelAttention2d:
+    """Makes one fused module of a SAGAN block, x + gamma * value(x) softmax(query(x) key(x)).
+
+    The parts are copied into other parameters (qkv.weight, qkv.bias, gamma): load trained weights
+    first, then convert, then hand the new parameters to an optimizer. Convolutions under spectral
+    or weight norm are refused, since each is normalised on its own: keep them with attend_maps, or
+    remove the norm first.
+
+    Args:
+        query: 1x1 convolution, C -> dk channels.
+        key: 1x1 convolution, C -> dk channels.
+        value: 1x1 convolution, C -> C channels.
+        gamma: One number, in any shape.
+        scale: Factor on q k^T; SAGAN has none.
+        backend: As for slt_fast.ops.pixel_attention_block.
+
+    Returns:
+        The module, of the type and on the device of the convolutions; [B, C, H, W] -> the same.
+
+    Raises:
+        ValueError: Parts that do not make such a block.
+    """
+    C, dk = getattr(query, "in_channels", None), getattr(query, "out_channels", None)
+    _check_part("query", query, C, dk)
+    _check_part("key", key, C, dk)
+    _check_part("value", value, C, C)
+    parts = (query, key, value)
+    _check_alike(parts, gamma)
+    block = PixelAttention2d(
+        C, key_channels=dk, scale=scale, positional_encoding=False, backend=backend
+    )
+    weights = torch.cat([part.weight.detach() for part in parts]).flatten(1)
+    block.qkv.weight = nn.Parameter(weights, query.weight.requires_grad)
+    block.qkv.bias = None
+    if query.bias is not None:
+        biases = torch.cat([part.bias.detach() for part in parts])
+        block.qkv.bias = nn.Parameter(biases, query.bias.requires_grad)
+    block.gamma = nn.Parameter(gamma.detach().clone().reshape(()), gamma.requires_grad)
+    return block
+
+
+def _check_part(name: str, part: nn.Module, in_channels: int, out_channels: int) -> None:
+    """A plain 1x1 convolution."""
+    expected = {
+        "class": "Conv2d",
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "kernel_size": (1, 1),
+        "stride": (1, 1),
+        "padding": (0, 0),
+        "groups": 1,
+    }
+    found = {setting: getattr(part, setting, None) for setting in expected}
+    found["class"] = type(part).__name__
+    wrong = [
+        f"{setting} {found[setting]}, expected {value}"
+        for setting, value in expected.items()
+        if found[setting] != value
+    ]
+    names = [parameter for parameter, _ in part.named_parameters()]
+    wrong += [f"parameter {other}" for other in names if other not in ("weight", "bias")]
+    if wrong:
+        raise ValueError(f"fused_sagan_block: found {name} with {'; '.join(wrong)}")
+
+
+def _check_alike(parts: tuple[nn.Conv2d, ...], gamma: torch.Tensor) -> None:
+    """Parts that can become one parameter."""
+    kinds = {
+        ", ".join(
+            f"{name} {parameter.dtype} {parameter.device} requires_grad={parameter.requires_grad}"
+            for name, parameter in part.named_parameters()
+        ): None
+        for part in parts
+    }
+    if len(kinds) > 1:
+        raise ValueError(f"fused_sagan_block: found parts of {len(kinds)} kinds: {list(kinds)}")
+    if gamma.numel() != 1:
+        found = f"found gamma of {list(gamma.shape)}; expected one number"
+        raise ValueError(f"fused_sagan_block: {found}")
