@@ -13,7 +13,6 @@ nothing is ever unpickled.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -28,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from slt_fast import __version__
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.errors import DataError
+from slt_fast.data.files import read_json, sync, to_json
 from slt_fast.data.vocabulary import Vocabulary
 from slt_fast.model.translator import Translator
 from slt_fast.training.config import Recipe, recipe_from_json, recipe_to_json
@@ -107,7 +107,8 @@ def save_checkpoint(
         save_file(_contiguous(tensors), temporary / "training.safetensors")
         _write_json(temporary / "model.json", _description(loaded))
         _write_json(temporary / "training.json", progress)
-        _sync(temporary)
+        for path in (*temporary.iterdir(), temporary):
+            sync(path)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise OSError(f"{final}: could not write the checkpoint: {error}") from error
@@ -199,31 +200,6 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise DataError(path, f"{error}", "a whole safetensors file") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        DataError: A missing or broken file.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"{error}", "a JSON file") from error
-    if not isinstance(values, dict):
-        raise DataError(path, f"a JSON {type(values).__name__}", "a JSON object")
-    return values
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Writes a JSON file under a temporary name and renames it: it is never half-written."""
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        _write_json(temporary, values)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _description(loaded: LoadedModel) -> dict[str, Any]:
     return {
         "slt_fast": __version__,
@@ -258,16 +234,7 @@ def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _sync(folder: Path) -> None:
-    for path in (*folder.iterdir(), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    path.write_text(to_json(values), encoding="utf-8")
 
 
 def _point(link: Path, target: Path) -> None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches
 from slt_fast.data.errors import DataError, ErrorHandler, report
+from slt_fast.data.files import read_json, write_json
 from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
 from slt_fast.inference.translate import too_many_frames
 from slt_fast.training.checkpoint import (
@@ -21,10 +22,8 @@ from slt_fast.training.checkpoint import (
     checkpoint_folder,
     load_model,
     load_tensors,
-    read_json,
     save_checkpoint,
     without_weights,
-    write_json,
 )
 from slt_fast.training.config import Recipe
 from slt_fast.training.evaluation import Evaluation, evaluate

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from slt_fast.data.errors import DataError
+from slt_fast.data.files import replacing
 from slt_fast.data.phoenix14t import FRAMES_FOLDER, HEADER, Annotation, read_annotations
 from slt_fast.data.synthetic.corpus import SyntheticSource
 
@@ -105,9 +106,5 @@ def _write_annotations(path: Path, rows: list[Annotation]) -> None:
         glosses = " ".join(row.glosses)
         lines.append("|".join([row.name, video, "-1", "-1", row.signer, glosses, row.text]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

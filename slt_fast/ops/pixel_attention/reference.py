@@ -25,7 +25,10 @@ def pixel_attention_reference(
 ) -> torch.Tensor:
     """The formula; arguments as for pixel_attention; softmax in float32."""
     weights = attention_weights(q, k, bias, q.shape[-1] ** -0.5 if scale is None else scale)
-    return weights.to(v.dtype) @ v
+    weights = weights.to(v.dtype)
+    if v.stride(-1) != 1:  # held channel by channel, and so will the output be
+        return (v.mT @ weights.mT).mT
+    return weights @ v
 
 
 def pixel_attention_gradients(

@@ -87,16 +87,19 @@ def heads_of_map(
     key_channels: int,
     num_heads: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """q, k, v of a map: [B, heads, N, channels a head]."""
-    qkv = torch.nn.functional.linear(tokens_of(h), qkv_weight, qkv_bias)
-    parts = qkv.split([key_channels, key_channels, h.shape[1]], dim=-1)
-    q, k, v = (_heads(part, num_heads) for part in parts)
+    """q, k, v of a map: [B, heads, N, channels a head], in the memory format of the map."""
+    if h.stride(1) == 1:
+        qkv = torch.nn.functional.linear(tokens_of(h), qkv_weight, qkv_bias).mT
+    else:  # a 1x1 convolution leaves the channels where they are
+        qkv = torch.nn.functional.conv2d(h, qkv_weight[:, :, None, None], qkv_bias).flatten(2)
+    parts = qkv.split([key_channels, key_channels, h.shape[1]], dim=1)
+    q, k, v = (part.unflatten(1, (num_heads, -1)).mT for part in parts)
     return q, k, v
 
 
 def to_map(heads: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     """[B, heads, N, channels a head] -> [B, C, H, W]."""
-    return _joined(heads).mT.unflatten(2, shape[2:])
+    return heads.mT.flatten(1, 2).unflatten(2, shape[2:])
 
 
 def _with_encoding(x: torch.Tensor, positional_encoding: torch.Tensor | None) -> torch.Tensor:

@@ -31,10 +31,16 @@ def positional_encoding_2d(
     """
     if C % 4 or C <= 0:
         raise ValueError(f"positional encoding: found {C} channels; expected a multiple of 4")
-    arguments = (C, H, W, dtype, torch.device(device), channels_last)
+    return kept_encoding(C, H, W, dtype, torch.device(device), channels_last)
+
+
+def kept_encoding(
+    C: int, H: int, W: int, dtype: torch.dtype, device: torch.device, channels_last: bool
+) -> torch.Tensor:
+    """The same for arguments known to be right: in a call of microseconds each check counts."""
     if torch.compiler.is_compiling():  # a fake tensor must not stay in the cache
-        return _encoding(*arguments)
-    return _cached_encoding(*arguments)
+        return _encoding(C, H, W, dtype, device, channels_last)
+    return _cached_encoding(C, H, W, dtype, device, channels_last)
 
 
 def sinusoidal_encoding(

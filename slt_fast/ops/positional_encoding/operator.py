@@ -12,7 +12,7 @@ import torch
 
 from slt_fast.ops import kernel_table
 from slt_fast.ops.backend import KERNEL_DTYPES, choose_backend
-from slt_fast.ops.positional_encoding.encoding import positional_encoding_2d
+from slt_fast.ops.positional_encoding.encoding import kept_encoding
 
 
 def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> torch.Tensor:
@@ -56,7 +56,7 @@ def check(x: torch.Tensor) -> None:
 
 def add_positional_encoding_2d_reference(x: torch.Tensor) -> torch.Tensor:
     """The sum in plain PyTorch."""
-    return x + positional_encoding_2d(*x.shape[1:], dtype=x.dtype, device=x.device)
+    return x + _encoding_of(x)
 
 
 def kernel_refusal(x: torch.Tensor) -> str | None:
@@ -94,10 +94,7 @@ def _launch(x: torch.Tensor) -> torch.Tensor:
     memory_format = _memory_format(x)
     if B and not x[0:1].is_contiguous(memory_format=memory_format):
         x = x.contiguous(memory_format=memory_format)  # a map with holes: one pass more
-    is_channels_last = memory_format is torch.channels_last
-    encoding = positional_encoding_2d(
-        C, H, W, dtype=x.dtype, device=x.device, channels_last=is_channels_last
-    )
+    encoding = _encoding_of(x)
     row = kernel_table.find(
         "add_encoding", kernel_table.architecture_of(x.device), x.element_size()
     )
@@ -124,6 +121,11 @@ def _memory_format(x: torch.Tensor) -> torch.memory_format:
     return (
         torch.channels_last if x.stride(1) == 1 and C > 1 and H * W > 1 else torch.contiguous_format
     )
+
+
+def _encoding_of(x: torch.Tensor) -> torch.Tensor:
+    """The encoding in the memory format of x: a sum of two formats takes twice as long."""
+    return kept_encoding(*x.shape[1:], x.dtype, x.device, x.stride(1) == 1)
 
 
 def _empty_output(x: torch.Tensor) -> torch.Tensor:
