@@ -15,10 +15,11 @@ import tyro
 
 from slt_fast.command_line import run
 from slt_fast.data.batching import ClipDataset
+from slt_fast.data.files import write_json
 from slt_fast.data.probes import probe
 from slt_fast.data.sources import read_split
 from slt_fast.device import choose_device
-from slt_fast.training.checkpoint import load_model, write_json
+from slt_fast.training.checkpoint import load_model
 from slt_fast.training.evaluation import evaluate
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from slt_fast.data.files import read_json
 from slt_fast.data.sources import read_split
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
 from slt_fast.training import evaluation
-from slt_fast.training.checkpoint import read_json
 
 
 def test_scores_a_split(run_script, checkpoint: Path, manifest: Path, tmp_path: Path) -> None:

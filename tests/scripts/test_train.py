@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from slt_fast.training.checkpoint import checkpoint_folder, load_model, load_tensors, read_json
+from slt_fast.data.files import read_json
+from slt_fast.training.checkpoint import checkpoint_folder, load_model, load_tensors
 from slt_fast.training.loop import Trainer
 from slt_fast.training.run import RunConfig, load_dataset
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.errors import DataError
+from slt_fast.data.files import read_json
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.training import checkpoint
 from slt_fast.training.checkpoint import (
@@ -21,9 +22,7 @@ from slt_fast.training.checkpoint import (
     TrainedOn,
     build_model,
     load_model,
-    read_json,
     save_checkpoint,
-    write_json,
 )
 from slt_fast.training.config import recipe_from_json
 
@@ -378,19 +377,6 @@ def test_backbone_weights_are_not_fetched_again(tmp_path, loaded, monkeypatch) -
         run = tmp_path / weights
         save(run, 1, replace(loaded, recipe=replace(loaded.recipe, model=model)), "best")
         assert load_model(run).recipe.model.backbone_weights == weights
-
-
-def test_json_is_never_half_written(tmp_path: Path, monkeypatch) -> None:
-    path = tmp_path / "metrics.json"
-    write_json(path, {"größe": 1.5})
-    assert read_json(path) == {"größe": 1.5}
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError("full")))
-        with pytest.raises(OSError, match="full"):
-            write_json(path, {"größe": 2})
-    with pytest.raises(TypeError):
-        write_json(path, {"größe": object()})
-    assert read_json(path) == {"größe": 1.5} and os.listdir(tmp_path) == ["metrics.json"]
 
 
 def test_a_copied_checkpoint_needs_no_links(saved: Path, tmp_path: Path) -> None:

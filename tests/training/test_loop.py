@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from slt_fast.data.batching import batches
 from slt_fast.data.errors import DataError
+from slt_fast.data.files import read_json
 from slt_fast.training import loop
-from slt_fast.training.checkpoint import load_model, read_json
+from slt_fast.training.checkpoint import load_model
 from slt_fast.training.config import Recipe
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.loop import Trainer, train

@@ -1,0 +1,79 @@
+"""Flow in Middlebury's .flo files, as MPI-Sintel, FlyingChairs and most evaluations use them.
+
+Little-endian: float32 202021.25, int32 width, int32 height, then height x width pairs of float32
+(u, v), row by row. Where the flow is unknown, a component is beyond 1e9.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from slt_fast.data.errors import DataError
+from slt_fast.data.files import replacing
+
+TAG = 202021.25
+LARGEST_SIDE = 99_999  # Baker et al., "A Database and Evaluation Methodology for Optical Flow"
+_HEADER = struct.Struct("<fii")
+
+
+def read_flow(path: str | Path) -> np.ndarray:
+    """Reads a .flo file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        float32 [2, H, W], (u, v) in pixels; unknown values as they stand there.
+
+    Raises:
+        DataError: A missing file, another tag, an absurd size, or fewer or more bytes than the
+            size asks for.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(path, "no such file", "a .flo file")
+    num_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            raise DataError(path, f"{num_bytes} bytes", f"a .flo header of {_HEADER.size}")
+        tag, W, H = _HEADER.unpack(header)
+        if tag != TAG:
+            raise DataError(path, f"tag {tag:g} ({header[:4]!r})", f"{TAG} (b'PIEH'), as in .flo")
+        _check_size(path, H, W)
+        expected = _HEADER.size + 8 * H * W
+        if num_bytes != expected:
+            raise DataError(path, f"{num_bytes} bytes", f"{expected} for a flow of {W}x{H} pixels")
+        values = np.fromfile(file, "<f4", 2 * H * W)
+    if values.size < 2 * H * W:  # cut off while it was read
+        raise DataError(path, f"{values.size} values", f"{2 * H * W}")
+    return np.ascontiguousarray(values.reshape(H, W, 2).transpose(2, 0, 1), np.float32)
+
+
+def write_flow(path: str | Path, flow: np.ndarray) -> None:
+    """Writes a .flo file; it is whole or not there.
+
+    Args:
+        path: The file.
+        flow: [2, H, W] of real numbers, (u, v) in pixels; kept as float32.
+
+    Raises:
+        ValueError: Flow of another shape or an absurd size.
+        OSError: The file cannot be written.
+    """
+    path, flow = Path(path), np.asarray(flow)
+    if flow.ndim != 3 or len(flow) != 2:
+        raise ValueError(f"{path}: found flow of shape {[*flow.shape]}; expected [2, H, W]")
+    _, H, W = flow.shape
+    _check_size(path, H, W)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(_HEADER.pack(TAG, W, H))
+        file.write(flow.transpose(1, 2, 0).astype("<f4").tobytes())
+
+
+def _check_size(path: Path, H: int, W: int) -> None:
+    if not (0 < W <= LARGEST_SIDE and 0 < H <= LARGEST_SIDE):
+        raise DataError(path, f"a flow of {W}x{H} pixels", f"sides of 1 to {LARGEST_SIDE} pixels")

@@ -1,0 +1,59 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from slt_fast.data.errors import DataError
+from slt_fast.data.files import read_json, remove_leftovers, replacing, write_json
+
+
+def test_json_is_never_half_written(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "metrics.json"
+    write_json(path, {"größe": 1.5})
+    assert read_json(path) == {"größe": 1.5}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            write_json(path, {"größe": 2})
+    with pytest.raises(TypeError):
+        write_json(path, {"größe": object()})
+    assert read_json(path) == {"größe": 1.5} and os.listdir(tmp_path) == ["metrics.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"a\.json: found .*No such file.*; expected a JSON file"),
+        ("{", r"a\.json: found Expecting property name.*; expected a JSON file"),
+        ("[1]", r"a\.json: found a JSON list; expected a JSON object"),
+    ],
+)
+def test_json_that_cannot_be_used(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "a.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old" and temporary.name.startswith(".a.txt.")
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["a.txt"]
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        temporary.write_text("broken off")
+        raise ZeroDivisionError
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_leftovers_of_killed_processes_go_after_an_hour(tmp_path: Path) -> None:
+    names = ["whole.txt", ".hidden", ".a.txt.host-1.writing", ".b.txt.host-2.writing"]
+    for name in names:
+        (tmp_path / name).touch()
+    for name in names[:3]:
+        os.utime(tmp_path / name, (time.time() - 4000,) * 2)
+    remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([*names[:2], names[3]])
