@@ -7,7 +7,7 @@ the same colour in each frame of each clip, and a small motion beside a large on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional
@@ -28,10 +28,8 @@ def flow_images(
 ) -> torch.Tensor:
     """Turns the frames of a clip into as many flow images; the first shows zero flow.
 
-    The flow is computed at the frames' own size and then resized, as motion rather than as colour.
-
     Args:
-        frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 1.
+        frames: As for clip_flow.
         size: Height and width of the images.
         bound: Motion that saturates the encoder, in pixels of the images (not of the frames).
         encoder: "uvm", "wheel" or "hsv".
@@ -44,15 +42,42 @@ def flow_images(
     Raises:
         ValueError: No frames, frames that optical_flow refuses, or an unknown encoder.
     """
+    flow = clip_flow(frames, size=size, preset=preset, backend=backend)
+    return encode_flow(flow, encoder=encoder, bound=bound)
+
+
+def clip_flow(
+    frames: torch.Tensor,
+    *,
+    size: tuple[int, int],
+    preset: str = "default",
+    backend: str = "auto",
+) -> torch.Tensor:
+    """Computes the flow of a clip, one field a frame; the first is zero.
+
+    The flow is computed at the frames' own size and then resized, as motion rather than as colour.
+
+    Args:
+        frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 1.
+        size: Height and width to reach.
+        preset: As for slt_fast.ops.optical_flow.
+        backend: As for slt_fast.ops.optical_flow.
+
+    Returns:
+        [T, 2, *size] float32, (u, v) in pixels of that size, on the device of the frames.
+
+    Raises:
+        ValueError: No frames, or frames that optical_flow refuses.
+    """
     if not len(frames):
-        raise ValueError("flow_images: found 0 frames; expected at least 1")
+        raise ValueError("clip_flow: found 0 frames; expected at least 1")
     flow = torch.zeros(len(frames), 2, *size, device=frames.device)
     # Part by part: the flow of a whole clip at the frames' own size would take gigabytes.
     for start in range(0, len(frames) - 1, _PAIRS_AT_ONCE):
         part = frames[start : start + _PAIRS_AT_ONCE + 1]
         resized = resize_flow(optical_flow(part, preset=preset, backend=backend), size)
         flow[start + 1 : start + len(part)] = resized
-    return encode_flow(flow, encoder=encoder, bound=bound)
+    return flow
 
 
 def resize_flow(flow: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -72,7 +97,14 @@ def resize_flow(flow: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return resized * resized.new_tensor([size[1] / W, size[0] / H]).view(2, 1, 1)
 
 
-def encode_flow(flow: torch.Tensor, *, encoder: str = "uvm", bound: float) -> torch.Tensor:
+def encode_flow(
+    flow: torch.Tensor,
+    *,
+    encoder: str = "uvm",
+    bound: float,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> torch.Tensor:
     """Turns flow into images.
 
     Args:
@@ -81,9 +113,11 @@ def encode_flow(flow: torch.Tensor, *, encoder: str = "uvm", bound: float) -> to
             "wheel": the Middlebury colour wheel, zero motion white; "hsv": direction as hue,
             magnitude as brightness, zero motion black.
         bound: Motion in pixels at which the colours saturate.
+        mean: Of each channel, to be subtracted; our own network does that itself.
+        std: Of each channel, to divide by.
 
     Returns:
-        [T, 3, H, W] float32 in [0, 1].
+        [T, 3, H, W] float32, on the device of the flow; in [0, 1] without mean and std.
 
     Raises:
         ValueError: Another shape, flow that is not finite, an unknown encoder, or a bound <= 0.
@@ -100,7 +134,12 @@ def encode_flow(flow: torch.Tensor, *, encoder: str = "uvm", bound: float) -> to
     if not finite.all():
         t = int(finite.logical_not().nonzero()[0])
         raise ValueError(f"encode_flow: found NaN or infinity in the flow of frame {t}")
-    return ENCODERS[encoder](flow / bound)
+    images = ENCODERS[encoder](flow / bound)
+    if mean is not None:
+        images = images - images.new_tensor(mean).view(3, 1, 1)
+    if std is not None:
+        images = images / images.new_tensor(std).view(3, 1, 1)
+    return images
 
 
 def _encode_uvm(flow: torch.Tensor) -> torch.Tensor:

@@ -4,12 +4,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.utils import flow_to_image
 
-from slt_fast.data.flow_image import encode_flow, flow_images, resize_flow
+from slt_fast.data import flow_image
+from slt_fast.data.flow_image import clip_flow, encode_flow, flow_images, resize_flow
 from slt_fast.ops import optical_flow
 
 ENCODERS = ("uvm", "wheel", "hsv")
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 ZERO_COLOURS = {"uvm": (0.5, 0.5, 0.0), "wheel": (1.0, 1.0, 1.0), "hsv": (0.0, 0.0, 0.0)}
 
 
@@ -38,6 +41,33 @@ def test_uvm_holds_both_components_and_the_magnitude(flow, expected) -> None:
     image = encode_flow(uniform_flow(*flow), encoder="uvm", bound=4.0)
     wanted = torch.tensor(expected).view(1, 3, 1, 1).expand(1, 3, 3, 5)
     torch.testing.assert_close(image, wanted)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("device", DEVICES)
+def test_encoders_on_every_device(encoder: str, device: str) -> None:
+    flow = torch.randn(4, 2, 9, 7) * 3
+    images = encode_flow(flow.to(device), encoder=encoder, bound=4.0)
+    assert images.device.type == device
+    expected = encode_flow(flow.double(), encoder=encoder, bound=4.0)
+    torch.testing.assert_close(images.cpu().double(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_no_tensor_is_left_on_the_cpu(encoder: str) -> None:
+    """Told without a GPU: torch's fake tensors have a device, and refuse to mix two."""
+    with FakeTensorMode():
+        flow = resize_flow(torch.empty(4, 2, 9, 7, device="cuda"), (6, 5))
+        images = flow_image.ENCODERS[encoder](flow)
+    assert images.device.type == "cuda" and images.shape == (4, 3, 6, 5)
+
+
+def test_mean_and_std_when_asked() -> None:
+    flow = torch.randn(2, 2, 3, 5)
+    images, options = encode_flow(flow, bound=1.0), {"mean": (0.1, 0.2, 0.3), "std": (1, 2, 4)}
+    found = encode_flow(flow, bound=1.0, **options)
+    expected = torch.stack([images[:, 0] - 0.1, (images[:, 1] - 0.2) / 2, (images[:, 2] - 0.3) / 4])
+    torch.testing.assert_close(found, expected.transpose(0, 1))
 
 
 def test_wheel_agrees_with_torchvision() -> None:
@@ -86,6 +116,17 @@ def test_motion_beyond_the_bound_saturates(encoder) -> None:
     torch.testing.assert_close(at_bound, beyond)
 
 
+@pytest.mark.parametrize("size", [(21, 26), (105, 130), (37, 61)])
+@pytest.mark.parametrize("device", DEVICES)
+def test_resize_on_every_device(device: str, size: tuple[int, int]) -> None:
+    flow = torch.randn(2, 2, 42, 52)
+    resized = resize_flow(flow.to(device), size)
+    assert resized.device.type == device
+    torch.testing.assert_close(
+        resized.cpu().double(), resize_flow(flow.double(), size), atol=1e-4, rtol=0
+    )
+
+
 @pytest.mark.parametrize("size", [(21, 26), (42, 26), (105, 130), (37, 61), (84, 104)])
 def test_resize_scales_the_motion_with_the_image(size) -> None:
     flow = torch.tensor([3.0, -2.0]).view(1, 2, 1, 1).expand(2, 2, 42, 52)
@@ -112,6 +153,9 @@ def test_flow_images_start_with_zero_flow_and_follow_the_motion(shifted_clip) ->
     assert torch.equal(images[0], zero)
     expected = encode_flow(resize_flow(optical_flow(shifted_clip), (28, 32)), bound=4.0)
     assert torch.equal(images[1:], expected)
+    flow = clip_flow(shifted_clip, size=(28, 32))
+    assert flow.shape == (len(shifted_clip), 2, 28, 32) and not flow[0].any()
+    assert torch.equal(encode_flow(flow, bound=4.0), images)
     # Two pixels to the right of 64 columns are one of 32, a quarter of the bound.
     assert images[1:, 0].median() == pytest.approx(0.625, abs=0.02)
 
@@ -160,5 +204,5 @@ def test_bad_input_is_named() -> None:
         flow[1, 0, 2, 3] = value
         with pytest.raises(ValueError, match="NaN or infinity in the flow of frame 1"):
             encode_flow(flow, bound=1.0)
-    with pytest.raises(ValueError, match="flow_images: found 0 frames"):
+    with pytest.raises(ValueError, match="clip_flow: found 0 frames"):
         flow_images(torch.zeros(0, 8, 12, dtype=torch.uint8), size=(4, 4), bound=1.0)
