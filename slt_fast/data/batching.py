@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import cv2
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from slt_fast.data.augmentation import AugmentationConfig, augment
 from slt_fast.data.clip import Clip, check_ctc_length, minimum_ctc_frames
-from slt_fast.data.errors import DataError, ErrorHandler, report
+from slt_fast.data.errors import DataError, ErrorHandler, Result, report, result_or_error
+from slt_fast.data.flow_image import encode_flow
 from slt_fast.data.input import InputConfig, clip_images
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
-
-Result = TypeVar("Result")
+from slt_fast.data.workers import in_processes
 
 
 @dataclass(frozen=True)
@@ -66,41 +62,37 @@ class Batch:
 
 
 def load_images(clip: Clip, config: InputConfig) -> torch.Tensor | DataError:
-    """Images of a clip, float16 [T, 3, H, W]; or what is wrong with it, to be raised or listed."""
+    """Images of a clip, float16 [T, 3, H, W]; or what is wrong with it, to be raised or listed.
+
+    Args:
+        clip: The clip; its flow is read where it is cached, and computed elsewhere.
+        config: What its images are.
+    """
     # OpenCV's own threads deadlock after a fork and only fight over the cores with the workers.
     cv2.setNumThreads(0)
 
     def images() -> torch.Tensor:
-        frames = clip.source.read()
-        check_ctc_length(clip, len(frames))
-        return clip_images(frames, config).half()
+        if clip.cached_flow is None:
+            frames = clip.source.read()
+            check_ctc_length(clip, len(frames))
+            return clip_images(frames, config).half()
+        flow = clip.cached_flow.read()
+        check_ctc_length(clip, len(flow))
+        return encode_flow(flow, encoder=config.flow_encoder, bound=config.flow_bound).half()
 
-    return _result_or_error(clip, images)
+    return result_or_error(clip.source.name, images)
 
 
 def count_frames(clip: Clip) -> int | DataError:
     """Frames of a clip, found without decoding them where that can be; or what is wrong with it."""
 
     def num_frames() -> int:
-        found = clip.source.num_frames()
+        cached = clip.cached_flow
+        found = clip.source.num_frames() if cached is None else cached.num_frames
         check_ctc_length(clip, found)
         return found
 
-    return _result_or_error(clip, num_frames)
-
-
-def _result_or_error(clip: Clip, read: Callable[[], Result]) -> Result | DataError:
-    """What `read` gives; or what is wrong with the clip: its data, its files, or its frames."""
-    try:
-        return read()
-    except DataError as error:
-        return error
-    except OSError as error:
-        found = error.strerror or str(error)
-        return DataError(error.filename or clip.source.name, found, "a file that can be read")
-    except (ValueError, cv2.error) as error:
-        found = " ".join(str(error).split())
-        return DataError(clip.source.name, found, "frames that optical flow can read")
+    return result_or_error(clip.source.name, num_frames)
 
 
 def preload(
@@ -115,16 +107,7 @@ def preload(
         label: Name on the progress bar.
     """
     work = partial(load_images, config=config)
-    bar = partial(tqdm, total=len(clips), desc=label, unit="clip", leave=False)
-    if num_workers == 0:
-        return list(bar(map(work, clips)))
-    context = multiprocessing.get_context("spawn")  # fork deadlocks with OpenCV's threads
-    with ProcessPoolExecutor(num_workers, context, initializer=_one_thread) as pool:
-        return list(bar(pool.map(work, clips, chunksize=4)))
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+    return list(in_processes(work, clips, num_workers=num_workers, label=label))
 
 
 def _generator(*seeds: int) -> torch.Generator:

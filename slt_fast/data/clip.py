@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from slt_fast.data.errors import DataError
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS
+
+if TYPE_CHECKING:
+    from slt_fast.data.flow_cache import CachedFlow
 
 
 class FrameSource(Protocol):
@@ -39,6 +42,7 @@ class Clip:
         split: Split the clip belongs to.
         origin: "file:line" of its annotation, named in errors.
         gloss_convention: "phoenix14t" where glosses are scored as that data set's evaluation does.
+        cached_flow: Its flow on disk, read instead of the frames; None computes it.
 
     Raises:
         DataError: If a word of the text or a gloss is spelled like a token with another meaning.
@@ -52,6 +56,7 @@ class Clip:
     split: str
     origin: str
     gloss_convention: Literal["plain", "phoenix14t"] = "plain"
+    cached_flow: CachedFlow | None = None
 
     def __post_init__(self) -> None:
         for name, words, specials in (

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+import cv2
+
+Result = TypeVar("Result")
 
 
 class DataError(ValueError):
@@ -43,3 +48,22 @@ def report(error: DataError, on_error: ErrorHandler | None) -> None:
     if on_error is None:
         raise error
     on_error(error)
+
+
+def result_or_error(name: str, read: Callable[[], Result]) -> Result | DataError:
+    """What `read` gives; or what is wrong with a clip: its data, its files, or its frames.
+
+    Args:
+        name: What errors call the clip's source.
+        read: Reads it, and may compute its flow.
+    """
+    try:
+        return read()
+    except DataError as error:
+        return error
+    except OSError as error:
+        found = error.strerror or str(error)
+        return DataError(error.filename or name, found, "a file that can be read")
+    except (ValueError, cv2.error) as error:
+        found = " ".join(str(error).split())
+        return DataError(name, found, "frames that optical flow can read")

@@ -74,7 +74,7 @@ class VideoSource:
             DataError: If the source is missing, unreadable or shorter than `end`.
         """
         if self.path.is_dir():
-            total = len(_frame_files(self.path))
+            total = len(frame_files(self.path))
         else:
             total = count_video_frames(self.path, self.end)
         check_count(self.path, total, self._first + 1 if self.end is None else self.end)
@@ -83,7 +83,7 @@ class VideoSource:
 
 def _folder_images(path: Path, first: int, end: int | None) -> Iterator[tuple[Path, np.ndarray]]:
     """(file, BGR image) of each frame of a folder."""
-    files = _frame_files(path)
+    files = frame_files(path)
     check_count(path, len(files), first + 1 if end is None else end)
     for file in files[first:end]:
         yield file, _read_image(file)
@@ -104,7 +104,7 @@ def _pack(images: Iterable[tuple[Path, np.ndarray]]) -> np.ndarray:
     return frames
 
 
-def _frame_files(folder: Path) -> list[Path]:
+def frame_files(folder: Path) -> list[Path]:
     """Frames of a folder by name, numbers by value; jpg counts only where there is no png.
 
     Hidden files are left out: macOS archives hold a broken "._name.png" beside each image.
