@@ -29,7 +29,7 @@ def test_names_the_device(rows) -> None:
 
 
 def test_names_the_backend_of_every_operator(rows) -> None:
-    assert rows["optical_flow"].startswith("opencv: ")
+    assert rows["optical_flow"].startswith("cpu: the extension, ")
     for operator in set(slt_fast.ops.__all__) - {"optical_flow", "explain"}:
         assert rows[operator].startswith("reference: ")
 

@@ -15,3 +15,9 @@ if EXTENSION is not None:
     @torch.library.register_fake("slt_fast::rgb_to_grey")
     def _rgb_to_grey_fake(frames: torch.Tensor) -> torch.Tensor:
         return frames.new_empty(frames.shape[:3])
+
+    @torch.library.register_fake("slt_fast::disvr")
+    @torch.library.register_fake("slt_fast::opencv_dis")
+    def _flow_fake(frames: torch.Tensor, *settings: int) -> torch.Tensor:
+        T, H, W = frames.shape
+        return frames.new_empty((T - 1, 2, H, W), dtype=torch.float32)

@@ -11,12 +11,12 @@ from slt_fast.ops import optical_flow
 from slt_fast.ops.extension import EXTENSION
 from slt_fast.ops.optical_flow import (
     PRESETS,
-    _log_choice,
     choose_flow_backend,
     flow_parameters,
     rgb_to_grey,
-    rgb_to_grey_reference,
 )
+from slt_fast.ops.optical_flow.grey import rgb_to_grey_reference
+from slt_fast.ops.optical_flow.operator import _log_choice
 
 OPENCV_PRESETS = {
     "opencv_ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -24,7 +24,7 @@ OPENCV_PRESETS = {
     "opencv_medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
 # 80 and 90 are sizes at which a kept cv2 object gives another flow for the second pair.
-SIZES = [(8, 12), (12, 8), (8, 8 * 40), (17, 40), (56, 56), (64, 64), (80, 80), (90, 131)]
+SIZES = [(8, 8), (8, 12), (12, 8), (8, 8 * 40), (17, 40), (56, 56), (64, 64), (80, 80), (90, 131)]
 
 
 def texture(H: int, W: int) -> np.ndarray:
@@ -162,7 +162,6 @@ def test_grey_op_is_registered_soundly() -> None:
         (torch.zeros(2, 3, 16, 16).byte(), r"found frames of shape \[2, 3, 16, 16\]"),
         (torch.zeros(1, 16, 16).byte(), "found 1 frames; expected at least 2"),
         (torch.zeros(2, 7, 40).byte(), "found frames of 7x40 pixels"),
-        (torch.zeros(2, 11, 11, 3).byte(), "found frames of 11x11 pixels"),
         (torch.zeros(2, 0, 0).byte(), "found frames of 0x0 pixels"),
     ],
 )
@@ -174,13 +173,18 @@ def test_bad_frames_are_named(frames, message) -> None:
 @pytest.mark.parametrize(("preset", "W"), [("opencv_fast", 64), ("opencv_medium", 300)])
 def test_sizes_that_crash_opencv_are_refused(preset, W) -> None:
     with pytest.raises(ValueError, match=f"found frames of 8x{W}.*expected H >= "):
-        optical_flow(torch.zeros(2, 8, W, dtype=torch.uint8), preset=preset)
+        optical_flow(torch.zeros(2, 8, W, dtype=torch.uint8), preset=preset, backend="opencv")
+
+
+def test_frames_too_small_for_opencv_are_refused() -> None:
+    with pytest.raises(ValueError, match="found frames of 11x11 pixels; expected one side of at"):
+        optical_flow(torch.zeros(2, 11, 11, dtype=torch.uint8), backend="opencv")
 
 
 def test_presets_and_backends_that_cannot_run_say_why() -> None:
     frames = moving_clip(2, 16, 16, 1, 0)
-    assert torch.equal(optical_flow(frames, backend="opencv"), optical_flow(frames))
-    for backend, reason in {"cpu": "kernels", "cuda": "kernels", "raft": "learned"}.items():
+    assert torch.equal(optical_flow(frames, backend="cpu"), optical_flow(frames))
+    for backend, reason in {"cuda": "kernels", "raft": "learned"}.items():
         with pytest.raises(ValueError, match=f"backend '{backend}' cannot run: .*{reason}"):
             optical_flow(frames, backend=backend)
     with pytest.raises(ValueError, match="found backend 'gpu'; expected one of"):
@@ -194,17 +198,20 @@ def test_auto_logs_its_choice_once(caplog) -> None:
     _log_choice.cache_clear()
     choose_flow_backend()
     choose_flow_backend()
-    assert caplog.messages == ["optical_flow: backend opencv (the only backend of this version)"]
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("optical_flow: backend cpu (the extension, ")
 
 
 def test_parameters_name_the_flow() -> None:
     parameters = flow_parameters("fast")
     assert json.loads(json.dumps(parameters)) == parameters
-    assert parameters["algorithm"] == "opencv_dis"
-    assert parameters["version"] == cv2.__version__
-    assert parameters["preset"] == "fast"
+    assert (parameters["algorithm"], parameters["preset"]) == ("disvr", "fast")
+    assert (parameters["finest_level"], parameters["warps"]) == (1, 2)
+    parameters = flow_parameters("fast", "opencv")
+    assert (parameters["algorithm"], parameters["version"]) == ("opencv_dis", cv2.__version__)
     assert parameters["finest_scale"] == 1
     assert len({json.dumps(flow_parameters(preset)) for preset in PRESETS}) == len(PRESETS)
+    assert flow_parameters("opencv_fast") != flow_parameters("opencv_fast", "opencv")
     with pytest.raises(ValueError, match="found preset"):
         flow_parameters("slow")
     with pytest.raises(ValueError, match="cannot run"):

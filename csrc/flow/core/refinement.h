@@ -1,0 +1,139 @@
+// The variational refinement at one pixel: robust constancy of brightness and of its gradient (each normalised by the
+// gradient's own size), robust smoothness of the flow, linearised, and the step of successive over-relaxation.
+//
+// Real is float, or a vector of floats whose square root Math<Real> tells.
+#pragma once
+
+#include <cmath>
+
+#include "formula.h"
+
+namespace slt_fast {
+
+// Half the weights of Brox et al., as the derivative of the penalty sqrt(s^2 + epsilon^2) brings them in.
+constexpr float kBrightness = 5.0f / 2;
+constexpr float kGradient = 10.0f / 2;
+constexpr float kSmoothness = 20.0f / 2;
+constexpr float kEpsilonSquared = 0.01f * 0.01f;
+constexpr float kZetaSquared = 0.1f * 0.1f;
+constexpr float kOmega = 1.8f;
+
+template <class Real>
+struct Math;
+
+template <>
+struct Math<float> {
+  SLT_FAST_FORMULA float square_root(float value) {
+#if defined(__CUDA_ARCH__)
+    return sqrtf(value);
+#else
+    return std::sqrt(value);
+#endif
+  }
+};
+
+// Of the mean of the first frame and the warped second one (x, y) and of their difference t.
+template <class Real>
+struct Derivatives {
+  Real x, y, t, xx, xy, yy, xt, yt;
+};
+
+// [a11 a12; a12 a22] (du, dv) = (b1, b2), but for the neighbours' du and dv.
+template <class Real>
+struct Equation {
+  Real a11, a12, a22, b1, b2;
+};
+
+// What relaxation needs of an equation: omega / a11 and omega / a22 instead of divisions in each sweep.
+template <class Real>
+struct Relaxation {
+  Real step_u, a12, step_v, b1, b2;
+};
+
+// Values at the four neighbours of a pixel.
+template <class Real>
+struct Neighbours {
+  Real left, right, up, down;
+};
+
+// Weights of a pixel's edges: its own to the right and down (one weight for both), and those of the pixels to the left
+// and above to it, 0 across the border.
+template <class Real>
+struct Edges {
+  Real own, left, up;
+};
+
+// What is left of the three constancies after an increment.
+template <class Real>
+struct Residuals {
+  Real t, xt, yt;
+};
+
+template <class Real>
+SLT_FAST_FORMULA Residuals<Real> residuals_after(const Derivatives<Real>& d, Real du, Real dv) {
+  return {d.t + d.x * du + d.y * dv, d.xt + d.xx * du + d.xy * dv, d.yt + d.xy * du + d.yy * dv};
+}
+
+template <class Real>
+SLT_FAST_FORMULA Real penalty(float weight, Real square) {
+  return weight / Math<Real>::square_root(square);
+}
+
+template <class Real>
+SLT_FAST_FORMULA Equation<Real> data_equation(const Derivatives<Real>& d, const Residuals<Real>& left) {
+  const Real norm = d.x * d.x + d.y * d.y + kZetaSquared;
+  const Real square = norm * (left.t * left.t + kEpsilonSquared * norm);
+  const Real brightness = penalty(kBrightness, square);  // 1/norm is inside
+  const Real mixed = d.xy * d.xy + kZetaSquared;
+  const Real norm_x = d.xx * d.xx + mixed, norm_y = d.yy * d.yy + mixed;
+  const Real inverse = 1.0f / (norm_x * norm_y);
+  const Real inverse_x = norm_y * inverse, inverse_y = norm_x * inverse;
+  const Real gradient =
+      penalty(kGradient, left.xt * left.xt * inverse_x + left.yt * left.yt * inverse_y + kEpsilonSquared);
+  const Real weight_x = gradient * inverse_x, weight_y = gradient * inverse_y;
+  const Real x = brightness * d.x, y = brightness * d.y;
+  const Real xx = weight_x * d.xx, xy = weight_x * d.xy, yx = weight_y * d.xy, yy = weight_y * d.yy;
+  return {x * d.x + kZetaSquared + xx * d.xx + yx * d.xy, x * d.y + xx * d.xy + yx * d.yy,
+          y * d.y + kZetaSquared + xy * d.xy + yy * d.yy, -(x * d.t + xx * d.xt + yx * d.yt),
+          -(y * d.t + xy * d.xt + yy * d.yt)};
+}
+
+// Weight of the edges to the right and down, from the flow's forward differences.
+template <class Real>
+SLT_FAST_FORMULA Real smoothness(Real u_x, Real u_y, Real v_x, Real v_y) {
+  return penalty(kSmoothness, u_x * u_x + u_y * u_y + v_x * v_x + v_y * v_y + kEpsilonSquared);
+}
+
+template <class Real>
+SLT_FAST_FORMULA Real pull(const Edges<Real>& edges, Real centre, const Neighbours<Real>& values) {
+  return edges.own * ((values.right - centre) + (values.down - centre)) + edges.left * (values.left - centre) +
+         edges.up * (values.up - centre);
+}
+
+// Adds the edges to the neighbours. `num_own` is how many of the edges to the right and down do not cross the border;
+// across the border u and v repeat.
+template <class Real>
+SLT_FAST_FORMULA Relaxation<Real> relaxation_of(const Equation<Real>& data, const Edges<Real>& edges, Real num_own,
+                                                Real u, const Neighbours<Real>& us, Real v,
+                                                const Neighbours<Real>& vs) {
+  const Real sum = edges.own * num_own + edges.left + edges.up;
+  const Real a11 = data.a11 + sum, a22 = data.a22 + sum;
+  const Real scale = kOmega / (a11 * a22);
+  return {scale * a22, data.a12, scale * a11, data.b1 + pull(edges, u, us), data.b2 + pull(edges, v, vs)};
+}
+
+template <class Real>
+SLT_FAST_FORMULA Real target(const Edges<Real>& edges, const Neighbours<Real>& values, Real right_side) {
+  return edges.own * (values.right + values.down) + (edges.left * values.left + (edges.up * values.up + right_side));
+}
+
+// One step of relaxation on (du, dv); dus and dvs are the increments of the neighbours, zero across the border.
+template <class Real>
+SLT_FAST_FORMULA void relax(const Relaxation<Real>& equation, const Edges<Real>& edges, const Neighbours<Real>& dus,
+                            const Neighbours<Real>& dvs, Real& du, Real& dv) {
+  const Real toward_u = target(edges, dus, equation.b1), toward_v = target(edges, dvs, equation.b2);
+  du = (1 - kOmega) * du + equation.step_u * (toward_u - equation.a12 * dv);
+  dv = (1 - kOmega) * dv + equation.step_v * (toward_v - equation.a12 * du);
+}
+
+}  // namespace slt_fast

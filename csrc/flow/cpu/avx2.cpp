@@ -1,0 +1,22 @@
+#include "targets.h"
+
+#if SLT_FAST_HAS_AVX2_BUILD
+// Before the target changes: nothing of the standard library may be built for it, as the linker keeps one copy.
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "../core/settings.h"
+#include "levels.h"
+
+#pragma GCC target("avx2,fma")
+#define SLT_FAST_INSTRUCTION_SET avx2
+#define SLT_FAST_AVX
+#include "disvr.h"
+#endif

@@ -1,0 +1,2 @@
+#define SLT_FAST_INSTRUCTION_SET baseline
+#include "disvr.h"

@@ -1,0 +1,68 @@
+// The flow's operators on the CPU.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/Exception.h>
+
+#include <string>
+
+#include "../core/settings.h"
+#include "levels.h"
+
+namespace slt_fast {
+namespace {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+void run_on_threads(int64_t count, int64_t grain, Threads::Body body, const void* context) {
+  torch::stable::parallel_for(0, count, grain, [=](int64_t begin, int64_t end) { body(context, begin, end); });
+}
+
+void check(const Tensor& frames, const Settings& settings) {
+  STD_TORCH_CHECK(frames.scalar_type() == ScalarType::Byte && frames.dim() == 3, "frames must be uint8 [T, H, W]");
+  STD_TORCH_CHECK(frames.size(0) >= 2, "needs two frames at least");
+  STD_TORCH_CHECK(frames.size(1) >= kPatchSize && frames.size(2) >= kPatchSize, "frames must have 8 pixels a side");
+  STD_TORCH_CHECK(frames.size(1) < (1 << 15) && frames.size(2) < (1 << 15), "frames must have sides below 32768");
+  STD_TORCH_CHECK(settings.finest_level >= 0 && settings.finest_level < kMaxLevels, "no such level");
+  STD_TORCH_CHECK(settings.patch_stride >= 1 && settings.patch_stride <= kPatchSize, "patch_stride must be 1 to 8");
+  STD_TORCH_CHECK(settings.descent_iterations >= 0 && settings.warps >= 0, "iterations must not be negative");
+  STD_TORCH_CHECK(settings.fixed_points >= 1 && settings.sweeps >= 1, "needs a fixed point and a sweep at least");
+}
+
+Tensor disvr(const Tensor& frames, int64_t finest_level, int64_t patch_stride, int64_t descent_iterations,
+             int64_t warps, int64_t fixed_points, int64_t sweeps) {
+  const Settings settings = {static_cast<int>(finest_level),       static_cast<int>(patch_stride),
+                             static_cast<int>(descent_iterations), static_cast<int>(warps),
+                             static_cast<int>(fixed_points),       static_cast<int>(sweeps)};
+  check(frames, settings);
+  const Tensor source = torch::stable::contiguous(frames);
+  const int64_t pairs = frames.size(0) - 1, H = frames.size(1), W = frames.size(2);
+  Tensor result = torch::stable::new_empty(source, {pairs, 2, H, W}, ScalarType::Float);
+  const Clip clip = {source.const_data_ptr<uint8_t>(), static_cast<int>(H), static_cast<int>(W)};
+  float* flow = result.mutable_data_ptr<float>();
+  const FlowOfPairs flow_of_pairs = best_instruction_set().flow_of_pairs;
+  const int64_t threads = torch::stable::get_num_threads();
+  if (pairs >= threads) {
+    const auto some_pairs = [&](int64_t begin, int64_t end) {
+      flow_of_pairs(clip, begin, end, settings, flow + begin * 2 * H * W, nullptr);
+    };
+    torch::stable::parallel_for(0, pairs, 1, some_pairs);
+  } else {  // too few pairs for all threads: they share the rows of each
+    const Threads rows = {run_on_threads};
+    flow_of_pairs(clip, 0, pairs, settings, flow, &rows);
+  }
+  return result;
+}
+
+std::string instruction_set() { return best_instruction_set().name; }
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(slt_fast, CPU, library) { library.impl("disvr", TORCH_BOX(&disvr)); }
+STABLE_TORCH_LIBRARY_IMPL(slt_fast, CompositeExplicitAutograd, library) {
+  library.impl("cpu_instruction_set", TORCH_BOX(&instruction_set));
+}
+
+}  // namespace slt_fast

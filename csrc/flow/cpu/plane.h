@@ -1,0 +1,168 @@
+// Planes of floats with room around them, so that whole blocks of lanes can be read without a look at the border.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "../core/interpolation.h"
+#include "../core/settings.h"
+#include "lanes.h"
+
+namespace slt_fast {
+namespace {
+
+// Memory that is kept between pairs and starts as zeros: lanes beyond a row are then always finite.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept { swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~Buffer() { std::free(values_); }
+
+  float* reserve(size_t count) {
+    if (count > count_) {
+      std::free(values_);
+      count_ = 0;
+      const size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
+      values_ = static_cast<float*>(std::aligned_alloc(64, bytes));
+      if (values_ == nullptr) throw std::bad_alloc();
+      std::memset(values_, 0, bytes);
+      count_ = count;
+    }
+    return values_;
+  }
+
+ private:
+  void swap(Buffer& other) {
+    std::swap(values_, other.values_);
+    std::swap(count_, other.count_);
+  }
+
+  float* values_ = nullptr;
+  size_t count_ = 0;
+};
+
+SLT_FAST_FORMULA int whole_blocks(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
+// An odd number of blocks: rows a power of two apart would share a few lines of the cache.
+SLT_FAST_FORMULA int odd_blocks(int count) {
+  const int rounded = whole_blocks(count);
+  return rounded / kLanes % 2 == 1 ? rounded : rounded + kLanes;
+}
+
+// An image with its border pixels repeated eight times on each side.
+class Plane {
+ public:
+  static constexpr int kBorder = kPatchSize;
+
+  void resize(int height, int width) {
+    height_ = height;
+    width_ = width;
+    stride_ = odd_blocks(width + 2 * kBorder + kLanes);
+    origin_ = buffer_.reserve(static_cast<size_t>(stride_) * (height + 2 * kBorder)) + kBorder * stride_ + kBorder;
+  }
+
+  void repeat_border() {
+    for (int y = 0; y < height_; ++y) {
+      float* values = row(y);
+      std::fill(values - kBorder, values, values[0]);
+      std::fill(values + width_, values + width_ + kBorder, values[width_ - 1]);
+    }
+    const size_t bytes = sizeof(float) * (width_ + 2 * kBorder);
+    for (int k = 1; k <= kBorder; ++k) {
+      std::memcpy(row(-k) - kBorder, row(0) - kBorder, bytes);
+      std::memcpy(row(height_ - 1 + k) - kBorder, row(height_ - 1) - kBorder, bytes);
+    }
+  }
+
+  float* row(int y) const { return origin_ + static_cast<ptrdiff_t>(y) * stride_; }
+  int height() const { return height_; }
+  int width() const { return width_; }
+  int stride() const { return stride_; }
+
+ private:
+  int height_ = 0, width_ = 0, stride_ = 0;
+  Buffer buffer_;
+  float* origin_ = nullptr;
+};
+
+// Planes whose even and odd columns lie apart: the left and right neighbours of eight red pixels are then eight black
+// pixels side by side. Rows of several components (u, v) lie together. Above and below are rows of zeros.
+class SplitPlane {
+ public:
+  void resize(int height, int width, int components = 1) {
+    height_ = height;
+    width_ = width;
+    components_ = components;
+    half_stride_ = odd_blocks(kFront + (width + 1) / 2 + 1);
+    const size_t rows = static_cast<size_t>(height + 2) * components;
+    origin_ = buffer_.reserve(rows * 2 * half_stride_ + kLanes) + row_stride() + kFront;
+    std::memset(half(-1, 0) - kFront, 0, sizeof(float) * row_stride());
+    std::memset(half(height, 0) - kFront, 0, sizeof(float) * row_stride());
+  }
+
+  // The pixels of row y whose column is even (parity 0) or odd (1).
+  float* half(int y, int parity, int component = 0) const {
+    return origin_ + (static_cast<ptrdiff_t>(y) * components_ + component) * 2 * half_stride_ + parity * half_stride_;
+  }
+  float at(int y, int x, int component = 0) const { return half(y, x & 1, component)[x >> 1]; }
+  int count(int parity) const { return (width_ + 1 - parity) / 2; }
+  int blocks(int parity) const { return (count(parity) + kLanes - 1) / kLanes; }
+
+  void repeat_sides(int y, int component = 0) {
+    float *even = half(y, 0, component), *odd = half(y, 1, component);
+    odd[-1] = even[0];
+    if (width_ % 2 == 1) {
+      odd[width_ / 2] = even[width_ / 2];
+    } else {
+      even[width_ / 2] = odd[width_ / 2 - 1];
+    }
+  }
+
+  void clear_rows(int begin, int end) {
+    std::memset(half(begin, 0) - kFront, 0, sizeof(float) * row_stride() * (end - begin));
+  }
+
+  int height() const { return height_; }
+  int width() const { return width_; }
+  // Floats from a value to the same pixel's next component.
+  ptrdiff_t component_stride() const { return 2 * half_stride_; }
+
+ private:
+  static constexpr int kFront = kLanes;
+  size_t row_stride() const { return static_cast<size_t>(2) * half_stride_ * components_; }
+
+  int height_ = 0, width_ = 0, components_ = 1, half_stride_ = 0;
+  Buffer buffer_;
+  float* origin_ = nullptr;
+};
+
+// The value at a position inside the plane.
+inline float value_at(const SplitPlane& plane, int component, float y, float x) {
+  const Corner corner = corner_of(y, x);
+  const int below = std::min(corner.y + 1, plane.height() - 1), right = std::min(corner.x + 1, plane.width() - 1);
+  return weighted(corner, plane.at(corner.y, corner.x, component), plane.at(corner.y, right, component),
+                  plane.at(below, corner.x, component), plane.at(below, right, component));
+}
+
+// A half row and the half rows that hold the neighbours of its pixels, index by index; the border is repeated.
+struct HalfRows {
+  const float *centre, *left, *right, *up, *down;
+};
+
+inline HalfRows half_rows(const SplitPlane& plane, int y, int parity, int component = 0) {
+  const int above = std::max(y - 1, 0), below = std::min(y + 1, plane.height() - 1);
+  const float* other = plane.half(y, 1 - parity, component);
+  return {plane.half(y, parity, component), other - (1 - parity), other + parity, plane.half(above, parity, component),
+          plane.half(below, parity, component)};
+}
+
+}  // namespace
+}  // namespace slt_fast

@@ -1,0 +1,9 @@
+// Which instruction sets this compiler can build beside its baseline.
+#pragma once
+
+// Clang knows the pragma that switches the target, but its vectors do not follow it.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define SLT_FAST_HAS_AVX2_BUILD 1
+#else
+#define SLT_FAST_HAS_AVX2_BUILD 0
+#endif

@@ -1,0 +1,11 @@
+"""Dense optical flow of a clip: from each frame to the next."""
+
+from slt_fast.ops.optical_flow.grey import rgb_to_grey
+from slt_fast.ops.optical_flow.operator import (
+    choose_flow_backend,
+    flow_parameters,
+    optical_flow,
+)
+from slt_fast.ops.optical_flow.presets import PRESETS
+
+__all__ = ["PRESETS", "choose_flow_backend", "flow_parameters", "optical_flow", "rgb_to_grey"]

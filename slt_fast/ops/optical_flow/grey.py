@@ -1,0 +1,27 @@
+"""RGB frames as grey ones."""
+
+from __future__ import annotations
+
+import torch
+
+from slt_fast.ops.extension import EXTENSION
+
+
+def rgb_to_grey(frames: torch.Tensor) -> torch.Tensor:
+    """Turns RGB frames into grey ones, equal to cv2.cvtColor to the bit.
+
+    Args:
+        frames: [T, H, W, 3] uint8 RGB, any strides.
+
+    Returns:
+        [T, H, W] uint8.
+    """
+    if frames.is_cpu and EXTENSION is not None:
+        return torch.ops.slt_fast.rgb_to_grey(frames)
+    return rgb_to_grey_reference(frames)
+
+
+def rgb_to_grey_reference(frames: torch.Tensor) -> torch.Tensor:
+    """Plain PyTorch for rgb_to_grey: ITU-R BT.601 luma in OpenCV's 15-bit fixed point."""
+    red, green, blue = frames.int().unbind(-1)
+    return ((9798 * red + 19235 * green + 3735 * blue + 16384) >> 15).to(torch.uint8)

@@ -1,0 +1,159 @@
+"""Dense optical flow from each frame of a clip to the next.
+
+Our algorithm is DISVR: dense inverse search (Kroeger et al., "Fast Optical Flow using Dense Inverse
+Search", ECCV 2016) with damped steps, then a variational refinement (Brox et al., ECCV 2004) at
+each level, down to full resolution. Its formulas stand in csrc/flow/core.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from dataclasses import asdict, astuple
+
+import torch
+
+from slt_fast.ops.extension import EXTENSION
+from slt_fast.ops.optical_flow.grey import rgb_to_grey
+from slt_fast.ops.optical_flow.opencv import opencv_flow
+from slt_fast.ops.optical_flow.presets import (
+    DISVR_PRESETS,
+    OPENCV_COUNTERPARTS,
+    OPENCV_PRESETS,
+    PRESETS,
+)
+
+BACKENDS = ("auto", "cpu", "cuda", "opencv", "raft")
+# Of our own code; counted up when the flow that it computes changes.
+DISVR_VERSION = 1
+OPENCV_DIS_VERSION = 1
+MINIMUM_SIDE = 8
+
+_UNAVAILABLE = {
+    "cuda": "this version has no flow kernels for a GPU",
+    "raft": "this version runs no learned flow",
+}
+
+
+def optical_flow(
+    frames: torch.Tensor, *, preset: str = "default", backend: str = "auto"
+) -> torch.Tensor:
+    """Computes the flow from each frame to the next; each pair alone, whatever the clip around it.
+
+    Args:
+        frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 2, sides of at least 8 pixels.
+            Frames on another device are copied to the CPU, and their flow back.
+        preset: "fast", "default" or "best"; "opencv_ultrafast", "opencv_fast" or "opencv_medium"
+            give what cv2 computes under these names.
+        backend: "auto", "cpu" (the extension) or "opencv" (the library itself, which with our
+            presets runs its own algorithm at settings that come close).
+
+    Returns:
+        [T-1, 2, H, W] float32, (u, v) in pixels, on the device of the frames; the same to the bit
+        for any number of threads.
+
+    Raises:
+        ValueError: Frames of another shape, type or size, or a preset or backend that cannot run.
+    """
+    chosen, _ = choose_flow_backend(backend)
+    parameters = _parameters(preset, chosen)
+    _check_frames(frames)
+    grey = (rgb_to_grey(frames) if frames.ndim == 4 else frames).cpu().contiguous()
+    if chosen == "opencv":
+        flow = opencv_flow(grey, preset, parameters)
+    elif preset in OPENCV_PRESETS:
+        flow = torch.ops.slt_fast.opencv_dis(grey, *astuple(parameters))
+    else:
+        flow = torch.ops.slt_fast.disvr(grey, *astuple(parameters))
+    if not torch.isfinite(flow).all():
+        H, W = grey.shape[1:]
+        raise ValueError(f"optical_flow: the flow of frames of {H}x{W} is not finite")
+    return flow.to(frames.device)
+
+
+def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str, str | int]:
+    """Tells what flow is computed; checkpoints and caches record it, to refuse any other.
+
+    Args:
+        preset: As for optical_flow.
+        backend: As for optical_flow.
+
+    Returns:
+        The algorithm, its version, the preset and each parameter; ready for JSON.
+
+    Raises:
+        ValueError: A preset or backend that cannot run.
+    """
+    chosen, _ = choose_flow_backend(backend)
+    parameters = asdict(_parameters(preset, chosen))
+    if chosen == "opencv":
+        import cv2
+
+        algorithm = {"algorithm": "opencv_dis", "version": cv2.__version__}
+    elif preset in OPENCV_PRESETS:
+        algorithm = {"algorithm": "slt_fast_opencv_dis", "version": OPENCV_DIS_VERSION}
+    else:
+        algorithm = {"algorithm": "disvr", "version": DISVR_VERSION}
+    return {**algorithm, "preset": preset, **parameters}
+
+
+def choose_flow_backend(backend: str = "auto") -> tuple[str, str]:
+    """Chooses what computes the flow.
+
+    Args:
+        backend: "auto", or the name of one that must run.
+
+    Returns:
+        The backend's name, and why it was chosen.
+
+    Raises:
+        ValueError: The named backend is unknown or cannot run; says why.
+    """
+    if backend not in BACKENDS:
+        found = f"found backend {backend!r}; expected one of {list(BACKENDS)}"
+        raise ValueError(f"optical_flow: {found}")
+    refusal = _UNAVAILABLE.get(backend)
+    if backend == "cpu" and EXTENSION is None:
+        refusal = "the extension is not built; `make setup` builds it"
+    if refusal:
+        raise ValueError(
+            f"optical_flow: backend {backend!r} cannot run: {refusal}; use 'auto' or 'opencv'"
+        )
+    if backend != "auto":
+        return backend, "asked for"
+    if EXTENSION is None:
+        choice = "opencv", "the extension is not built"
+    else:
+        choice = "cpu", f"the extension, {torch.ops.slt_fast.cpu_instruction_set()} code"
+    _log_choice(*choice)
+    return choice
+
+
+def _parameters(preset: str, backend: str):
+    if preset not in PRESETS:
+        raise ValueError(f"optical_flow: found preset {preset!r}; expected one of {list(PRESETS)}")
+    if preset in OPENCV_PRESETS:
+        return OPENCV_PRESETS[preset]
+    return (OPENCV_COUNTERPARTS if backend == "opencv" else DISVR_PRESETS)[preset]
+
+
+def _check_frames(frames: torch.Tensor) -> None:
+    shape = list(frames.shape)
+    if frames.dtype != torch.uint8:
+        raise ValueError(f"optical_flow: found frames of {frames.dtype}; expected torch.uint8")
+    if frames.ndim not in (3, 4) or (frames.ndim == 4 and shape[3] != 3):
+        raise ValueError(
+            f"optical_flow: found frames of shape {shape}; expected [T, H, W] or [T, H, W, 3]"
+        )
+    if shape[0] < 2:
+        raise ValueError(f"optical_flow: found {shape[0]} frames; expected at least 2")
+    if min(shape[1:3]) < MINIMUM_SIDE:
+        raise ValueError(
+            f"optical_flow: found frames of {shape[1]}x{shape[2]} pixels; expected sides of at "
+            f"least {MINIMUM_SIDE}"
+        )
+
+
+@functools.cache
+def _log_choice(backend: str, reason: str) -> None:
+    logging.getLogger(__name__).info("optical_flow: backend %s (%s)", backend, reason)
