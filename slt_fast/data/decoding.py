@@ -66,6 +66,17 @@ def count_video_frames(path: Path, end: int | None) -> int:
     return sum(1 for _ in _grabbed(path, capture, None, end))
 
 
+def estimate_video_frames(path: Path) -> int:
+    """About how many frames a video has: the listed ones, or duration times rate; none decoded.
+
+    Raises:
+        DataError: If the file is no video or truncated.
+    """
+    capture, num_listed = _open(path)
+    duration_times_rate = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+    return duration_times_rate if num_listed is None else num_listed
+
+
 def check_count(path: Path, total: int, needed: int) -> None:
     """Check that a video or folder is long enough.
 

@@ -32,12 +32,11 @@ from tqdm import tqdm
 from slt_fast import __version__
 from slt_fast.data.clip import Clip, FrameSource
 from slt_fast.data.errors import DataError
-from slt_fast.data.files import read_json, replacing, write_json
-from slt_fast.data.identity import Identity, source_identity
+from slt_fast.data.files import read_json, remove_leftovers, replacing, write_json
+from slt_fast.data.identity import Identity, source_identity, source_place
 from slt_fast.data.input import InputConfig
 
 DESCRIPTION = "cache.json"
-BYTES_PER_VALUE = 2
 _TENSOR, _TYPE = "flow", "F16"
 
 logger = logging.getLogger(__name__)
@@ -88,11 +87,9 @@ class FlowCache:
         """The identity of a source in this data set; raises as source_identity does."""
         return source_identity(source, self.data_root)
 
-    def path(self, identity: Identity) -> Path:
-        """The file of a clip: a readable name, and a hash that makes it the only one."""
-        name = re.sub(r"[^\w.-]+", "_", identity.name, flags=re.ASCII)[-80:].lstrip(".-")
-        digest = hashlib.sha256(_to_text(identity.place).encode()).hexdigest()[:16]
-        return self.folder / f"{name}-{digest}.safetensors"
+    def path(self, source: FrameSource) -> Path:
+        """The file of a clip, there or not: a readable name, and a hash that makes it unique."""
+        return self._path(*source_place(source, self.data_root))
 
     def find(self, source: FrameSource) -> CachedFlow:
         """The flow of a clip.
@@ -103,7 +100,7 @@ class FlowCache:
             OSError: The source cannot be read.
         """
         identity = self.identity(source)
-        path, size = self.path(identity), self.image_size
+        path, size = self._path(identity.name, identity.place), self.image_size
         if not path.is_file():
             raise DataError(path, "no such file", f"the flow of {source.name}")
         with _opened(path) as file:
@@ -127,7 +124,7 @@ class FlowCache:
         Raises:
             OSError: The file cannot be written (a full disk, say).
         """
-        path, flow = self.path(identity), flow.cpu().contiguous()
+        path, flow = self._path(identity.name, identity.place), flow.cpu().contiguous()
         header = {**self._header(identity), "crc32": _checksum(flow)}
         try:
             with replacing(path) as temporary:
@@ -136,9 +133,19 @@ class FlowCache:
             reason = error.strerror or error
             raise OSError(f"{path}: could not write the flow: {reason}") from error
 
+    def _path(self, name: str, place: dict[str, Any]) -> Path:
+        name = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII)[-80:].lstrip(".-")
+        digest = hashlib.sha256(_to_text(place).encode()).hexdigest()[:16]
+        return self.folder / f"{name}-{digest}.safetensors"
+
     def _header(self, identity: Identity) -> dict[str, str]:
         parts = {"flow": self.flow, "place": identity.place, "state": identity.state}
         return {name: _to_text(values) for name, values in parts.items()}
+
+
+def flow_bytes(num_frames: int, image_size: int) -> int:
+    """What the flow of so many frames takes on disk: u and v in two bytes each."""
+    return num_frames * 2 * image_size**2 * 2
 
 
 def to_float16(flow: torch.Tensor) -> torch.Tensor:
@@ -165,7 +172,7 @@ def open_flow_cache(
         folder: The cache's folder.
         config: Tells the flow and the size of the images; encoder and bound do not matter.
         data_root: The data set's folder.
-        create: Make a cache where there is none yet.
+        create: Make a cache where there is none yet, to write to it.
 
     Raises:
         DataError: No cache, or one of other flow or another size.
@@ -176,10 +183,11 @@ def open_flow_cache(
     flow = json.loads(_to_text(config.parameters()))  # as it is read back
     cache = FlowCache(Path(folder), flow, config.image_size, Path(data_root))
     path = cache.folder / DESCRIPTION
-    if create and not path.exists():
+    if create:
         _make_room(cache.folder)
-        ours = {"slt_fast": __version__, "image_size": cache.image_size, "flow": flow}
-        write_json(path, ours)
+        if not path.exists():
+            ours = {"slt_fast": __version__, "image_size": cache.image_size, "flow": flow}
+            write_json(path, ours)
     if not path.is_file():
         expected = f"a flow cache with its {DESCRIPTION}, as scripts/extract_flow.py makes"
         raise DataError(folder, "none" if cache.folder.is_dir() else "no such folder", expected)
@@ -230,6 +238,7 @@ def _to_text(values: dict[str, Any]) -> str:
 
 def _make_room(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     names = [name for name in os.listdir(folder) if not name.startswith(".")]
     # Looked for once more: another process may have begun the cache after it was looked for.
     if names and not (folder / DESCRIPTION).exists():

@@ -43,17 +43,28 @@ def source_identity(source: FrameSource, data_root: Path) -> Identity:
         DataError: A folder without frames, or a source of another kind.
         OSError: A source that cannot be read.
     """
+    name, place = source_place(source, data_root)
+    is_video = isinstance(source, VideoSource)
+    state = _video_state(source) if is_video else {"slt_fast": __version__}
+    return Identity(name, place, state)
+
+
+def source_place(source: FrameSource, data_root: Path) -> tuple[str, dict[str, Any]]:
+    """Name and place of a source, told without a look at the disk.
+
+    Raises:
+        DataError: A source of another kind.
+    """
     if isinstance(source, SyntheticSource):
-        return Identity(source.name, asdict(source), {"slt_fast": __version__})
+        return source.name, asdict(source)
     if not isinstance(source, VideoSource):
         expected = "a video, a frame folder or a clip of the synthetic corpus"
         raise DataError(source.name, f"a {type(source).__name__}", expected)
     path = Path(os.path.relpath(source.path, data_root)).as_posix()
-    place = {"path": path, "start": source.start or 0, "end": source.end}
-    return Identity(path, place, _state(source))
+    return path, {"path": path, "start": source.start or 0, "end": source.end}
 
 
-def _state(source: VideoSource) -> dict[str, Any]:
+def _video_state(source: VideoSource) -> dict[str, Any]:
     if not source.path.is_dir():
         status = source.path.stat()
         return {"bytes": status.st_size, "modified": int(status.st_mtime)}

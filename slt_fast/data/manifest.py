@@ -28,6 +28,7 @@ _TABLE_FORMATS = {
     ".csv": {"delimiter": ",", "strict": True},
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
 }
+MANIFEST_SUFFIXES = (*_TABLE_FORMATS, ".jsonl")
 # NUL ends a path early; lone surrogates, which JSON can spell, cannot be written to any file.
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -53,7 +54,7 @@ def read_manifest(
     """
     path = Path(path)
     rows = list(_read_rows(path, on_error))
-    splits = list(dict.fromkeys(row["split"] for _, row in rows if "split" in row))
+    splits = _named_splits(rows)
     if split not in (splits or ["train"]):
         raise DataError(path, f"no split {split!r}", f"one of {', '.join(splits or ['train'])}")
     clips: list[Clip] = []
@@ -68,6 +69,19 @@ def read_manifest(
         except DataError as error:
             report(error, on_error)
     return clips
+
+
+def manifest_splits(path: str | Path) -> list[str]:
+    """The splits of a manifest, in file order; rows that cannot be parsed are not looked at.
+
+    Raises:
+        DataError: If the file is no manifest.
+    """
+    return _named_splits(list(_read_rows(Path(path), lambda error: None))) or ["train"]
+
+
+def _named_splits(rows: list[tuple[int, Row]]) -> list[str]:
+    return list(dict.fromkeys(row["split"] for _, row in rows if "split" in row))
 
 
 def _read_rows(path: Path, on_error: ErrorHandler | None) -> Iterator[tuple[int, Row]]:

@@ -93,9 +93,7 @@ def read_phoenix14t(
     Raises:
         DataError: If there is no such data set or split; without `on_error`, for the first bad row.
     """
-    root = Path(root)
-    if (root / "PHOENIX-2014-T").is_dir():
-        root = root / "PHOENIX-2014-T"
+    root = phoenix14t_root(root)
     path = _annotation_file(root, split)
     clips = []
     for annotation in read_annotations(path, on_error=on_error):
@@ -106,12 +104,33 @@ def read_phoenix14t(
     return clips
 
 
-def _annotation_file(root: Path, split: str) -> Path:
+def phoenix14t_root(root: str | Path) -> Path:
+    """The folder PHOENIX-2014-T, given itself or the release folder that holds it."""
+    inner = Path(root) / "PHOENIX-2014-T"
+    return inner if inner.is_dir() else Path(root)
+
+
+def phoenix14t_splits(root: str | Path) -> list[str]:
+    """The splits of the data set.
+
+    Raises:
+        DataError: If there is no such data set.
+    """
+    return sorted(_annotation_files(phoenix14t_root(root)))
+
+
+def _annotation_files(root: Path) -> dict[str, Path]:
     folder = root / "annotations" / "manual"
     files = {file.name.split(".")[1]: file for file in folder.glob("PHOENIX-2014-T.*.corpus.csv")}
     if not files:
         raise DataError(folder, "no annotation files", "PHOENIX-2014-T.{train,dev,test}.corpus.csv")
+    return files
+
+
+def _annotation_file(root: Path, split: str) -> Path:
+    files = _annotation_files(root)
     if split not in files:
+        folder = root / "annotations" / "manual"
         raise DataError(folder, f"no split {split!r}", f"one of {', '.join(sorted(files))}")
     return files[split]
 

@@ -10,8 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from slt_fast.data.decoding import check_count, count_video_frames, video_images
+from slt_fast.data.decoding import (
+    check_count,
+    count_video_frames,
+    estimate_video_frames,
+    video_images,
+)
 from slt_fast.data.errors import DataError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,20 @@ class VideoSource:
         check_count(self.path, total, self._first + 1 if self.end is None else self.end)
         return (total if self.end is None else self.end) - self._first
 
+    def estimated_frames(self) -> int:
+        """About how many frames `read` returns, told without decoding any.
+
+        Raises:
+            DataError: If the source is missing or unreadable.
+        """
+        if self.end is not None:
+            return self.end - self._first
+        if self.path.is_dir():
+            total = len(frame_files(self.path))
+        else:
+            total = estimate_video_frames(self.path)
+        return max(total - self._first, 0)
+
 
 def _folder_images(path: Path, first: int, end: int | None) -> Iterator[tuple[Path, np.ndarray]]:
     """(file, BGR image) of each frame of a folder."""
@@ -110,15 +131,16 @@ def frame_files(folder: Path) -> list[Path]:
     Hidden files are left out: macOS archives hold a broken "._name.png" beside each image.
     """
     files = [file for file in folder.iterdir() if not file.name.startswith(".")]
-    for suffixes in ((".png",), (".jpg", ".jpeg")):
+    for suffixes in (IMAGE_SUFFIXES[:1], IMAGE_SUFFIXES[1:]):
         frames = [file for file in files if file.suffix.lower() in suffixes]
         if frames:
-            return sorted(frames, key=_natural_key)
+            return sorted(frames, key=lambda file: natural_key(file.name))
     raise DataError(folder, "no images", "a folder of png or jpg frames")
 
 
-def _natural_key(file: Path) -> list[tuple[int, str]]:
-    parts = re.findall(r"([0-9]*)([^0-9]*)", file.name)
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Sorts names by the value of the numbers in them."""
+    parts = re.findall(r"([0-9]*)([^0-9]*)", name)
     return [(int(number or 0), text) for number, text in parts]
 
 

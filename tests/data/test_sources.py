@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from slt_fast.data.errors import DataError
-from slt_fast.data.sources import read_split
+from slt_fast.data.sources import read_split, read_videos
 from slt_fast.data.synthetic import read_synthetic
+from slt_fast.data.synthetic.corpus import NUM_CLIPS
 
 
 def manifest(folder: Path, *rows: str) -> Path:
@@ -66,3 +67,63 @@ def test_unknown_kind(data: str) -> None:
 def test_seed_is_a_whole_number(seed: str) -> None:
     with pytest.raises(ValueError, match=f"found synthetic:{seed}; expected a whole number"):
         read_split(f"synthetic:{seed}", "train")
+
+
+def names(data: str, **options) -> tuple[Path, list[str]]:
+    root, sources = read_videos(data, **options)
+    return root, [str(source.path.relative_to(root)) for source in sources]
+
+
+def test_videos_of_a_manifest(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "a,frames,hello .,train", "b,gone,hello .,train", "c,frames,x,dev")
+    with pytest.raises(DataError, match=r"manifest.csv:3: found video 'gone', which does not"):
+        read_videos(str(path))
+    errors: list[DataError] = []
+    for data in (str(path), f"manifest:{path}"):
+        found = names(data, on_error=errors.append)
+        assert found == (tmp_path, ["frames", "frames"])
+    assert {error.line for error in errors} == {3}
+    assert names(str(path), splits=("dev",)) == (tmp_path, ["frames"])
+    with pytest.raises(DataError, match="found no split 'valid'; expected one of train, dev"):
+        read_videos(str(path), splits=("valid",))
+    path.write_text("id,video,text,split\nb,gone,hello .,train\n")
+    with pytest.raises(ValueError, match="found no usable clip; expected at least one"):
+        read_videos(str(path), on_error=errors.append)
+
+
+def test_videos_without_annotations(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "0.png").touch()
+    for data in (str(tmp_path), str(tmp_path / "frames")):
+        assert names(data) == (tmp_path, ["frames"])
+        with pytest.raises(ValueError, match="found splits dev, test; expected none, as only anno"):
+            read_videos(data, splits=("dev", "test"))
+    with pytest.raises(DataError, match="folder:x: found nothing; expected a video, a folder of"):
+        read_videos("folder:x")
+    for data in ("manifest:", "phoenix14t:", "phoenix14t"):
+        with pytest.raises(ValueError, match=rf"found '{data}'; expected synthetic\[:SEED\]"):
+            read_videos(data)
+
+
+def test_videos_of_phoenix_have_one_name(tmp_path: Path) -> None:
+    """Whether the data set's own folder is given or the one it was unpacked into."""
+    root = tmp_path / "release" / "PHOENIX-2014-T"
+    (root / "annotations" / "manual").mkdir(parents=True)
+    header = "name|video|start|end|speaker|orth|translation\n"
+    for split in ("dev", "test"):
+        (root / "features/fullFrame-210x260px" / split / split / "1").mkdir(parents=True)
+        (root / "annotations" / "manual" / f"PHOENIX-2014-T.{split}.corpus.csv").write_text(
+            f"{header}{split}|{split}/1/*.png|-1|-1|Signer01|REGEN|regen\n"
+        )
+    paths = [f"features/fullFrame-210x260px/{split}/{split}/1" for split in ("dev", "test")]
+    for place in (root, tmp_path / "release"):
+        assert names(f"phoenix14t:{place}") == (root, paths)
+        assert names(f"phoenix14t:{place}", splits=("test",)) == (root, paths[1:])
+    with pytest.raises(DataError, match="found no annotation files; expected PHOENIX-2014-T"):
+        read_videos(f"phoenix14t:{tmp_path}")
+
+
+def test_videos_of_the_synthetic_corpus() -> None:
+    _, sources = read_videos("synthetic:3", splits=("dev",))
+    assert sources == [clip.source for clip in read_synthetic("dev", seed=3)]
+    assert len(read_videos("synthetic")[1]) == sum(NUM_CLIPS.values())

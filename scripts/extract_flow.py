@@ -1,0 +1,90 @@
+"""Computes the optical flow of a data set once, for training from disk.
+
+python scripts/extract_flow.py phoenix14t:PATH --output flow --workers 16
+torchrun --nproc-per-node 4 scripts/extract_flow.py manifest.csv --output flow --workers 4
+
+Training takes it with --flow-cache. Run again, it goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from slt_fast.command_line import run
+from slt_fast.data.extraction import extract, format_bytes, make_plan, share_of_work
+from slt_fast.data.flow_cache import flow_bytes, open_flow_cache
+from slt_fast.data.input import InputConfig
+from slt_fast.data.sources import read_videos
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Computes the optical flow of a data set once, for training from disk."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """Video, folder of videos or frames, manifest, phoenix14t:PATH or synthetic[:SEED]."""
+    output: Path
+    """Folder of the flow, the --flow-cache of training."""
+    preset: str = InputConfig.flow_preset
+    """Preset of slt_fast.ops.optical_flow; training needs the same --flow-preset."""
+    backend: str = InputConfig.flow_backend
+    """Backend of slt_fast.ops.optical_flow."""
+    size: int = InputConfig.image_size
+    """Height and width of the flow in pixels; training needs the same --image-size."""
+    workers: int | None = None
+    """Processes; by default one for each core. 0 computes in this one."""
+    splits: tuple[str, ...] = ()
+    """Only these splits of an annotated data set."""
+    skip_bad: bool = False
+    """Leave out clips that cannot be read and list them, instead of stopping at the first."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"workers: found {self.workers}; expected 0 or more")
+
+
+def main() -> None:
+    arguments = tyro.cli(Arguments, description=__doc__)
+    started, problems = time.monotonic(), []
+    on_error = problems.append if arguments.skip_bad else None
+    rank, world_size = share_of_work()
+    config = InputConfig(
+        image_size=arguments.size, flow_preset=arguments.preset, flow_backend=arguments.backend
+    )
+    data_root, sources = read_videos(arguments.source, splits=arguments.splits, on_error=on_error)
+    cache = open_flow_cache(arguments.output, config, data_root, create=True)
+    plan = make_plan(sources, cache, rank=rank, world_size=world_size)
+    logging.info(plan.check_space(cache))
+    num_workers = torch.get_num_threads() if arguments.workers is None else arguments.workers
+    lengths = extract(plan, cache, config, num_workers=num_workers, on_error=on_error)
+    left_out = dict.fromkeys(map(str, problems))  # a bad row is met in each split
+    for problem in left_out:
+        print(f"left out: {problem}", file=sys.stderr)
+    num_bytes = format_bytes(flow_bytes(sum(lengths), config.image_size))
+    print(
+        f"{plan.label}: computed {len(lengths)} clips with {sum(lengths)} frames ({num_bytes}, "
+        f"{time.monotonic() - started:.0f} seconds), found {plan.num_found} there, "
+        f"left out {len(left_out)}"
+    )
+    print("to train on it:", shlex.join(training_options(arguments)))
+
+
+def training_options(arguments: Arguments) -> list[str]:
+    """The options of scripts/train.py for this flow."""
+    options = ["--flow-cache", str(arguments.output), "--flow-preset", arguments.preset]
+    if arguments.backend != InputConfig.flow_backend:
+        options += ["--flow-backend", arguments.backend]
+    return [*options, "--image-size", str(arguments.size)]
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,222 @@
+import os
+import time
+from collections import namedtuple
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from slt_fast.data import extraction
+from slt_fast.data.errors import DataError
+from slt_fast.data.extraction import extract, extract_clip, format_bytes, make_plan, share_of_work
+from slt_fast.data.flow_cache import FlowCache, flow_bytes, open_flow_cache
+from slt_fast.data.flow_image import clip_flow
+from slt_fast.data.input import InputConfig
+from slt_fast.data.synthetic import SyntheticSource
+from slt_fast.data.video import VideoSource
+
+FLOW = InputConfig(image_size=32, flow_preset="fast")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FlowCache:
+    return open_flow_cache(tmp_path / "cache", FLOW, tmp_path, create=True)
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[VideoSource]:
+    """Seven folders of 2 to 8 frames."""
+    generator, found = np.random.default_rng(0), []
+    for number in range(7):
+        (tmp_path / f"clip{number}").mkdir()
+        for index in range(number + 2):
+            frame = generator.integers(0, 255, (16, 20, 3), dtype=np.uint8)
+            assert cv2.imwrite(str(tmp_path / f"clip{number}" / f"{index}.png"), frame)
+        found.append(VideoSource(tmp_path / f"clip{number}"))
+    return found
+
+
+def kept(cache: FlowCache) -> dict[str, int]:
+    """Time of change of each file."""
+    return {path.name: path.stat().st_mtime_ns for path in cache.folder.glob("*.safetensors")}
+
+
+def test_everything_is_computed_once(cache: FlowCache, sources) -> None:
+    plan = make_plan([*sources, *sources[:2], replace(sources[0], start=0)], cache)
+    assert plan.todo == sources and (plan.num_found, plan.num_missing) == (0, 7)
+    assert extract(plan, cache, FLOW, num_workers=0) == [2, 3, 4, 5, 6, 7, 8]
+    for source in sources:
+        expected = clip_flow(torch.from_numpy(source.read()), size=(32, 32), preset="fast")
+        assert torch.equal(cache.find(source).read(), expected.half().float())
+    before = kept(cache)
+    again = make_plan(sources, cache)
+    assert again.todo == [] and (again.num_found, again.num_missing, again.num_bytes) == (7, 0, 0)
+    assert extract(again, cache, FLOW, num_workers=3) == [] and kept(cache) == before
+
+
+def test_only_what_is_missing_broken_or_changed_is_computed(cache: FlowCache, sources) -> None:
+    extract(make_plan(sources, cache), cache, FLOW, num_workers=0)
+    before = kept(cache)
+    cache.path(sources[1]).unlink()
+    broken = cache.path(sources[3])
+    broken.write_bytes(broken.read_bytes()[:-10])
+    (sources[5].path / "0.png").unlink()
+    leftovers = [cache.folder / f".{name}.host-1.writing" for name in "ab"]
+    for path in leftovers:
+        path.write_bytes(b"half a file")
+    os.utime(leftovers[0], (time.time() - 4000,) * 2)
+    plan = make_plan(sources, open_flow_cache(cache.folder, FLOW, cache.data_root, create=True))
+    assert plan.todo == [sources[1], sources[3], sources[5]]
+    assert (plan.num_found, plan.num_missing) == (4, 1)  # two take the place of others
+    assert extract(plan, cache, FLOW, num_workers=0) == [3, 5, 6]
+    changed = {name for name, at in kept(cache).items() if before.get(name) != at}
+    assert changed == {cache.path(source).name for source in plan.todo}
+    assert [path.exists() for path in leftovers] == [False, True]  # the other may be in work
+
+
+def test_ranks_share_everything(cache: FlowCache, sources) -> None:
+    plans = [make_plan(sources, cache, rank=rank, world_size=3) for rank in range(3)]
+    shares = [plan.todo for plan in plans]
+    assert shares == [sources[0::3], sources[1::3], sources[2::3]]
+    assert {plan.num_bytes for plan in plans} == {plans[0].num_bytes}  # of all ranks
+    assert [plan.label for plan in plans] == ["flow, 1 of 3", "flow, 2 of 3", "flow, 3 of 3"]
+    assert len(extract(plans[1], cache, FLOW, num_workers=0)) == 2
+    # What others have kept changes nobody's share.
+    assert make_plan(sources, cache, rank=2, world_size=3).todo == shares[2]
+    assert make_plan(sources, cache, rank=2, world_size=3).num_missing == 5
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, (0, 1)),
+        ({"RANK": "0", "WORLD_SIZE": "1"}, (0, 1)),
+        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, (3, 4)),
+    ],
+)
+def test_share_of_work(environment: dict[str, str], expected: tuple[int, int]) -> None:
+    assert share_of_work(environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("rank", "world_size"),
+    [("2", "2"), ("-1", "2"), ("x", "2"), (None, "2"), ("0", None)],
+)
+def test_bad_share_of_work(rank: str | None, world_size: str | None) -> None:
+    environment = {"RANK": rank, "WORLD_SIZE": world_size}
+    environment = {name: value for name, value in environment.items() if value is not None}
+    message = f"environment: found RANK {rank} and WORLD_SIZE {world_size}; expected 0 <= RANK < WO"
+    with pytest.raises(ValueError, match=message):
+        share_of_work(environment)
+
+
+@pytest.mark.parametrize("num_counted", [1000, 3])
+def test_estimate_is_near_what_is_written(cache, sources, monkeypatch, num_counted: int) -> None:
+    monkeypatch.setattr(extraction, "_COUNTED", num_counted)
+    plan = make_plan(sources, cache)
+    extract(plan, cache, FLOW, num_workers=0)
+    written = sum(path.stat().st_size for path in cache.folder.glob("*.safetensors"))
+    assert written < plan.num_bytes < 1.3 * written
+
+
+def test_estimate_decodes_nothing(tmp_path: Path, cache: FlowCache, sources, monkeypatch) -> None:
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (32, 32))
+    for level in range(9):
+        writer.write(np.full((32, 32, 3), 20 * level, np.uint8))
+    writer.release()
+    monkeypatch.setattr(VideoSource, "read", lambda self: pytest.fail("decoded"))
+    video = VideoSource(path)
+    assert video.estimated_frames() == 9 and replace(video, start=4).estimated_frames() == 5
+    assert replace(video, start=4, end=6).estimated_frames() == 2
+    missing = VideoSource(tmp_path / "gone.mp4")
+    rendered = SyntheticSource("a", ("MOTHER",), "statement", 0, (0, 0))
+    plan = make_plan([video, sources[0], rendered, missing], cache)
+    num_frames = 9 + 2 + rendered.num_frames()
+    assert plan.num_bytes == flow_bytes(num_frames, 32) + 4 * 4096 and len(plan.todo) == 4
+
+
+def test_a_disk_that_is_too_small(cache: FlowCache, sources, monkeypatch) -> None:
+    plan, usage = make_plan(sources, cache), namedtuple("usage", "total used free")
+    monkeypatch.setattr(extraction.shutil, "disk_usage", lambda _: usage(9e9, 8e9, 1.5e9))
+    sentence = plan.check_space(cache)
+    assert sentence == f"{cache.folder} needs about 172 kB for the flow of 7 clips; 1.5 GB are free"
+    monkeypatch.setattr(extraction.shutil, "disk_usage", lambda _: usage(9e9, 9e9, 120_000))
+    message = "cache: found 120 kB of free space; expected about 172 kB for the flow of 7 clips"
+    with pytest.raises(DataError, match=message):
+        plan.check_space(cache)
+
+
+def test_a_disk_that_fills_stops_all_and_keeps_what_is_whole(cache, sources, monkeypatch) -> None:
+    """It is no fault of the clip: nothing is left out."""
+    real = Path.write_bytes
+
+    def write_bytes(self: Path, content: bytes) -> int:
+        if len(kept(cache)) < 3:
+            return real(self, content)
+        real(self, content[:50])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    problems: list[DataError] = []
+    with pytest.raises(OSError, match="could not write the flow: No space left on device"):
+        extract(make_plan(sources, cache), cache, FLOW, num_workers=0, on_error=problems.append)
+    assert not problems and len(list(cache.folder.iterdir())) == 1 + 3
+    monkeypatch.undo()
+    plan = make_plan(sources, cache)
+    assert plan.todo == sources[3:] and extract(plan, cache, FLOW, num_workers=0) == [5, 6, 7, 8]
+
+
+def test_bad_clips(tmp_path: Path, cache: FlowCache, sources) -> None:
+    (sources[1].path / "1.png").write_bytes(b"")
+    for path in sources[2].path.iterdir():
+        assert cv2.imwrite(str(path), np.zeros((6, 40, 3), np.uint8))
+    mixed = [sources[0], VideoSource(tmp_path / "gone.mp4"), *sources[1:4]]
+    with pytest.raises(DataError, match="gone.mp4: found No such file or directory; expected"):
+        extract(make_plan(mixed, cache), cache, FLOW, num_workers=0)
+    problems: list[DataError] = []
+    plan = make_plan(mixed, cache)
+    assert (len(plan.todo), plan.num_found) == (4, 1)
+    assert extract(plan, cache, FLOW, num_workers=0, on_error=problems.append) == [5]
+    messages = [str(problem) for problem in problems]
+    assert "gone.mp4: found No such file" in messages[0]
+    assert "1.png: found a broken or truncated image; expected a whole png" in messages[1]
+    assert "clip2: found optical_flow: found frames of 6x40 pixels" in messages[2]
+    assert len(messages) == 3 and len(kept(cache)) == 2
+
+
+def test_flow_that_float16_does_not_hold(cache: FlowCache, sources, monkeypatch) -> None:
+    def wild(frames: torch.Tensor, **options) -> torch.Tensor:
+        flow = torch.zeros(len(frames), 2, 32, 32)
+        flow[1, 0, 3, 4] = 1e5
+        return flow
+
+    monkeypatch.setattr(extraction, "clip_flow", wild)
+    error = extract_clip(sources[0], cache, FLOW)
+    assert str(error).startswith(f"{sources[0].path}: found flow of 100000 pixels in frame 1, ")
+    assert not kept(cache)
+
+
+@dataclass(frozen=True)
+class ChangesMeanwhile(VideoSource):
+    """A folder to which a frame is added while it is read."""
+
+    def read(self) -> np.ndarray:
+        frames = super().read()
+        (self.path / "1.png").rename(self.path / "1a.png")
+        return frames
+
+
+def test_a_source_that_changes_while_it_is_read(cache: FlowCache, sources) -> None:
+    changing = ChangesMeanwhile(sources[2].path)
+    assert extract_clip(changing, cache, FLOW) == 4
+    assert make_plan([sources[2]], cache).todo == [sources[2]]
+
+
+def test_bytes_for_people() -> None:
+    numbers = (0, 999, 1000, 1234567, 190e9, 2.5e15)
+    found = [format_bytes(number) for number in numbers]
+    assert found == ["0 bytes", "999 bytes", "1 kB", "1.23 MB", "190 GB", "2.5e+03 TB"]
