@@ -16,8 +16,9 @@ import tyro
 from slt_fast.command_line import run
 from slt_fast.data.batching import ClipDataset
 from slt_fast.data.files import write_json
+from slt_fast.data.flow_cache import open_flow_cache, with_cached_flow
 from slt_fast.data.probes import probe
-from slt_fast.data.sources import read_split
+from slt_fast.data.sources import data_root, read_split
 from slt_fast.device import choose_device
 from slt_fast.training.checkpoint import load_model
 from slt_fast.training.evaluation import evaluate
@@ -37,6 +38,8 @@ class Arguments:
     """Score changed clips: blank (black frames), neutral (synthetic: no headshake, no nod)."""
     beam_size: int | None = None
     """Beams of the search; by default the recipe's."""
+    flow_cache: Path | None = None
+    """Folder that scripts/extract_flow.py made: flow is read from it, not computed."""
     output: Path | None = None
     """File to write the scores to, as JSON."""
     skip_bad: bool = False
@@ -56,6 +59,10 @@ def main() -> None:
     clips = read_split(data, split, on_error=on_error)
     if arguments.probe:
         clips = [probe(clip, arguments.probe) for clip in clips]
+    if arguments.flow_cache:
+        root = data_root(data)
+        cache = open_flow_cache(arguments.flow_cache, loaded.recipe.input, root)
+        clips = with_cached_flow(clips, cache)
     beam_size = arguments.beam_size
     if beam_size is None:
         beam_size = loaded.recipe.training.beam_size

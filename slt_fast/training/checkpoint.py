@@ -46,6 +46,7 @@ class TrainedOn:
         test_split: Split that is scored at the end.
         train_clips_sha256: Of id, text and glosses of the training clips.
         skip_bad: Whether clips that could not be read were left out.
+        flow_cache: Folder that their flow was read from; None if it was computed.
     """
 
     data: str
@@ -54,6 +55,7 @@ class TrainedOn:
     test_split: str
     train_clips_sha256: str
     skip_bad: bool
+    flow_cache: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ from slt_fast.training.run import (
     load_dataset,
     make_room,
     resumes,
+    run_flow_cache,
     trained_on,
     warn_of_long_texts,
 )
@@ -74,9 +76,10 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     keep_compiled_convolutions()
     check_output(run)
     skipped = SkippedClips() if run.skip_bad else None
-    train_set = load_dataset(recipe, run.data, run.train_split, skipped, recipe.augmentation)
-    dev_set = load_dataset(recipe, run.data, run.dev_split, skipped)
-    test_set = load_dataset(recipe, run.data, run.test_split, skipped)
+    load = partial(load_dataset, recipe, run.data, flow_cache=run_flow_cache(recipe, run))
+    train_set = load(run.train_split, skipped, recipe.augmentation)
+    dev_set = load(run.dev_split, skipped)
+    test_set = load(run.test_split, skipped)
     warn_of_long_texts(train_set.clips, recipe.training.max_text_length)
     trainer = Trainer(recipe, run, train_set, skipped, started=started)
     if run.resume:

@@ -14,7 +14,8 @@ from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.batching import ClipDataset, count_frames, keep_good, preload
 from slt_fast.data.clip import Clip
 from slt_fast.data.errors import DataError, ErrorHandler
-from slt_fast.data.sources import read_split
+from slt_fast.data.flow_cache import FlowCache, open_flow_cache, with_cached_flow
+from slt_fast.data.sources import data_root, read_split
 from slt_fast.training.checkpoint import (
     LoadedModel,
     TrainedOn,
@@ -44,6 +45,8 @@ class RunConfig:
     """Split that chooses the best checkpoint."""
     test_split: str = "test"
     """Split that is scored at the end."""
+    flow_cache: Path | None = None
+    """Folder that scripts/extract_flow.py made: flow is read from it, not computed."""
 
 
 def load_dataset(
@@ -52,16 +55,20 @@ def load_dataset(
     split: str,
     on_error: ErrorHandler | None,
     augmentation: AugmentationConfig | None = None,
+    *,
+    flow_cache: FlowCache | None = None,
 ) -> ClipDataset:
     """A split, ready to be batched; with training.preload its images are computed here.
 
     Without, the frames are only counted, so that a clip too short for its glosses is known before
-    the training starts.
+    the training starts. Flow is read from the cache as far as it is there.
 
     Raises:
         DataError: A bad annotation or clip, if on_error is None.
     """
     clips = read_split(data, split, on_error=on_error)
+    if flow_cache:
+        clips = with_cached_flow(clips, flow_cache)
     if recipe.training.preload:
         loaded = preload(
             clips, recipe.input, num_workers=recipe.training.num_workers, label=f"reading {split}"
@@ -80,13 +87,26 @@ def load_dataset(
     )
 
 
+def run_flow_cache(recipe: Recipe, run: RunConfig) -> FlowCache | None:
+    """The flow cache of a run, if it has one.
+
+    Raises:
+        DataError: No cache, or one of other flow than the recipe's.
+        ValueError: A recipe without flow.
+    """
+    if run.flow_cache is None:
+        return None
+    return open_flow_cache(run.flow_cache, recipe.input, data_root(run.data))
+
+
 def trained_on(run: RunConfig, clips: Sequence[Clip]) -> TrainedOn:
     """What a checkpoint keeps of a run's data."""
     digest = hashlib.sha256()
     for clip in clips:
         digest.update(json.dumps([clip.id, clip.text, clip.glosses]).encode())
     splits = (run.train_split, run.dev_split, run.test_split)
-    return TrainedOn(run.data, *splits, digest.hexdigest(), run.skip_bad)
+    flow_cache = None if run.flow_cache is None else str(run.flow_cache)
+    return TrainedOn(run.data, *splits, digest.hexdigest(), run.skip_bad, flow_cache)
 
 
 def warn_of_long_texts(clips: Sequence[Clip], limit: int) -> None:
@@ -156,20 +176,23 @@ def resumed(run: RunConfig) -> tuple[Recipe, RunConfig]:
     """
     recipe, _, data = read_description(checkpoint_folder(run.output / "last"))
     known = {name: value for name, value in asdict(data).items() if hasattr(run, name)}
+    if data.flow_cache is not None:
+        known["flow_cache"] = Path(data.flow_cache)
     return recipe, replace(run, **known)
 
 
 def check_same(folder: Path, found: LoadedModel, asked: LoadedModel) -> None:
     """Resuming goes on with the same settings and data, or not at all.
 
-    Only skip_bad may change: a run that met a bad clip can go on without it.
+    Only skip_bad and flow_cache may change: a run that met a bad clip can go on without it, and
+    flow is the same from wherever it comes.
 
     Raises:
         DataError: The first difference.
     """
     changes = differences(found.recipe, asked.recipe)
     before, now = asdict(found.trained_on), asdict(asked.trained_on)
-    before["skip_bad"] = now["skip_bad"]
+    before |= {name: now[name] for name in ("skip_bad", "flow_cache")}
     changes |= {name: (before[name], now[name]) for name in now if before[name] != now[name]}
     for name, (theirs, ours) in changes.items():
         raise DataError(folder, f"{name} {theirs!r}", f"{ours!r}, as asked for now")

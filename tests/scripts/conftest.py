@@ -2,12 +2,13 @@
 
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import pytest
+import torch
 
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.input import InputConfig
@@ -43,6 +44,15 @@ def run_script(monkeypatch, capsys) -> Callable[..., Finished]:
         return Finished(status, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """The same rounding everywhere; and on busy cores two threads mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from slt_fast.data.input import InputConfig
 from slt_fast.data.sources import read_videos
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
+from slt_fast.data.video import VideoSource
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "extract_flow.py"
@@ -242,3 +243,37 @@ def test_bad_ranks(run_script, manifest: Path, tmp_path: Path, monkeypatch) -> N
     monkeypatch.setenv("WORLD_SIZE", "2")
     refused = run_script("extract_flow.py", manifest, "--output", tmp_path / "flow", *OPTIONS)
     assert refused.status == 1 and "found RANK 2 and WORLD_SIZE 2; expected 0 <= R" in refused.err
+
+
+def test_training_and_scoring_from_the_cache(
+    run_script,
+    manifest,
+    tiny_options,
+    data_options,
+    one_thread,
+    tmp_path: Path,
+    caplog,
+    monkeypatch,
+) -> None:
+    output, where = tmp_path / "flow", ["--output", tmp_path / "run"]
+    assert run_script("extract_flow.py", manifest, "--output", output, *OPTIONS).status == 0
+    cached = ["--flow-cache", output]
+    train = ["train.py", *tiny_options, *data_options, *where, "--epochs", 1, "--no-preload"]
+    refused = run_script(*train, *cached, "--flow-preset", "best")
+    assert refused.status == 1
+    assert "error: " in refused.err and "cache.json: found flow with " in refused.err
+    assert not (tmp_path / "run").exists()
+    with monkeypatch.context() as patch, caplog.at_level("INFO"):
+        patch.setattr(VideoSource, "read", lambda self: pytest.fail("frames were read"))
+        finished = run_script(*train, *cached)
+        assert finished.status == 0, finished.err
+        assert caplog.text.count(f"flow cache {output}: found the flow of all 2 clips") == 3
+        scored = run_script("evaluate.py", "--checkpoint", tmp_path / "run", *cached)
+        assert scored.status == 0, scored.err
+        resumed = run_script("train.py", "--resume", *where)  # from the cache, as before
+        assert resumed.status == 0, resumed.err
+    computed = run_script("evaluate.py", "--checkpoint", tmp_path / "run")
+    assert computed.out == scored.out
+    shutil.rmtree(output)
+    lost = run_script("train.py", "--resume", *where)
+    assert lost.status == 1 and f"error: {output}: found no such folder; expected a fl" in lost.err

@@ -5,11 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from slt_fast.data.files import read_json
 from slt_fast.training.checkpoint import checkpoint_folder, load_model, load_tensors
@@ -21,15 +19,6 @@ BY_HEART = (
     "--learning-rate 3e-3 --dropout 0 --label-smoothing 0 --zoom 0 --shift 0 --vigour 0 "
     "--frame-dropout 0 --precision float32 --flow-bound 4 --memory-map-size 7 7"
 )
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """The same rounding everywhere; and on busy cores two threads mostly wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_two_videos_are_learnt_by_heart(

@@ -2,18 +2,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.errors import DataError
-from slt_fast.data.sources import read_split
+from slt_fast.data.extraction import extract, make_plan
+from slt_fast.data.files import read_json, write_json
+from slt_fast.data.flow_cache import open_flow_cache
+from slt_fast.data.sources import read_split, read_videos
 from slt_fast.training.checkpoint import LoadedModel, build_model, save_checkpoint
 from slt_fast.training.run import (
     RunConfig,
     SkippedClips,
     check_output,
+    check_same,
     load_dataset,
     make_room,
     resumed,
+    run_flow_cache,
     trained_on,
 )
 
@@ -67,6 +73,7 @@ def test_trained_on_tells_data_sets_apart(manifest: Path) -> None:
 def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
     data = f"manifest:{manifest}"
     run = RunConfig(data, tmp_path, skip_bad=True, train_split="dev", dev_split="test")
+    run = replace(run, flow_cache=Path("flow"))
     bare = RunConfig(output=tmp_path, resume=True)
     clips = read_split(run.data, "dev")
     words = Vocabularies.build(clips)
@@ -74,6 +81,60 @@ def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path
     loaded = LoadedModel(model, tiny_recipe, words, trained_on(run, clips))
     save_checkpoint(tmp_path, 1, ("last",), loaded, tensors={}, progress={})
     assert resumed(bare) == (tiny_recipe, replace(run, resume=True))
+    # Before there was a flow cache, checkpoints did not name one.
+    description = read_json(tmp_path / "last" / "model.json")
+    del description["trained_on"]["flow_cache"]
+    write_json(tmp_path / "last" / "model.json", description)
+    assert resumed(bare) == (tiny_recipe, replace(run, resume=True, flow_cache=None))
+
+
+def test_resuming_with_another_flow_cache(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
+    """Its flow is the same, or it is refused."""
+    clips = read_split(f"manifest:{manifest}", "dev")
+    words = Vocabularies.build(clips)
+    model = build_model(tiny_recipe, words)
+    found, asked = (
+        LoadedModel(model, tiny_recipe, words, trained_on(RunConfig(flow_cache=folder), clips))
+        for folder in (None, Path("flow"))
+    )
+    assert (found.trained_on.flow_cache, asked.trained_on.flow_cache) == (None, "flow")
+    check_same(tmp_path, found, asked)
+
+
+@pytest.mark.parametrize("is_preloaded", [True, False])
+def test_flow_from_the_cache(
+    tiny_recipe, manifest: Path, tmp_path: Path, caplog, is_preloaded: bool
+) -> None:
+    """Images, augmented ones too, are those computed on the fly, up to float16."""
+    recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, preload=is_preloaded))
+    data = f"manifest:{manifest}"
+    cache = open_flow_cache(tmp_path / "flow", recipe.input, manifest.parent, create=True)
+    _, sources = read_videos(data, splits=("train",))
+    extract(make_plan(sources[:4], cache), cache, recipe.input, num_workers=0)
+    run = RunConfig(data, flow_cache=tmp_path / "flow")
+    assert run_flow_cache(recipe, run) == cache
+    for augmentation in (recipe.augmentation, None):
+        cached = load_dataset(recipe, data, "train", None, augmentation, flow_cache=cache)
+        computed = load_dataset(recipe, data, "train", None, augmentation)
+        for index in range(5):
+            ours, theirs = (dataset[1, index][1] for dataset in (cached, computed))
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-3)
+    assert [clip.cached_flow is None for clip in cached.clips] == [False] * 4 + [True]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2 and all("flow of 4 of 5 clips (first" in text for text in messages)
+    assert trained_on(run, cached.clips) == trained_on(run, computed.clips)
+
+
+def test_a_flow_cache_that_cannot_be_used(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
+    open_flow_cache(tmp_path, tiny_recipe.input, manifest.parent, create=True)
+    run = RunConfig(f"manifest:{manifest}", flow_cache=tmp_path)
+    assert run_flow_cache(tiny_recipe, replace(run, flow_cache=None)) is None
+    other = replace(tiny_recipe, input=replace(tiny_recipe.input, flow_preset="best"))
+    with pytest.raises(DataError, match=r"found flow with .*'fast'.*; expected .*'best'"):
+        run_flow_cache(other, run)
+    rgb = replace(tiny_recipe, input=replace(tiny_recipe.input, input="rgb"))
+    with pytest.raises(ValueError, match="flow cache: found input 'rgb'; expected 'flow'"):
+        run_flow_cache(rgb, run)
 
 
 @pytest.mark.parametrize("is_preloaded", [True, False])
