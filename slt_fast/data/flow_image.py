@@ -174,7 +174,8 @@ ENCODERS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 def _radius(flow: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vector_norm(flow, dim=1, keepdim=True).clamp(max=1)
+    # A vector_norm over so short a dimension takes 50 times as long.
+    return torch.hypot(flow[:, :1], flow[:, 1:]).clamp(max=1)
 
 
 def _angle(flow: torch.Tensor) -> torch.Tensor:
