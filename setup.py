@@ -27,10 +27,10 @@ extension = CppExtension(
     "slt_fast._C",
     sorted(str(path) for path in Path("csrc").rglob("*.cpp")),
     depends=sorted(str(path) for path in Path("csrc").rglob("*.h")),
-    # The LibTorch stable ABI as of torch 2.10: one build serves every later torch and every Python.
+    # LibTorch's stable ABI as of torch 2.10: one build serves every later torch and every Python.
     define_macros=[("TORCH_TARGET_VERSION", "0x020a000000000000")],
-    # The square root sets no errno and comparisons no flags, or loops with them stay scalar; results
-    # are the same. Vectors that no other library is handed need no word about their calling convention.
+    # Square roots set no errno and comparisons no flags, or loops with them stay scalar; results are
+    # the same. No other library is handed our vectors: their calling convention needs no warning.
     extra_compile_args=[
         "-O3",
         "-fvisibility=hidden",
