@@ -29,8 +29,8 @@ extension = CppExtension(
     depends=sorted(str(path) for path in Path("csrc").rglob("*.h")),
     # LibTorch's stable ABI as of torch 2.10: one build serves every later torch and every Python.
     define_macros=[("TORCH_TARGET_VERSION", "0x020a000000000000")],
-    # Square roots set no errno and comparisons no flags, or loops with them stay scalar; results are
-    # the same. No other library is handed our vectors: their calling convention needs no warning.
+    # Square roots set no errno and comparisons no flags, or their loops stay scalar; the results
+    # are the same. Our vectors stay inside: no warning of their calling convention is needed.
     extra_compile_args=[
         "-O3",
         "-fvisibility=hidden",
