@@ -9,4 +9,5 @@ STABLE_TORCH_LIBRARY(slt_fast, library) {
       "opencv_dis(Tensor frames, int finest_level, int patch_stride, int descent_iterations, int "
       "refinement_iterations) -> Tensor");
   library.def("cpu_instruction_set() -> str");
+  library.def("built_for() -> str");
 }

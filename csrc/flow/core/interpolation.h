@@ -61,4 +61,11 @@ SLT_FAST_FORMULA Real central(Real before, Real after) {
   return 0.5f * (after - before);
 }
 
+// What the refinement compares at a pixel: the mean of the first frame and the warped second one, and their difference.
+struct Compared {
+  float mean, difference;
+};
+
+SLT_FAST_FORMULA Compared compared(float first, float warped) { return {0.5f * (first + warped), warped - first}; }
+
 }  // namespace slt_fast

@@ -3,8 +3,8 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
-#include <torch/headeronly/util/Exception.h>
+
+#include "../checks.h"
 
 namespace slt_fast {
 namespace {
@@ -15,8 +15,7 @@ using torch::stable::Tensor;
 constexpr int64_t kPixelsPerTask = 1 << 15;
 
 Tensor rgb_to_grey(const Tensor& frames) {
-  STD_TORCH_CHECK(frames.scalar_type() == torch::headeronly::ScalarType::Byte, "frames must be uint8");
-  STD_TORCH_CHECK(frames.dim() == 4 && frames.size(3) == 3, "frames must be [T, H, W, 3]");
+  check_rgb(frames);
   const int64_t T = frames.size(0), H = frames.size(1), W = frames.size(2);
   const Tensor source = torch::stable::contiguous(frames);
   Tensor result = torch::stable::new_empty(source, {T, H, W});

@@ -3,11 +3,10 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
-#include <torch/headeronly/util/Exception.h>
 
 #include <string>
 
-#include "../core/settings.h"
+#include "../checks.h"
 #include "levels.h"
 
 namespace slt_fast {
@@ -18,17 +17,6 @@ using torch::stable::Tensor;
 
 void run_on_threads(int64_t count, int64_t grain, Threads::Body body, const void* context) {
   torch::stable::parallel_for(0, count, grain, [=](int64_t begin, int64_t end) { body(context, begin, end); });
-}
-
-void check(const Tensor& frames, const Settings& settings) {
-  STD_TORCH_CHECK(frames.scalar_type() == ScalarType::Byte && frames.dim() == 3, "frames must be uint8 [T, H, W]");
-  STD_TORCH_CHECK(frames.size(0) >= 2, "needs two frames at least");
-  STD_TORCH_CHECK(frames.size(1) >= kPatchSize && frames.size(2) >= kPatchSize, "frames must have 8 pixels a side");
-  STD_TORCH_CHECK(frames.size(1) < (1 << 15) && frames.size(2) < (1 << 15), "frames must have sides below 32768");
-  STD_TORCH_CHECK(settings.finest_level >= 0 && settings.finest_level < kMaxLevels, "no such level");
-  STD_TORCH_CHECK(settings.patch_stride >= 1 && settings.patch_stride <= kPatchSize, "patch_stride must be 1 to 8");
-  STD_TORCH_CHECK(settings.descent_iterations >= 0 && settings.warps >= 0, "iterations must not be negative");
-  STD_TORCH_CHECK(settings.fixed_points >= 1 && settings.sweeps >= 1, "needs a fixed point and a sweep at least");
 }
 
 Tensor disvr(const Tensor& frames, int64_t finest_level, int64_t patch_stride, int64_t descent_iterations,

@@ -1,0 +1,61 @@
+// The memory that a clip's flow is computed in.
+#pragma once
+
+#include "../core/patch.h"
+#include "flow.h"
+#include "launch.cuh"
+#include "plane.cuh"
+
+namespace slt_fast::cuda {
+
+inline Size size_of_level(const Clip& clip, int level) { return {clip.height >> level, clip.width >> level}; }
+
+class Workspace {
+ public:
+  // Of so many pairs at a time. With a null pointer it only tells its size.
+  Workspace(const Clip& clip, const Settings& settings, int64_t pairs, float* memory)
+      : levels(levels_of(clip.height, clip.width, settings.finest_level)), memory_(memory) {
+    for (int level = 0; level <= levels.coarsest; ++level) {
+      const int64_t pixels = size_of_level(clip, level).pixels();
+      const bool has_flow = level >= levels.finest && level > 0;
+      frames[level] = take((pairs + 1) * pixels);
+      flows[level] = take(has_flow ? 2 * pairs * pixels : 0);
+    }
+    take_finest(size_of_level(clip, levels.finest), settings, pairs);
+  }
+
+  int64_t size() const { return size_; }
+
+  const Levels levels;
+  float* frames[kMaxLevels];  // [pairs + 1, height, width]
+  float* flows[kMaxLevels];   // [pairs, 2, height, width]; at level 0 the result takes its place
+  // Of the finest level; the others need less.
+  float* other_flow;     // [pairs, 2, height, width]
+  float* derivatives;    // [pairs, 3, height, width]
+  float* increments[2];  // [pairs, 2, height, width]
+  Motion* motions;       // [pairs, grid rows, grid columns]
+
+ private:
+  void take_finest(const Size& size, const Settings& settings, int64_t pairs) {
+    const int64_t pixels = settings.warps > 0 ? pairs * size.pixels() : 0;
+    other_flow = take(2 * pixels);
+    derivatives = take(3 * pixels);
+    // The last fixed point of a warp writes the flow; those before it take turns.
+    for (int i = 0; i < 2; ++i) increments[i] = take(settings.fixed_points > 1 + i ? 2 * pixels : 0);
+    const int64_t rows = patches_along(size.height, settings.patch_stride);
+    const int64_t columns = patches_along(size.width, settings.patch_stride);
+    motions = reinterpret_cast<Motion*>(take(2 * pairs * rows * columns));
+  }
+
+  float* take(int64_t count) {
+    constexpr int64_t kAlignment = 64;  // floats
+    float* taken = memory_ == nullptr ? nullptr : memory_ + size_;
+    size_ += (count + kAlignment - 1) / kAlignment * kAlignment;
+    return taken;
+  }
+
+  float* memory_;
+  int64_t size_ = 0;
+};
+
+}  // namespace slt_fast::cuda
