@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 setup: $(STAMP)
 
-$(STAMP): setup.py pyproject.toml constraints.txt $(shell find csrc -type f)
+$(STAMP): setup.py pyproject.toml constraints.txt $(shell find csrc -type f -not -name '*.pyc')
 	test -x $(BIN)/pip || { \
 	  $(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("needs Python >= 3.10: make setup PYTHON=python3.12")' \
 	  && $(PYTHON) -m venv .venv; }
@@ -26,7 +26,7 @@ test: setup
 lint: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	find csrc -name "*.*h" -o -name "*.c*" | xargs $(BIN)/clang-format --dry-run -Werror
+	find csrc -name "*.h" -o -name "*.cpp" -o -name "*.cu" -o -name "*.cuh" | xargs $(BIN)/clang-format --dry-run -Werror
 
 bench: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-only

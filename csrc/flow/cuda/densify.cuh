@@ -11,7 +11,7 @@ struct DensifyJob {
   Frames frames;
   const Motion* motions;  // [pairs, grid rows, grid columns]
   Grid grid;
-  float* flow;  // [pairs, 2, height, width]
+  float2* flow;  // [pairs, height, width]
 };
 
 __global__ void __launch_bounds__(kPixelThreads) densify_kernel(DensifyJob job) {
@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(kPixelThreads) densify_kernel(DensifyJob job) 
   const int64_t pair = blockIdx.y;
   const int y = pixel / size.width, x = pixel % size.width;
   const float value = job.frames.first(pair).values[pixel];
-  const Plane second = job.frames.second(pair);
+  const Plane<float> second = job.frames.second(pair);
   const Covering rows = covering(y, job.grid.stride, job.grid.rows);
   const Covering columns = covering(x, job.grid.stride, job.grid.columns);
   float u = 0, v = 0, sum = 0;
@@ -38,9 +38,7 @@ __global__ void __launch_bounds__(kPixelThreads) densify_kernel(DensifyJob job) 
     }
   }
   const float inverse = 1.0f / sum;
-  float* flow = job.flow + 2 * pair * size.pixels() + pixel;
-  flow[0] = u * inverse;
-  flow[size.pixels()] = v * inverse;
+  job.flow[pair * size.pixels() + pixel] = {u * inverse, v * inverse};
 }
 
 }  // namespace

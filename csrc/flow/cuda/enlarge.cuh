@@ -1,4 +1,4 @@
-// The finest level's flow at the frames' size.
+// The result: the finest level's flow at the frames' size, u and v apart.
 #pragma once
 
 #include "launch.cuh"
@@ -8,21 +8,23 @@ namespace slt_fast::cuda {
 namespace {
 
 struct EnlargeJob {
-  const float* flow;  // [pairs, 2, height, width] of the finest level
+  const float2* flow;  // [pairs, height, width] of the finest level
   Size flow_size, size;
-  float scale;  // of the frames' resolution over the level's
+  float scale;  // of the frames' resolution over the level's; with 1, values stay as they are
   float* out;   // [pairs, 2, height, width]
 };
 
-// The grid's second axis is the pair, the third one the component.
 __global__ void __launch_bounds__(kPixelThreads) enlarge_kernel(EnlargeJob job) {
   const int pixel = blockIdx.x * kPixelThreads + threadIdx.x;
   if (pixel >= job.size.pixels()) return;
-  const int64_t plane = 2 * static_cast<int64_t>(blockIdx.y) + blockIdx.z;
-  const Plane flow = {job.flow + plane * job.flow_size.pixels(), job.flow_size};
+  const int64_t pair = blockIdx.y;
+  const Plane<float2> flow = {job.flow + pair * job.flow_size.pixels(), job.flow_size};
   const float y = position_on_coarser(static_cast<float>(pixel / job.size.width), job.scale, job.flow_size.height);
   const float x = position_on_coarser(static_cast<float>(pixel % job.size.width), job.scale, job.flow_size.width);
-  job.out[plane * job.size.pixels() + pixel] = job.scale * value_at(flow, y, x);
+  const float2 found = value_at(flow, y, x);
+  float* out = job.out + 2 * pair * job.size.pixels() + pixel;
+  out[0] = job.scale * found.x;
+  out[job.size.pixels()] = job.scale * found.y;
 }
 
 }  // namespace

@@ -47,12 +47,12 @@ class FlowOfPairs {
 
   void solve_levels(float* out) const {
     const int finest = space_.levels.finest;
-    const float* coarser = nullptr;
+    const float2* coarser = nullptr;
     for (int level = space_.levels.coarsest; level >= finest; --level) {
-      float* flow = level == 0 ? out : space_.flows[level];
+      float2* flow = space_.flows[level];
       search(level, coarser);
       // Each warp takes the flow from one memory to the other; the last one ends in `flow`.
-      float *from = flow, *to = space_.other_flow;
+      float2 *from = flow, *to = space_.other_flow;
       if (settings_.warps % 2 == 1) std::swap(from, to);
       densify(level, from);
       for (int warp = 0; warp < settings_.warps; ++warp) {
@@ -61,10 +61,10 @@ class FlowOfPairs {
       }
       coarser = flow;
     }
-    if (finest > 0) enlarge(coarser, out);
+    enlarge(coarser, out);
   }
 
-  void search(int level, const float* coarser) const {
+  void search(int level, const float2* coarser) const {
     const Grid grid = grid_of(level);
     const SearchJob job = {frames_of(level), coarser, size_of(level + 1), grid, settings_.descent_iterations,
                            space_.motions};
@@ -72,40 +72,39 @@ class FlowOfPairs {
     launch(search_kernel, dim3(blocks, static_cast<unsigned>(pairs_)), kSearchThreads, stream_, job);
   }
 
-  void densify(int level, float* flow) const {
+  void densify(int level, float2* flow) const {
     const DensifyJob job = {frames_of(level), space_.motions, grid_of(level), flow};
     launch(densify_kernel, blocks_over(job.frames.size.pixels(), pairs_), kPixelThreads, stream_, job);
   }
 
   // One warp: the flow that it starts from, and the memory of the one that it finds.
-  void refine(int level, const float* flow, float* refined) const {
+  void refine(int level, const float2* flow, float2* refined) const {
     const Size size = size_of(level);
-    const WarpJob job = {frames_of(level), flow, space_.derivatives};
+    const WarpJob job = {frames_of(level), flow, space_.across, space_.down};
     const dim3 tiles(static_cast<unsigned>(whole_parts(size.width, kWarpColumns)),
                      static_cast<unsigned>(whole_parts(size.height, kWarpRows)), static_cast<unsigned>(pairs_));
     launch(warp_kernel, tiles, kWarpThreads, stream_, job);
-    const float* increment = nullptr;
+    const float2* increment = nullptr;
     for (int k = 0; k < settings_.fixed_points; ++k) {
       const bool is_last = k == settings_.fixed_points - 1;
-      float* result = is_last ? refined : space_.increments[k % 2];
-      solve({space_.derivatives, flow, increment, result, size, settings_.sweeps, is_last});
+      float2* result = is_last ? refined : space_.increments[k % 2];
+      solve({space_.across, space_.down, flow, increment, result, size, settings_.sweeps, is_last});
       increment = result;
     }
   }
 
   void solve(const FixedPointJob& job) const {
-    const Tiling across = tiling_of(job.size.width, job.sweeps), down = tiling_of(job.size.height, job.sweeps);
+    const Tiling across = across_of(job.size, job.sweeps), down = down_of(job.size, job.sweeps);
     const dim3 regions(static_cast<unsigned>(across.count()), static_cast<unsigned>(down.count()),
                        static_cast<unsigned>(pairs_));
-    launch(fixed_point_kernel, regions, kRegionThreads, stream_, job);
+    const auto kernel = job.increment == nullptr ? fixed_point_kernel<true> : fixed_point_kernel<false>;
+    launch(kernel, regions, kRegionThreads, stream_, job);
   }
 
-  void enlarge(const float* flow, float* out) const {
+  void enlarge(const float2* flow, float* out) const {
     const int finest = space_.levels.finest;
     const EnlargeJob job = {flow, size_of(finest), size_of(0), static_cast<float>(1 << finest), out};
-    dim3 blocks = blocks_over(job.size.pixels(), pairs_);
-    blocks.z = 2;
-    launch(enlarge_kernel, blocks, kPixelThreads, stream_, job);
+    launch(enlarge_kernel, blocks_over(job.size.pixels(), pairs_), kPixelThreads, stream_, job);
   }
 
   const Clip& clip_;

@@ -1,4 +1,4 @@
-// Planes of floats in the GPU's memory.
+// Planes in the GPU's memory: frames, and fields of which u and v lie side by side.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -19,13 +19,14 @@ __device__ __forceinline__ int clamped_index(int index, int length) {
 }
 
 // One plane; beyond its border, the pixels of the border are repeated.
+template <class Value>
 struct Plane {
-  const float* values;
+  const Value* values;
   Size size;
 
+  // What to add to `values` for a row, and for a column of it.
   __device__ __forceinline__ int row(int y) const { return clamped_index(y, size.height) * size.width; }
   __device__ __forceinline__ int column(int x) const { return clamped_index(x, size.width); }
-  __device__ __forceinline__ float at(int y, int x) const { return values[row(y) + column(x)]; }
 };
 
 // The frames of a level, one more than pairs; the second frame of a pair is the first one of the next.
@@ -33,8 +34,8 @@ struct Frames {
   const float* values;
   Size size;
 
-  __device__ __forceinline__ Plane first(int64_t pair) const { return {values + pair * size.pixels(), size}; }
-  __device__ __forceinline__ Plane second(int64_t pair) const { return first(pair + 1); }
+  __device__ __forceinline__ Plane<float> first(int64_t pair) const { return {values + pair * size.pixels(), size}; }
+  __device__ __forceinline__ Plane<float> second(int64_t pair) const { return first(pair + 1); }
 };
 
 }  // namespace slt_fast::cuda

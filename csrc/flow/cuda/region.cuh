@@ -1,7 +1,7 @@
 // How a level is shared among the blocks of a fixed point, and a block's pixels among its threads.
 //
-// A block works on a square region, and writes those of its pixels that no border of the region which is not the
-// image's has reached: each half-sweep takes wrong values one pixel further inwards. A thread owns eight pixels of a
+// A block works on a region, and writes those of its pixels that no border of the region which is not the
+// image's has reached. A thread owns eight pixels of a
 // column. Pixels of one colour are neighbours of the other colour only; so the region lies in shared memory colour by
 // colour, each pair of rows as one row of either: left and right neighbours are then at the same row of the other
 // colour, and the columns of a warp are side by side.
@@ -12,37 +12,48 @@
 
 namespace slt_fast::cuda {
 
-constexpr int kRegion = 64;
+constexpr int kRegionRows = 64, kRegionColumns = 64;
 constexpr int kStrip = 8;
 constexpr int kStripPairs = kStrip / 2;
-constexpr int kRegionThreads = kRegion * kRegion / kStrip;
+constexpr int kWarpSize = 32;
+constexpr int kRegionThreads = kRegionRows * kRegionColumns / kStrip;
 // With more of them a region's part that is written becomes a small one.
 constexpr int kMaxSweeps = 12;
 
 // Regions along a side.
 struct Tiling {
-  int length, margin;  // pixels; those along a region's border that may be wrong
+  int length, region, margin;  // pixels; those along a region's border that may be wrong
 
-  __host__ __device__ int step() const { return kRegion - 2 * margin; }
-  __host__ __device__ int count() const { return length <= kRegion ? 1 : 1 + (length - kRegion + step() - 1) / step(); }
-  __host__ __device__ int origin(int region) const { return region * step(); }
-  // Whether a region's pixel is one that it writes.
-  __device__ bool writes(int region, int pixel) const {
-    const int local = pixel - origin(region);
-    return pixel < length && (region == 0 || local >= margin) && (region == count() - 1 || local < kRegion - margin);
+  __host__ __device__ int step() const { return region - 2 * margin; }
+  __host__ __device__ int count() const { return length <= region ? 1 : 1 + (length - region + step() - 1) / step(); }
+  __host__ __device__ int origin(int index) const { return index * step(); }
+  // Whether a pixel is one that this region, the last one or not, writes.
+  __device__ __forceinline__ bool writes(int index, bool is_last, int pixel) const {
+    const int local = pixel - origin(index);
+    return pixel < length && (index == 0 || local >= margin) && (is_last || local < region - margin);
   }
 };
 
-__host__ __device__ inline Tiling tiling_of(int length, int sweeps) { return {length, 2 * sweeps}; }
+// Each half-sweep takes wrong values one pixel further.
+__host__ __device__ inline Tiling down_of(const Size& size, int sweeps) {
+  return {size.height, kRegionRows, 2 * sweeps};
+}
+__host__ __device__ inline Tiling across_of(const Size& size, int sweeps) {
+  return {size.width, kRegionColumns, 2 * sweeps};
+}
 
 namespace {
 
 // Values at the pixels of a region, with zeros around it.
 struct Cells {
-  float2 values[2][kRegion / 2 + 2][kRegion + 2];
+  static constexpr int kCount = 2 * (kRegionRows / 2 + 2) * (kRegionColumns + 2);
+  float2 values[2][kRegionRows / 2 + 2][kRegionColumns + 2];
 
   __device__ __forceinline__ float2& at(int colour, int row_pair, int column) {
     return values[colour][row_pair + 1][column + 1];
+  }
+  __device__ __forceinline__ void clear(int thread) {
+    for (int i = thread; i < kCount; i += kRegionThreads) (&values[0][0][0])[i] = {0, 0};
   }
 };
 
@@ -52,6 +63,13 @@ struct Strip {
   int row_pair, column;  // the same in the region
   int parity;            // red pixels, of which row + column is even, are in the rows y + parity, y + parity + 2, ...
 
+  // The same for all threads of a warp: whether the strip of one of them begins in the image.
+  __device__ __forceinline__ bool is_busy(const Size& size) const {
+    return y < size.height && x - column % kWarpSize < size.width;
+  }
+  __device__ __forceinline__ bool is_inside(const Size& size, int row) const {
+    return y + row < size.height && x < size.width;
+  }
   __device__ __forceinline__ int colour_of(int row) const { return parity ^ (row & 1); }
   // Rows may be one above and one below the strip.
   __device__ __forceinline__ float2& cell(Cells& cells, int row, int to_column = 0) const {
@@ -61,9 +79,16 @@ struct Strip {
 };
 
 __device__ __forceinline__ Strip strip_at(int thread, int top, int left) {
-  const int column = thread % kRegion, strip = thread / kRegion;
+  const int column = thread % kRegionColumns, strip = thread / kRegionColumns;
   const int y = top + strip * kStrip, x = left + column;
   return {y, x, strip * kStripPairs, column, (y + x) & 1};
+}
+
+// The same strip, of which the compiler does not know: it computes the rows' addresses anew, for which there are no
+// registers from one part of the kernel to the next.
+__device__ __forceinline__ Strip renewed(Strip strip) {
+  asm volatile("" : "+r"(strip.y));
+  return strip;
 }
 
 }  // namespace

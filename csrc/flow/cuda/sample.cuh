@@ -8,15 +8,23 @@ namespace slt_fast::cuda {
 namespace {
 
 // At a position inside the plane, with the weights of the four pixels around it.
-__device__ __forceinline__ float value_at(const Plane& plane, float y, float x) {
+__device__ __forceinline__ float value_at(const Plane<float>& plane, float y, float x) {
   const Corner corner = corner_of(y, x);
   const float *top = plane.values + plane.row(corner.y), *bottom = plane.values + plane.row(corner.y + 1);
   const int left = plane.column(corner.x), right = plane.column(corner.x + 1);
   return weighted(corner, top[left], top[right], bottom[left], bottom[right]);
 }
 
+__device__ __forceinline__ float2 value_at(const Plane<float2>& plane, float y, float x) {
+  const Corner corner = corner_of(y, x);
+  const float2 *top = plane.values + plane.row(corner.y), *bottom = plane.values + plane.row(corner.y + 1);
+  const int left = plane.column(corner.x), right = plane.column(corner.x + 1);
+  const float2 a = top[left], b = top[right], c = bottom[left], d = bottom[right];
+  return {weighted(corner, a.x, b.x, c.x, d.x), weighted(corner, a.y, b.y, c.y, d.y)};
+}
+
 // At a position anywhere, along the sides of the square between the four pixels.
-__device__ __forceinline__ float warped_at(const Plane& plane, float y, float x) {
+__device__ __forceinline__ float warped_at(const Plane<float>& plane, float y, float x) {
   y = clamped(y, 0.0f, static_cast<float>(plane.size.height - 1));
   x = clamped(x, 0.0f, static_cast<float>(plane.size.width - 1));
   const int row = static_cast<int>(y), column = static_cast<int>(x);

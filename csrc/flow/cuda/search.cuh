@@ -21,7 +21,7 @@ struct Grid {
 
 struct SearchJob {
   Frames frames;
-  const float* coarser_flow;  // [pairs, 2, height, width]; null at the coarsest level
+  const float2* coarser_flow;  // [pairs, height, width]; null at the coarsest level
   Size coarser_size;
   Grid grid;
   int iterations;
@@ -46,12 +46,12 @@ struct Triple {
   float left, centre, right;
 };
 
-__device__ __forceinline__ Triple triple_at(const Plane& image, int y, int left, int centre, int right) {
+__device__ __forceinline__ Triple triple_at(const Plane<float>& image, int y, int left, int centre, int right) {
   const float* row = image.values + image.row(y);
   return {row[left], row[centre], row[right]};
 }
 
-__device__ __forceinline__ PatchColumn column_at(const Plane& image, int row, int x) {
+__device__ __forceinline__ PatchColumn column_at(const Plane<float>& image, int row, int x) {
   const int left = image.column(x - 1), right = image.column(x + 1);
   PatchColumn column;
   Triple above = triple_at(image, row - 1, left, x, right), here = triple_at(image, row, left, x, right);
@@ -80,7 +80,7 @@ __device__ __forceinline__ PatchSums sums_of(const PatchColumn& column) {
   return {sum_of_lanes(xx), sum_of_lanes(xy), sum_of_lanes(yy), sum_of_lanes(x), sum_of_lanes(y)};
 }
 
-__device__ __forceinline__ Motion descended(const PatchColumn& patch, const PatchStep& step, const Plane& second,
+__device__ __forceinline__ Motion descended(const PatchColumn& patch, const PatchStep& step, const Plane<float>& second,
                                             int row, int column, int lane, const Motion& motion) {
   const Corner corner = patch_corner(row, column, motion, second.size.height, second.size.width);
   const int at_left = second.column(corner.x + lane), at_right = second.column(corner.x + lane + 1);
@@ -105,11 +105,11 @@ __device__ __forceinline__ Motion descended(const PatchColumn& patch, const Patc
 __device__ __forceinline__ Motion start_of(const SearchJob& job, int64_t pair, int row, int column) {
   if (job.coarser_flow == nullptr) return {0, 0};
   constexpr int kCentre = kPatchSize / 2;
-  const int64_t pixels = job.coarser_size.pixels();
-  const Plane u = {job.coarser_flow + 2 * pair * pixels, job.coarser_size}, v = {u.values + pixels, u.size};
-  const float y = position_on_coarser(static_cast<float>(row + kCentre), 2.0f, u.size.height);
-  const float x = position_on_coarser(static_cast<float>(column + kCentre), 2.0f, u.size.width);
-  return {2.0f * value_at(u, y, x), 2.0f * value_at(v, y, x)};
+  const Plane<float2> flow = {job.coarser_flow + pair * job.coarser_size.pixels(), job.coarser_size};
+  const float y = position_on_coarser(static_cast<float>(row + kCentre), 2.0f, flow.size.height);
+  const float x = position_on_coarser(static_cast<float>(column + kCentre), 2.0f, flow.size.width);
+  const float2 found = value_at(flow, y, x);
+  return {2.0f * found.x, 2.0f * found.y};
 }
 
 __global__ void __launch_bounds__(kSearchThreads) search_kernel(SearchJob job) {
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(kSearchThreads) search_kernel(SearchJob job) {
   const int row = patch / job.grid.columns * job.grid.stride, column = patch % job.grid.columns * job.grid.stride;
   const PatchColumn own = column_at(job.frames.first(pair), row, column + lane);
   const PatchStep step = step_of(sums_of(own));
-  const Plane second = job.frames.second(pair);
+  const Plane<float> second = job.frames.second(pair);
   const Motion start = start_of(job, pair, row, column);
   Motion motion = start;
   for (int i = 0; i < job.iterations; ++i) motion = descended(own, step, second, row, column, lane, motion);

@@ -12,41 +12,40 @@ constexpr int kWarpThreads = kWarpRows * kWarpColumns;
 
 struct WarpJob {
   Frames frames;
-  const float* flow;   // [pairs, 2, height, width]
-  float* derivatives;  // [pairs, 3, height, width]: of the mean of both frames by x and y, and their difference
+  const float2* flow;  // [pairs, height, width]
+  // [pairs, height, width]: the derivative of the mean of both frames by x with their difference, and that by y.
+  float2* across;
+  float* down;
 };
 
 __device__ __forceinline__ Compared compared_at(const WarpJob& job, int64_t pair, int y, int x) {
-  const int64_t pixels = job.frames.size.pixels();
   const int pixel = y * job.frames.size.width + x;
-  const float* flow = job.flow + 2 * pair * pixels + pixel;
+  const float2 flow = job.flow[pair * job.frames.size.pixels() + pixel];
   const float warped =
-      warped_at(job.frames.second(pair), static_cast<float>(y) + flow[pixels], static_cast<float>(x) + flow[0]);
+      warped_at(job.frames.second(pair), static_cast<float>(y) + flow.y, static_cast<float>(x) + flow.x);
   return compared(job.frames.first(pair).values[pixel], warped);
 }
 
-// A block for a tile, whose means stand in shared memory with those of one pixel around it.
+// A block for a tile, of which all stands in shared memory with one pixel around it.
 __global__ void __launch_bounds__(kWarpThreads) warp_kernel(WarpJob job) {
-  __shared__ float means[kWarpRows + 2][kWarpColumns + 2];
+  __shared__ float means[kWarpRows + 2][kWarpColumns + 2], differences[kWarpRows + 2][kWarpColumns + 2];
   const Size size = job.frames.size;
-  const int64_t pair = blockIdx.z, pixels = size.pixels();
+  const int64_t pair = blockIdx.z;
   const int top = blockIdx.y * kWarpRows, left = blockIdx.x * kWarpColumns;
-  float* out = job.derivatives + 3 * pair * pixels;
   for (int i = threadIdx.x; i < (kWarpRows + 2) * (kWarpColumns + 2); i += kWarpThreads) {
     const int row = i / (kWarpColumns + 2), column = i % (kWarpColumns + 2);
     const int y = clamped_index(top + row - 1, size.height), x = clamped_index(left + column - 1, size.width);
     const Compared found = compared_at(job, pair, y, x);
     means[row][column] = found.mean;
-    // Pixels around the tile are written by several blocks: the same value.
-    out[2 * pixels + y * size.width + x] = found.difference;
+    differences[row][column] = found.difference;
   }
   __syncthreads();
-  const int row = threadIdx.x / kWarpColumns, column = threadIdx.x % kWarpColumns;
-  const int y = top + row, x = left + column;
+  const int row = threadIdx.x / kWarpColumns + 1, column = threadIdx.x % kWarpColumns + 1;
+  const int y = top + row - 1, x = left + column - 1;
   if (y >= size.height || x >= size.width) return;
-  const int pixel = y * size.width + x;
-  out[pixel] = central(means[row + 1][column], means[row + 1][column + 2]);
-  out[pixels + pixel] = central(means[row][column + 1], means[row + 2][column + 1]);
+  const int64_t i = pair * size.pixels() + y * size.width + x;
+  job.across[i] = {central(means[row][column - 1], means[row][column + 1]), differences[row][column]};
+  job.down[i] = central(means[row - 1][column], means[row + 1][column]);
 }
 
 }  // namespace

@@ -17,9 +17,8 @@ class Workspace {
       : levels(levels_of(clip.height, clip.width, settings.finest_level)), memory_(memory) {
     for (int level = 0; level <= levels.coarsest; ++level) {
       const int64_t pixels = size_of_level(clip, level).pixels();
-      const bool has_flow = level >= levels.finest && level > 0;
-      frames[level] = take((pairs + 1) * pixels);
-      flows[level] = take(has_flow ? 2 * pairs * pixels : 0);
+      frames[level] = take<float>((pairs + 1) * pixels);
+      flows[level] = take<float2>(level >= levels.finest ? pairs * pixels : 0);
     }
     take_finest(size_of_level(clip, levels.finest), settings, pairs);
   }
@@ -28,30 +27,31 @@ class Workspace {
 
   const Levels levels;
   float* frames[kMaxLevels];  // [pairs + 1, height, width]
-  float* flows[kMaxLevels];   // [pairs, 2, height, width]; at level 0 the result takes its place
-  // Of the finest level; the others need less.
-  float* other_flow;     // [pairs, 2, height, width]
-  float* derivatives;    // [pairs, 3, height, width]
-  float* increments[2];  // [pairs, 2, height, width]
-  Motion* motions;       // [pairs, grid rows, grid columns]
+  // [pairs, height, width], and all but the flows of the finest level: the others need less.
+  float2 *flows[kMaxLevels], *other_flow, *across, *increments[2];
+  float* down;
+  Motion* motions;  // [pairs, grid rows, grid columns]
 
  private:
   void take_finest(const Size& size, const Settings& settings, int64_t pairs) {
     const int64_t pixels = settings.warps > 0 ? pairs * size.pixels() : 0;
-    other_flow = take(2 * pixels);
-    derivatives = take(3 * pixels);
+    other_flow = take<float2>(pixels);
+    across = take<float2>(pixels);
+    down = take<float>(pixels);
     // The last fixed point of a warp writes the flow; those before it take turns.
-    for (int i = 0; i < 2; ++i) increments[i] = take(settings.fixed_points > 1 + i ? 2 * pixels : 0);
+    for (int i = 0; i < 2; ++i) increments[i] = take<float2>(settings.fixed_points > 1 + i ? pixels : 0);
     const int64_t rows = patches_along(size.height, settings.patch_stride);
     const int64_t columns = patches_along(size.width, settings.patch_stride);
-    motions = reinterpret_cast<Motion*>(take(2 * pairs * rows * columns));
+    motions = take<Motion>(pairs * rows * columns);
   }
 
-  float* take(int64_t count) {
+  template <class Value>
+  Value* take(int64_t count) {
     constexpr int64_t kAlignment = 64;  // floats
     float* taken = memory_ == nullptr ? nullptr : memory_ + size_;
-    size_ += (count + kAlignment - 1) / kAlignment * kAlignment;
-    return taken;
+    const int64_t floats = count * static_cast<int64_t>(sizeof(Value) / sizeof(float));
+    size_ += (floats + kAlignment - 1) / kAlignment * kAlignment;
+    return reinterpret_cast<Value*>(taken);
   }
 
   float* memory_;

@@ -6,6 +6,7 @@
 
 #include <ucontext.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +15,8 @@
 #include <tuple>
 #include <vector>
 
+// As for the GPU's code: its quotients are approximate.
+#define __CUDA_ARCH__ 800
 #define __global__
 #define __device__
 #define __host__
@@ -39,7 +42,7 @@ struct dim3 {
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9 };
 typedef struct CUstream_st* cudaStream_t;
 
-inline dim3 blockIdx, threadIdx;
+inline dim3 gridDim, blockIdx, threadIdx;
 
 namespace cuda_on_cpu {
 
@@ -62,7 +65,7 @@ struct Fiber {
   int partner;            // its lanes differ from the own one in these bits
 };
 
-constexpr int kWarpSize = 32;
+constexpr int kLanesOfWarp = 32;
 constexpr size_t kStackBytes = 1 << 17;
 
 // The threads of the block that runs.
@@ -122,9 +125,9 @@ class Block {
       const State state = fibers_[i]->state;
       is_barrier = is_barrier && (state == State::kAtBarrier || state == State::kDone);
     }
-    for (int first = 0; first < threads_; first += kWarpSize) {
+    for (int first = 0; first < threads_; first += kLanesOfWarp) {
       if (is_barrier) {
-        for (int i = first; i < first + kWarpSize; ++i) {
+        for (int i = first; i < first + kLanesOfWarp; ++i) {
           if (fibers_[i]->state == State::kAtBarrier) fibers_[i]->state = State::kReady;
         }
       } else {
@@ -134,10 +137,10 @@ class Block {
   }
 
   void shuffle(int first) {
-    for (int i = first; i < first + kWarpSize; ++i) {
+    for (int i = first; i < first + kLanesOfWarp; ++i) {
       if (fibers_[i]->state != State::kAtShuffle || fibers_[i]->partner != fibers_[first]->partner) return;
     }
-    for (int i = first; i < first + kWarpSize; ++i) {
+    for (int i = first; i < first + kLanesOfWarp; ++i) {
       fibers_[i]->received = fibers_[first + ((i - first) ^ fibers_[i]->partner)]->given;
       fibers_[i]->state = State::kReady;
     }
@@ -177,6 +180,23 @@ inline float __shfl_xor_sync(unsigned mask, float value, int partner) {
   return fiber.received;
 }
 
+namespace cuda_on_cpu {
+
+// Up to two units in the last place off, as a GPU may be; which way follows from the value.
+inline float disturbed(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  bits += static_cast<int>(bits * 2654435761u >> 16) % 5 - 2;
+  std::memcpy(&value, &bits, sizeof(bits));
+  return value;
+}
+
+}  // namespace cuda_on_cpu
+
+inline float __fdividef(float numerator, float denominator) { return cuda_on_cpu::disturbed(numerator / denominator); }
+
+inline float rsqrtf(float value) { return cuda_on_cpu::disturbed(1 / std::sqrt(value)); }
+
 inline const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess ? "no error" : "invalid configuration argument";
 }
@@ -186,7 +206,8 @@ inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 template <class Job>
 cudaError_t cudaLaunchKernel(void (*kernel)(Job), dim3 blocks, dim3 threads, void** arguments, size_t, cudaStream_t) {
   const bool is_small = blocks.x < (1u << 31) && blocks.y < (1u << 16) && blocks.z < (1u << 16);
-  if (!is_small || blocks.x * blocks.y * blocks.z == 0 || threads.x > 1024 || threads.x % cuda_on_cpu::kWarpSize != 0) {
+  if (!is_small || blocks.x * blocks.y * blocks.z == 0 || threads.x > 1024 ||
+      threads.x % cuda_on_cpu::kLanesOfWarp != 0) {
     return cudaErrorInvalidConfiguration;
   }
   std::tuple<void (*)(Job), Job> call(kernel, *static_cast<Job*>(arguments[0]));
@@ -196,6 +217,7 @@ cudaError_t cudaLaunchKernel(void (*kernel)(Job), dim3 blocks, dim3 threads, voi
   };
   ++cuda_on_cpu::num_launches;
   const int64_t count = static_cast<int64_t>(blocks.x) * blocks.y * blocks.z;
+  gridDim = blocks;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t k = cuda_on_cpu::order == cuda_on_cpu::Order::kForward ? i : count - 1 - i;
     blockIdx = dim3(k % blocks.x, k / blocks.x % blocks.y, k / blocks.x / blocks.y);
