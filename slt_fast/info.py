@@ -9,7 +9,7 @@ import torch
 
 import slt_fast
 from slt_fast.ops.backend import choose_backend
-from slt_fast.ops.extension import EXTENSION
+from slt_fast.ops.extension import built_for
 from slt_fast.ops.optical_flow import choose_flow_backend
 
 PACKAGES = ("torchvision", "triton", "numpy")
@@ -22,6 +22,7 @@ def describe() -> str:
     Returns:
         Plain text, one fact a line: versions, device, extension, and the backend of each operator.
     """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = [
         ("slt_fast", slt_fast.__version__),
         ("Python", platform.python_version()),
@@ -29,10 +30,9 @@ def describe() -> str:
         *((name, _version(name)) for name in PACKAGES),
         ("OpenCV", _opencv()),
         ("device", _device()),
-        ("extension", _extension()),
-        ("optical_flow", ": ".join(choose_flow_backend())),
+        ("extension", built_for()),
+        ("optical_flow", ": ".join(choose_flow_backend("auto", device))),
     ]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows += [
         (name, ": ".join(choose_backend(name, "auto", device, None)))
         for name in ATTENTION_OPERATORS
@@ -61,12 +61,6 @@ def _device() -> str:
         return f"no CUDA GPU; CPU with {torch.get_num_threads()} threads"
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return ", ".join(names)
-
-
-def _extension() -> str:
-    if EXTENSION is None:
-        return "not built: plain PyTorch takes its place; `make setup` builds it"
-    return f"{EXTENSION.name}, for the CPU"
 
 
 if __name__ == "__main__":

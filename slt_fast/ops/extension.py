@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import torch
+
+# The oldest GPUs that the kernels are compiled for.
+MINIMUM_CAPABILITY = (8, 0)
 
 # None where the package runs from sources that were not built.
 EXTENSION: Path | None = next(Path(__file__).parents[1].glob("_C*.so"), None)
@@ -21,3 +25,34 @@ if EXTENSION is not None:
     def _flow_fake(frames: torch.Tensor, *settings: int) -> torch.Tensor:
         T, H, W = frames.shape
         return frames.new_empty((T - 1, 2, H, W), dtype=torch.float32)
+
+
+def built_for() -> str:
+    """What the extension was built for, and why for nothing more."""
+    if EXTENSION is None:
+        return "not built: plain PyTorch takes its place; `make setup` builds it"
+    return f"{EXTENSION.name}, for {torch.ops.slt_fast.built_for()}"
+
+
+def cuda_refusal(device: torch.device | None = None) -> str | None:
+    """Why the extension's kernels cannot run on a GPU; None if they can.
+
+    Args:
+        device: The GPU; of another device, or None, it is the current one.
+    """
+    index = device.index if device is not None and device.type == "cuda" else None
+    return _cuda_refusal(index)
+
+
+@functools.cache
+def _cuda_refusal(index: int | None) -> str | None:
+    if EXTENSION is None:
+        return "the extension is not built; `make setup` builds it"
+    if not torch._C._dispatch_has_kernel_for_dispatch_key("slt_fast::disvr", "CUDA"):
+        return f"its kernels are not built: the extension is for {torch.ops.slt_fast.built_for()}"
+    if not torch.cuda.is_available():
+        return "torch.cuda finds no GPU for its kernels"
+    found = torch.cuda.get_device_capability(index)
+    if found < MINIMUM_CAPABILITY:
+        return "the GPU has compute capability {}.{}, its kernels need 8.0".format(*found)
+    return None

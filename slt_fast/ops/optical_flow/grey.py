@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from slt_fast.ops.extension import EXTENSION
+from slt_fast.ops.extension import EXTENSION, cuda_refusal
 
 
 def rgb_to_grey(frames: torch.Tensor) -> torch.Tensor:
@@ -16,7 +16,8 @@ def rgb_to_grey(frames: torch.Tensor) -> torch.Tensor:
     Returns:
         [T, H, W] uint8.
     """
-    if frames.is_cpu and EXTENSION is not None:
+    has_kernel = frames.is_cuda and cuda_refusal(frames.device) is None
+    if has_kernel or (frames.is_cpu and EXTENSION is not None):
         return torch.ops.slt_fast.rgb_to_grey(frames)
     return rgb_to_grey_reference(frames)
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, astuple
 
 import torch
 
-from slt_fast.ops.extension import EXTENSION
+from slt_fast.ops.extension import EXTENSION, cuda_refusal
 from slt_fast.ops.optical_flow.grey import rgb_to_grey
 from slt_fast.ops.optical_flow.opencv import opencv_flow
 from slt_fast.ops.optical_flow.presets import (
@@ -30,7 +30,6 @@ OPENCV_DIS_VERSION = 1
 MINIMUM_SIDE = 8
 
 _UNAVAILABLE = {
-    "cuda": "this version has no flow kernels for a GPU",
     "raft": "this version runs no learned flow",
 }
 
@@ -42,22 +41,30 @@ def optical_flow(
 
     Args:
         frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 2, sides of at least 8 pixels.
-            Frames on another device are copied to the CPU, and their flow back.
+            Frames that are not where the backend runs are copied there, and their flow back.
         preset: "fast", "default" or "best"; "opencv_ultrafast", "opencv_fast" or "opencv_medium"
-            give what cv2 computes under these names.
-        backend: "auto", "cpu" (the extension) or "opencv" (the library itself, which with our
+            give what cv2 computes under these names, on the CPU.
+        backend: "auto" ("cuda" for frames on a GPU where it can run, else "cpu"), "cpu" (the
+            extension), "cuda" (its kernels) or "opencv" (the library itself, which with our
             presets runs its own algorithm at settings that come close).
 
     Returns:
         [T-1, 2, H, W] float32, (u, v) in pixels, on the device of the frames; the same to the bit
-        for any number of threads.
+        for any number of threads. On a GPU nothing is waited for, and beside the flow's 8 bytes a
+        pixel the kernels take about 45 (preset "fast": 16) for as many pairs as fit into 256 MiB,
+        or for one.
 
     Raises:
         ValueError: Frames of another shape, type or size, or a preset or backend that cannot run.
     """
-    chosen, _ = choose_flow_backend(backend)
+    device = frames.device
+    if backend == "auto" and preset in OPENCV_PRESETS:
+        device = torch.device("cpu")
+    chosen, _ = choose_flow_backend(backend, device)
     parameters = _parameters(preset, chosen)
     _check_frames(frames)
+    if chosen == "cuda":
+        return _flow_on_gpu(frames, preset, parameters)
     grey = (rgb_to_grey(frames) if frames.ndim == 4 else frames).cpu().contiguous()
     if chosen == "opencv":
         flow = opencv_flow(grey, preset, parameters)
@@ -71,8 +78,21 @@ def optical_flow(
     return flow.to(frames.device)
 
 
+def _flow_on_gpu(frames: torch.Tensor, preset: str, parameters) -> torch.Tensor:
+    if preset in OPENCV_PRESETS:
+        raise ValueError(
+            f"optical_flow: found preset {preset!r} with backend 'cuda'; it is computed on the CPU "
+            "alone: use 'auto', 'cpu' or 'opencv'"
+        )
+    on_gpu = frames if frames.is_cuda else frames.cuda()
+    grey = rgb_to_grey(on_gpu) if frames.ndim == 4 else on_gpu
+    return torch.ops.slt_fast.disvr(grey, *astuple(parameters)).to(frames.device)
+
+
 def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str, str | int]:
     """Tells what flow is computed; checkpoints and caches record it, to refuse any other.
+
+    "cpu" and "cuda" compute the same up to rounding, and are not told apart.
 
     Args:
         preset: As for optical_flow.
@@ -97,11 +117,14 @@ def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str,
     return {**algorithm, "preset": preset, **parameters}
 
 
-def choose_flow_backend(backend: str = "auto") -> tuple[str, str]:
+def choose_flow_backend(
+    backend: str = "auto", device: torch.device | None = None
+) -> tuple[str, str]:
     """Chooses what computes the flow.
 
     Args:
         backend: "auto", or the name of one that must run.
+        device: Where the frames are; None is the CPU.
 
     Returns:
         The backend's name, and why it was chosen.
@@ -115,14 +138,21 @@ def choose_flow_backend(backend: str = "auto") -> tuple[str, str]:
     refusal = _UNAVAILABLE.get(backend)
     if backend == "cpu" and EXTENSION is None:
         refusal = "the extension is not built; `make setup` builds it"
+    if backend == "cuda":
+        refusal = cuda_refusal(device)
     if refusal:
         raise ValueError(
             f"optical_flow: backend {backend!r} cannot run: {refusal}; use 'auto' or 'opencv'"
         )
     if backend != "auto":
         return backend, "asked for"
+    is_on_gpu = device is not None and device.type == "cuda"
     if EXTENSION is None:
         choice = "opencv", "the extension is not built"
+    elif is_on_gpu and cuda_refusal(device) is None:
+        choice = "cuda", "the extension's kernels, as the frames are on a GPU"
+    elif is_on_gpu:
+        choice = "cpu", f"the extension; no kernels on a GPU: {cuda_refusal(device)}"
     else:
         choice = "cpu", f"the extension, {torch.ops.slt_fast.cpu_instruction_set()} code"
     _log_choice(*choice)
