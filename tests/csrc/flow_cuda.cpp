@@ -1,4 +1,6 @@
 // The flow's CUDA kernels as functions of C, compiled for the CPU; see cuda_on_cpu/cuda_runtime.h.
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "../../csrc/flow/cuda/flow.cu"
@@ -44,5 +46,18 @@ int64_t workspace_size(int64_t pairs, int height, int width, const int* settings
 
 void grey_of_rgb(const uint8_t* rgb, int64_t pixels, uint8_t* grey) {
   slt_fast::cuda::grey_of_rgb(rgb, pixels, nullptr, grey);
+}
+
+// What is said of a launch that CUDA refuses.
+const char* message_of_too_many_pairs() {
+  static std::string message;
+  const uint8_t grey = 0;
+  try {
+    const slt_fast::cuda::FloatJob job = {&grey, {1, 1}, nullptr};
+    slt_fast::cuda::launch(slt_fast::cuda::float_kernel, dim3(1, 1 << 16), slt_fast::cuda::kPixelThreads, nullptr, job);
+  } catch (const std::runtime_error& error) {
+    message = error.what();
+  }
+  return message.c_str();
 }
 }
