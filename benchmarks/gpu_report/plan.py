@@ -6,7 +6,7 @@ import dataclasses
 import functools
 
 from benchmarks.cases import DIRECTIONS, OPERATORS, SIDES, Case, case_of
-from benchmarks.gpu_report import checks, correctness, sanitizer, timings
+from benchmarks.gpu_report import checks, correctness, flow, sanitizer, timings
 from benchmarks.gpu_report.correctness import AttentionShape, BlockShape
 from benchmarks.gpu_report.jobs import Job
 from benchmarks.peers import OURS, peers
@@ -14,6 +14,11 @@ from benchmarks.peers import OURS, peers
 GPU_DTYPES = ("bfloat16", "float16", "float32")
 INTERPRETED_DTYPES = ("float32", "float16")  # the interpreter computes no bfloat16
 TINY_SIDE = 3
+FLOW_PRESETS = ("fast", "default", "best")
+FLOW_SIZES = ((8, 8), (33, 47), (65, 129), (224, 224), (260, 210))
+FLOW_FRAMES = 65  # 64 pairs
+TIMED_FLOW_SIZES = ((224, 224), (260, 210))
+TINY_FLOW_SIZES = ((16, 24),)
 OTHER_BATCHES = (100, 300)
 DETERMINISM_REPEATS = 20
 MIN_TIMING_SECONDS = 3.0
@@ -131,6 +136,28 @@ def check_jobs(device: str, tiny: bool) -> list[Job]:
     B = 3 if tiny else 70_000
     add(f"batch of {B}", checks.large_batch, B=B, dtype=dtype, device=device)
     return jobs
+
+
+def flow_check_jobs(device: str, tiny: bool) -> list[Job]:
+    """Parity of the flow at each size."""
+    return [
+        Job("checks", f"flow {preset} {H}x{W}", flow.parity, arguments)
+        for H, W in (TINY_FLOW_SIZES if tiny else FLOW_SIZES)
+        for preset in FLOW_PRESETS
+        for arguments in [{"preset": preset, "H": H, "W": W, "device": device}]
+    ]
+
+
+def flow_timing_jobs(device: str, tiny: bool) -> list[Job]:
+    """Times of the flow of a clip."""
+    sizes = TINY_FLOW_SIZES if tiny else TIMED_FLOW_SIZES
+    clip = {"T": 3 if tiny else FLOW_FRAMES, "device": device, "seconds": 0.01 if tiny else 0.2}
+    return [
+        Job("flow", f"flow {preset} {H}x{W}", flow.time_preset, arguments, MIN_TIMING_SECONDS)
+        for H, W in sizes
+        for preset in FLOW_PRESETS
+        for arguments in [{"preset": preset, "H": H, "W": W, **clip}]
+    ]
 
 
 def timed_cases(device: str, tiny: bool) -> list[Case]:

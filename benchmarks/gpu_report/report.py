@@ -88,7 +88,7 @@ class Report:
             "targets": [dataclasses.asdict(target) for target in self.targets()],
             **{
                 section: [_record(outcome) for outcome in self.section(section)]
-                for section in ("parity", "checks", "timings", "sanitizer")
+                for section in ("parity", "checks", "flow", "timings", "sanitizer")
             },
             "not done": [
                 {"name": f"{o.job.section}: {o.job.name}", "status": o.status, "reason": o.reason}

@@ -35,7 +35,7 @@ def write_report(
         run.jobs([Job("environment", "", timings.describe, {"device": device})], 1, run.end)
         timing_jobs = plan.timing_jobs(plan.timed_cases(device, tiny), tiny)
         _check(run, timing_jobs, device, tiny)
-        _time(run, timing_jobs, device)
+        _time(run, timing_jobs, device, tiny)
         _sanitize(run, device)
     finally:
         for worker in run.workers:
@@ -67,16 +67,19 @@ class _Run:
 def _check(run: _Run, timing_jobs: list[Job], device: str, tiny: bool) -> None:
     """Parity, behaviour, and what fills the compilers' caches."""
     jobs = plan.correctness_jobs(device, tiny) + plan.check_jobs(device, tiny)
+    jobs += plan.flow_check_jobs(device, tiny)
     run.say(f"{len(jobs)} checks of parity and behaviour")
     num_workers = 1 if tiny else max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 2))
     deadline = run.start + CORRECTNESS_SHARE * (run.end - run.start)
     run.jobs(jobs + plan.compile_jobs(timing_jobs), num_workers, deadline)
 
 
-def _time(run: _Run, timing_jobs: list[Job], device: str) -> None:
+def _time(run: _Run, timing_jobs: list[Job], device: str, tiny: bool) -> None:
     """The machine's ceilings and all times, in one process: the GPU is its own."""
     arguments = {"device": device, "dtype": "float32" if device == "cpu" else "bfloat16"}
     run.jobs([Job("ceilings", "", timings.ceilings, arguments)], 1, run.end)
+    run.say("times of the flow")
+    run.jobs(plan.flow_timing_jobs(device, tiny), 1, run.end)
     allowed = run.report.without_time(timing_jobs)
     run.say(f"times of {len(allowed)} peers")
     reserve = SANITIZER_SECONDS if _has_sanitizer(device) else 0.0

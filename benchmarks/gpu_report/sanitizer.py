@@ -16,8 +16,10 @@ import torch
 
 from benchmarks import parity
 from benchmarks.cases import OPERATORS, Case, make_inputs
+from benchmarks.gpu_report.flow import moving_clip
 from benchmarks.peers import ours
-from slt_fast.ops import pixel_attention
+from slt_fast.ops import optical_flow, pixel_attention
+from slt_fast.ops.extension import cuda_refusal
 
 ROOT = Path(__file__).resolve().parents[2]
 # Up to 64 positions, up to 256, and beyond: each regime has kernels of its own.
@@ -45,7 +47,10 @@ def run(tool: str, timeout: float) -> dict:
 
 
 def main() -> None:
-    """Forward and backward of each operator at each size, with a bias, too."""
+    """Forward and backward of each operator at each size, with a bias, too; and the flow."""
+    if cuda_refusal() is None:
+        for preset in ("fast", "default"):
+            optical_flow(moving_clip(3, 65, 90).cuda(), preset=preset)
     for side in SIDES:
         q, bias = (
             torch.randn(shape, dtype=torch.bfloat16, device="cuda", requires_grad=True)

@@ -44,7 +44,7 @@ def render(report: Report) -> str:
     if ceilings:
         bandwidth, rate = ceilings["bandwidth"] / 1e12, ceilings["rate"] / 1e12
         lines += ["", f"Measured: copy {bandwidth:.3g} TB/s, product {rate:.3g} TFLOP/s."]
-    lines += _targets(report) + _parity(report) + _checks(report)
+    lines += _targets(report) + _parity(report) + _checks(report) + _flow(report)
     if ceilings:
         lines += _timings(report.section("timings"), Ceilings(**ceilings))
     return "\n".join(lines + _not_done(report))
@@ -77,6 +77,26 @@ def _checks(report: Report) -> list[str]:
         if outcome.result
     ]
     return _table("Checks", ("check", "", "detail"), rows)
+
+
+def _flow(report: Report) -> list[str]:
+    """A row for each size and preset: a pair of a clip, in us."""
+    rows = []
+    for outcome in report.section("flow"):
+        result = outcome.result
+        if result is None:
+            continue
+        if "refused" in result:
+            rows.append((outcome.job.name, f"refused: {result['refused']}", "", ""))
+            continue
+        cells = [
+            time if isinstance(time, str) else f"{time['median'] * 1e6:.1f}"
+            for time in (result["times"].get(mode, "") for mode in ("launched", "graph"))
+        ]
+        frames = outcome.job.arguments["T"]
+        rows.append((f"{outcome.job.name}, {frames} frames", *cells, result["peak bytes"] >> 20))
+    header = ("clip", "launched, us a pair", "graph, us a pair", "memory, MiB")
+    return _table("Optical flow", header, rows)
 
 
 def _timings(outcomes: list[Outcome], ceilings: Ceilings) -> list[str]:

@@ -47,13 +47,16 @@ def test_rehearsal_on_a_cpu(tmp_path: Path, bare_environment: dict[str, str]) ->
     assert report["environment"]["torch"] == torch.__version__
     assert report["ceilings"]["bandwidth"] > 0
     assert len(report["parity"]) == len(plan.correctness_jobs("cpu", tiny=True))
-    assert len(report["checks"]) == len(plan.check_jobs("cpu", tiny=True))
+    checks = plan.check_jobs("cpu", tiny=True) + plan.flow_check_jobs("cpu", tiny=True)
+    assert len(report["checks"]) == len(checks)
     for row in report["parity"] + report["checks"]:
         assert row["status"] == "done" and row["passed"], row
     for row in report["timings"]:
         assert {"forward", "both"} <= row["times"].keys(), row
         for times in row["times"].values():
             assert 0 < times["hot"]["p20"] <= times["hot"]["median"] <= times["hot"]["p80"]
+    assert len(report["flow"]) == len(plan.FLOW_PRESETS)
+    assert all(row["times"]["launched"]["median"] > 0 for row in report["flow"])
     assert {row["case"]["operator"] for row in report["timings"]} == set(plan.OPERATORS)
     assert {row["passed"] for row in report["sanitizer"]} == {None}  # not without a GPU
     assert report["not done"] == []

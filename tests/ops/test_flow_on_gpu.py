@@ -1,0 +1,146 @@
+"""The flow on a GPU: the CPU's numbers, the same to the bit time after time, and no waiting."""
+
+import pytest
+import torch
+
+from slt_fast.ops import optical_flow
+from slt_fast.ops.extension import cuda_refusal
+from slt_fast.ops.optical_flow import choose_flow_backend, flow_parameters, rgb_to_grey
+from slt_fast.ops.optical_flow.grey import rgb_to_grey_reference
+from tests.ops.test_flow_operators import noisy_clip
+
+pytestmark = pytest.mark.gpu
+
+PRESETS = ("fast", "default", "best")
+SIZES = [(8, 8), (8, 300), (33, 47), (64, 64), (65, 129), (224, 224), (260, 210), (720, 1280)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels() -> None:
+    refusal = cuda_refusal()
+    if refusal:
+        pytest.skip(f"the flow's kernels cannot run: {refusal}")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(("H", "W"), SIZES)
+def test_equals_the_cpus(preset, H, W) -> None:
+    frames = noisy_clip(3, H, W)
+    flow = optical_flow(frames.cuda(), preset=preset)
+    assert flow.is_cuda
+    difference = (flow.cpu() - optical_flow(frames, preset=preset)).abs().flatten()
+    assert difference.median() <= 1e-4
+    assert difference.kthvalue(int(0.99 * len(difference))).values <= 1e-2
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(("H", "W"), SIZES[:-1])
+def test_a_pair_is_the_same_to_the_bit(preset, H, W) -> None:
+    """Time after time, whatever the clip around it: 300 pairs are more than one part."""
+    frames = noisy_clip(4, H, W).cuda()
+    together = optical_flow(frames, preset=preset)
+    assert all(torch.equal(optical_flow(frames, preset=preset), together) for _ in range(5))
+    alone = torch.cat([optical_flow(frames[t : t + 2], preset=preset) for t in range(3)])
+    assert torch.equal(together, alone)
+    long = optical_flow(frames[:2].repeat(151, 1, 1), preset=preset)
+    assert torch.equal(long[300], together[0])
+
+
+def test_a_graph_captures_it() -> None:
+    frames, other = noisy_clip(5, 120, 90).cuda(), noisy_clip(5, 120, 90, seed=1).cuda()
+    expected = optical_flow(other)
+    optical_flow(frames)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        flow = optical_flow(frames)
+    frames.copy_(other)
+    graph.replay()
+    assert torch.equal(flow, expected)
+
+
+def test_it_runs_on_the_current_stream_and_never_waits() -> None:
+    frames = noisy_clip(5, 224, 224)
+    colours = frames[..., None].expand(-1, -1, -1, 3)
+    expected = optical_flow(frames.cuda())
+    stream, held = torch.cuda.Stream(), frames.cuda()
+    colours = colours.cuda()
+    torch.cuda.synchronize()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(50_000_000)
+        held.copy_(held.flip(0))
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            flow = optical_flow(held)
+            optical_flow(colours)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert not stream.query()  # the launches are ahead of the GPU
+    stream.synchronize()
+    assert torch.equal(flow, optical_flow(frames.flip(0).cuda()))
+    assert not torch.equal(flow, expected)
+
+
+def test_big_frames() -> None:
+    """Offsets into a batch of planes beyond 2^31 bytes, and the longest side."""
+    for T, H, W in ((9, 8, 32767), (9, 32767, 8), (2, 8000, 8000)):
+        frames = torch.randint(0, 256, (T, H, W), dtype=torch.uint8, device="cuda")
+        flow = optical_flow(frames, preset="fast")
+        assert flow.isfinite().all()
+        pair = optical_flow(frames[-2:], preset="fast")
+        assert torch.equal(flow[-1:], pair)
+
+
+def test_many_pairs() -> None:
+    """More than the 65535 planes of a grid."""
+    frames = torch.randint(0, 256, (70_000, 8, 8), dtype=torch.uint8, device="cuda")
+    flow = optical_flow(frames)
+    assert torch.equal(flow[-3:], optical_flow(frames[-4:]))
+
+
+def test_any_strides() -> None:
+    frames = noisy_clip(3, 40, 60).cuda()
+    assert torch.equal(optical_flow(frames.mT.contiguous().mT), optical_flow(frames))
+    assert torch.equal(optical_flow(frames[:, ::2, 1:]), optical_flow(frames[:, ::2, 1:].clone()))
+
+
+def test_grey_is_exact() -> None:
+    frames = torch.randint(0, 256, (3, 41, 37, 3), dtype=torch.uint8)
+    for some in (frames, frames[:, ::2, 3:], frames.transpose(1, 2), frames[:0]):
+        assert torch.equal(rgb_to_grey(some.cuda()).cpu(), rgb_to_grey_reference(some))
+
+
+def test_is_registered_soundly() -> None:
+    frames = noisy_clip(3, 24, 40).cuda()
+    torch.library.opcheck(torch.ops.slt_fast.disvr.default, (frames, 0, 4, 8, 2, 2, 5))
+    torch.library.opcheck(
+        torch.ops.slt_fast.rgb_to_grey.default, (frames[..., None].repeat(1, 1, 1, 3),)
+    )
+
+
+def test_backends() -> None:
+    frames = noisy_clip(2, 64, 64)
+    assert choose_flow_backend("auto", torch.device("cuda"))[0] == "cuda"
+    assert choose_flow_backend("auto")[0] == "cpu"
+    flow = optical_flow(frames, backend="cuda")
+    assert flow.is_cpu and torch.equal(flow, optical_flow(frames.cuda()).cpu())
+    assert optical_flow(frames.cuda(), backend="cpu").is_cuda
+    opencv = optical_flow(frames.cuda(), preset="opencv_fast")
+    assert torch.equal(opencv.cpu(), optical_flow(frames, preset="opencv_fast"))
+    with pytest.raises(ValueError, match="'opencv_fast' with backend 'cuda'"):
+        optical_flow(frames.cuda(), preset="opencv_fast", backend="cuda")
+    assert flow_parameters("best", "cuda") == flow_parameters("best", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("frames", "settings", "message"),
+    [
+        (torch.zeros(2, 16, 16), (0, 4, 8, 2, 2, 5), "must be uint8"),
+        (torch.zeros(1, 16, 16).byte(), (0, 4, 8, 2, 2, 5), "two frames"),
+        (torch.zeros(2, 7, 16).byte(), (0, 4, 8, 2, 2, 5), "8 pixels a side"),
+        (torch.zeros(2, 16, 16).byte(), (0, 9, 8, 2, 2, 5), "patch_stride"),
+        (torch.zeros(2, 16, 16).byte(), (0, 4, 8, 2, 2, 13), "12 sweeps at most, found 13"),
+    ],
+)
+def test_what_cannot_run_says_why(frames, settings, message) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        torch.ops.slt_fast.disvr(frames.cuda(), *settings)
