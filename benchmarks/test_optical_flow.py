@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from slt_fast.ops import optical_flow
+from slt_fast.ops.extension import cuda_refusal
 from tests.ops.test_flow_accuracy import EXPECTED, load_pair
 
 SIDE = 224
@@ -104,3 +105,19 @@ def test_clip(benchmark, pairs, num_threads) -> None:
     finally:
         torch.set_num_threads(threads)
     assert flow.shape == (63, 2, SIDE, SIDE)
+
+
+@pytest.mark.skipif(cuda_refusal() is not None, reason=f"no flow on a GPU: {cuda_refusal()}")
+@pytest.mark.parametrize("preset", ["fast", "default", "best"])
+def test_clip_on_a_gpu(benchmark, pairs, preset) -> None:
+    """The same clip; scripts/gpu_report.py also times it as a CUDA graph."""
+    frames = torch.from_numpy(np.concatenate([pairs[0][0]] * 32)).cuda()
+
+    def compute() -> torch.Tensor:
+        flow = optical_flow(frames, preset=preset)
+        torch.cuda.synchronize()
+        return flow
+
+    flow = benchmark.pedantic(compute, rounds=20, warmup_rounds=3)
+    expected = optical_flow(frames[:2].cpu(), preset=preset)
+    assert (flow[:1].cpu() - expected).abs().median() <= 1e-4
