@@ -21,7 +21,7 @@ train: setup
 	$(BIN)/python scripts/train.py --recipe quickstart
 
 test: setup
-	$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/python -m ruff check .
