@@ -19,7 +19,7 @@ from slt_fast.ops.optical_flow.reference.refinement import refine
 TOLERANCE = 1e-4
 SIZES = [(8, 8), (9, 13), (17, 33), (40, 70), (61, 50)]
 
-FLAGS = {"baseline": ["-O2"], "avx2": ["-O2", "-mavx2", "-mfma", "-DSLT_FAST_AVX"]}
+FLAGS = {"baseline": ["-O1"], "avx2": ["-O1", "-mavx2", "-mfma", "-DSLT_FAST_AVX"]}
 
 Run = Callable[..., torch.Tensor]
 

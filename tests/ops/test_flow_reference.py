@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from benchmarks.flow_pairs import PAIRS, load_pair
 from slt_fast.ops import optical_flow
 from slt_fast.ops.optical_flow import flow_parameters
 from slt_fast.ops.optical_flow.presets import DISVR_PRESETS, DisvrParameters
@@ -41,6 +42,18 @@ def test_extension_computes_the_same(preset, H, W) -> None:
     found = optical_flow(frames, preset=preset, backend="cpu")
     assert found.abs().max() > 0.3
     assert_same_flow(found, optical_flow(frames, preset=preset, backend="reference"))
+
+
+@pytest.mark.parametrize("preset", DISVR_PRESETS)
+@pytest.mark.parametrize("name", PAIRS)
+def test_extension_computes_the_same_on_real_pairs(shared_data, preset, name) -> None:
+    pair = load_pair(shared_data / "flow" / name, (224, 224))
+    frames = torch.from_numpy(pair.frames)
+    found = optical_flow(frames, preset=preset, backend="cpu")
+    expected = optical_flow(frames, preset=preset, backend="reference")
+    assert_same_flow(found, expected)
+    errors = [pair.end_point_error(flow[0].numpy()) for flow in (found, expected)]
+    assert errors[0] == pytest.approx(errors[1], abs=1e-3)
 
 
 @pytest.mark.parametrize("stride", range(1, 9))
