@@ -5,9 +5,9 @@ import torch
 
 from benchmarks.flow_pairs import PAIRS, load_pair
 from slt_fast.ops import optical_flow
-from slt_fast.ops.optical_flow import flow_parameters
+from slt_fast.ops.optical_flow import flow_parameters, reference
 from slt_fast.ops.optical_flow.presets import DISVR_PRESETS, DisvrParameters
-from slt_fast.ops.optical_flow.reference import PAIRS_AT_ONCE, disvr_reference
+from slt_fast.ops.optical_flow.reference import disvr_reference
 
 SIZES = [(8, 8), (8, 100), (9, 13), (13, 9), (17, 33), (40, 70), (65, 63)]
 
@@ -79,10 +79,13 @@ def test_finds_a_known_motion() -> None:
     assert flow[1].median() == pytest.approx(-0.8, abs=0.02)
 
 
-def test_a_pair_is_independent_of_its_clip() -> None:
-    frames = moving_clip(PAIRS_AT_ONCE + 3, 17, 33)
+@pytest.mark.parametrize("pairs_at_once", [1, 3, 100])
+def test_a_pair_is_independent_of_its_clip(monkeypatch, pairs_at_once) -> None:
+    frames = moving_clip(6, 17, 33)
+    monkeypatch.setattr(reference, "PIXELS_AT_ONCE", pairs_at_once * 17 * 33)
     together = optical_flow(frames, backend="reference")
-    for t in range(len(frames) - 1):
+    assert together.shape == (5, 2, 17, 33)
+    for t in range(5):
         alone = optical_flow(frames[t : t + 2], backend="reference")
         assert torch.equal(together[t], alone[0])
 

@@ -20,8 +20,9 @@ from slt_fast.ops.optical_flow.reference.images import sampled
 from slt_fast.ops.optical_flow.reference.patches import PATCH_SIZE, densify, search
 from slt_fast.ops.optical_flow.reference.refinement import refine
 
-# A search holds several values for each pixel of each patch: whole clips would fill the memory.
-PAIRS_AT_ONCE = 8
+# Of the frames computed together: a search holds several values for each pixel of each patch, and
+# whole clips would fill the memory.
+PIXELS_AT_ONCE = 1 << 19
 
 
 def disvr_reference(
@@ -37,10 +38,10 @@ def disvr_reference(
     Returns:
         [T-1, 2, H, W], (u, v) in pixels.
     """
-    T = len(frames)
-    starts = range(0, T - 1, PAIRS_AT_ONCE)
-    clips = [frames[t : t + PAIRS_AT_ONCE + 1].to(dtype) for t in starts]
-    return torch.cat([_flow_of_pairs(clip, parameters) for clip in clips])
+    T, H, W = frames.shape
+    pairs = max(1, PIXELS_AT_ONCE // (H * W))
+    clips = [frames[t : t + pairs + 1] for t in range(0, T - 1, pairs)]
+    return torch.cat([_flow_of_pairs(clip.to(dtype), parameters) for clip in clips])
 
 
 def _flow_of_pairs(frames: torch.Tensor, parameters: DisvrParameters) -> torch.Tensor:
