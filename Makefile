@@ -26,7 +26,7 @@ test: setup
 lint: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	find csrc -type f | xargs $(BIN)/clang-format --dry-run -Werror
+	find csrc tests -name "*.cpp" -o -name "*.h" -o -name "*.cu*" | xargs $(BIN)/clang-format --dry-run -Werror
 
 bench: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-only

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.flow_pairs import load_pair
 from slt_fast.ops import optical_flow
 from slt_fast.ops.extension import EXTENSION
 from slt_fast.ops.optical_flow import (
@@ -85,19 +86,11 @@ def test_a_pair_is_independent_of_its_clip(preset, H, W) -> None:
 
 
 def test_more_work_comes_closer_to_the_truth(shared_data) -> None:
-    folder = shared_data / "flow" / "middlebury" / "RubberWhale"
-    images = [cv2.imread(str(folder / f"frame{i}.png"), cv2.IMREAD_GRAYSCALE) for i in (10, 11)]
-    size = (224, 224)
-    frames = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
-    H, W = images[0].shape
-    truth = np.fromfile(folder / "flow10.flo", np.float32, offset=12).reshape(H, W, 2)
-    truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST)
-    known = (np.abs(truth) < 1e9).all(axis=-1)
-    truth = truth * [224 / W, 224 / H]
+    pair = load_pair(shared_data / "flow" / "middlebury" / "RubberWhale", (224, 224))
 
     def end_point_error(preset: str) -> float:
-        flow = optical_flow(torch.from_numpy(np.stack(frames)), preset=preset)[0].permute(1, 2, 0)
-        return np.linalg.norm(flow.numpy() - truth, axis=-1)[known].mean()
+        flow = optical_flow(torch.from_numpy(pair.frames), preset=preset)[0]
+        return pair.end_point_error(flow.numpy())
 
     errors = [end_point_error(preset) for preset in ("opencv_fast", "fast", "default")]
     assert errors == sorted(errors, reverse=True)

@@ -2,7 +2,8 @@
 
 Our algorithm is DISVR: dense inverse search (Kroeger et al., "Fast Optical Flow using Dense Inverse
 Search", ECCV 2016) with damped steps, then a variational refinement (Brox et al., ECCV 2004) at
-each level, down to full resolution. Its formulas stand in csrc/flow/core.
+each level, down to full resolution. Its formulas stand in csrc/flow/core, and in plain PyTorch in
+reference/.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from slt_fast.ops.optical_flow.presets import (
     OPENCV_PRESETS,
     PRESETS,
 )
+from slt_fast.ops.optical_flow.reference import disvr_reference
 
-BACKENDS = ("auto", "cpu", "cuda", "opencv", "raft")
+BACKENDS = ("auto", "cpu", "cuda", "opencv", "raft", "reference")
 # Of our own code; counted up when the flow that it computes changes.
 DISVR_VERSION = 1
 OPENCV_DIS_VERSION = 1
@@ -45,8 +47,9 @@ def optical_flow(
             Frames on another device are copied to the CPU, and their flow back.
         preset: "fast", "default" or "best"; "opencv_ultrafast", "opencv_fast" or "opencv_medium"
             give what cv2 computes under these names.
-        backend: "auto", "cpu" (the extension) or "opencv" (the library itself, which with our
-            presets runs its own algorithm at settings that come close).
+        backend: "auto", "cpu" (the extension), "opencv" (the library itself, which with our
+            presets runs its own algorithm at settings that come close) or "reference" (our presets
+            in plain PyTorch on the frames' own device: slow, to check the others).
 
     Returns:
         [T-1, 2, H, W] float32, (u, v) in pixels, on the device of the frames; the same to the bit
@@ -58,8 +61,12 @@ def optical_flow(
     chosen, _ = choose_flow_backend(backend)
     parameters = _parameters(preset, chosen)
     _check_frames(frames)
-    grey = (rgb_to_grey(frames) if frames.ndim == 4 else frames).cpu().contiguous()
-    if chosen == "opencv":
+    grey = rgb_to_grey(frames) if frames.ndim == 4 else frames
+    if chosen != "reference":
+        grey = grey.cpu().contiguous()
+    if chosen == "reference":
+        flow = disvr_reference(grey, parameters)
+    elif chosen == "opencv":
         flow = opencv_flow(grey, preset, parameters)
     elif preset in OPENCV_PRESETS:
         flow = torch.ops.slt_fast.opencv_dis(grey, *astuple(parameters))
@@ -133,6 +140,11 @@ def _parameters(preset: str, backend: str):
     if preset not in PRESETS:
         raise ValueError(f"optical_flow: found preset {preset!r}; expected one of {list(PRESETS)}")
     if preset in OPENCV_PRESETS:
+        if backend == "reference":
+            raise ValueError(
+                f"optical_flow: found preset {preset!r} with backend 'reference'; expected one of "
+                f"{list(DISVR_PRESETS)}"
+            )
         return OPENCV_PRESETS[preset]
     return (OPENCV_COUNTERPARTS if backend == "opencv" else DISVR_PRESETS)[preset]
 
