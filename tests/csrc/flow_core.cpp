@@ -115,12 +115,12 @@ const Formula kFormulas[] = {
        const int height = row.integer(), width = row.integer();
        put_corner(patch_corner(y, x, motion, height, width), out);
      }},
-    {"stepped", 10, 2,
+    {"stepped", 9, 2,
      [](Row row, float* out) {
        const Motion motion = row.next<Motion>();
        const PatchStep step = row.next<PatchStep>();
-       const float sum_x = row.number(), sum_y = row.number(), difference = row.number();
-       put(stepped(motion, step, sum_x, sum_y, difference), out);
+       const float x = row.number(), y = row.number();
+       put(stepped(motion, step, x, y), out);
      }},
     {"accepted", 4, 2,
      [](Row row, float* out) {
