@@ -63,12 +63,12 @@ def main() -> None:
     config = InputConfig(
         image_size=arguments.size, flow_preset=arguments.preset, flow_backend=arguments.backend
     )
+    device = flow_device(config, choose_device(arguments.device))
     data_root, sources = read_videos(arguments.source, splits=arguments.splits, on_error=on_error)
     cache = open_flow_cache(arguments.output, config, data_root, create=True)
     plan = make_plan(sources, cache, rank=rank, world_size=world_size)
     logging.info(plan.check_space(cache))
     num_workers = torch.get_num_threads() if arguments.workers is None else arguments.workers
-    device = flow_device(config, choose_device(arguments.device))
     options = {"num_workers": num_workers, "device": device, "on_error": on_error}
     lengths = extract(plan, cache, config, **options)
     left_out = dict.fromkeys(map(str, problems))  # a bad row is met in each split

@@ -68,8 +68,8 @@ def flow_device(config: InputConfig, device: torch.device) -> torch.device | Non
 
     Args:
         config: What the images are.
-        device: Where the model runs. Only a GPU on which the flow can be computed is worth the way:
-            colours are resized faster than frames are sent, and a CPU has its processes.
+        device: Where the model runs. Only a GPU on which the flow can be computed takes over:
+            colours, and flow of other backends, are work for the processes' cores.
     """
     if config.input != "flow" or device.type != "cuda":
         return None

@@ -10,6 +10,7 @@ from urllib.error import URLError
 import pytest
 import torch
 import torchvision
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 from torchvision.models.optical_flow import raft_large, raft_small
 
@@ -94,6 +95,18 @@ def test_leaves_the_caller_as_it_was() -> None:
     assert torch.backends.cudnn.conv.fp32_precision == before[1]
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(optical_flow(frames, preset="raft_small"), expected)
+
+
+def test_no_tensor_is_left_on_the_cpu(monkeypatch) -> None:
+    """Told without a GPU: torch's fake tensors have a device, and refuse to mix two."""
+    monkeypatch.setattr(torch.backends.cudnn, "enabled", False)  # it has no fake grid sampler
+    with FakeTensorMode():
+        with torch.device("cuda"):
+            network = raft_small().eval()
+        monkeypatch.setattr(raft, "_network", lambda *_: network)
+        frames = torch.empty(4, 40, 50, 3, dtype=torch.uint8, device="cuda")
+        flow = raft.raft_flow(frames, "raft_small")
+    assert flow.device.type == "cuda" and flow.shape == (3, 2, 40, 50)
 
 
 def test_parameters_name_model_and_weights(weights, tmp_path: Path, monkeypatch) -> None:
