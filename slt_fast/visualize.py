@@ -63,12 +63,7 @@ def flow_sheet(
     flow = torch.cat(
         [resize_flow(optical_flow(pair, preset=preset, backend=backend), size) for pair in pairs]
     )
-    step = size[1] + _GAP
-    width = max(_GUTTER + num_columns * step, _text_width(title) + 2 * _GAP)
-    sheet = np.full((2 * _LINE + len(_ROWS) * (height + _GAP), width, 3), _PAPER, np.uint8)
-    _write(sheet, title, _GAP, 0)
-    for column, t in enumerate(shown):
-        _write(sheet, str(t), _GUTTER + column * step, _LINE)
+    sheet = _empty_sheet(title, [str(t) for t in shown], size)
     for row, (label, encoder) in enumerate(_ROWS):
         top = 2 * _LINE + row * (height + _GAP)
         _write(sheet, label, _GAP, top)
@@ -78,7 +73,19 @@ def flow_sheet(
             pictures = _colours(flow, encoder, bound)
             _draw(sheet, _legend(encoder, bound, height - _LINE), _GAP, top + _LINE)
         for column, picture in enumerate(pictures):
-            _draw(sheet, picture, _GUTTER + column * step, top)
+            _draw(sheet, picture, _GUTTER + column * (size[1] + _GAP), top)
+    return sheet
+
+
+def _empty_sheet(title: str, headings: Sequence[str], size: tuple[int, int]) -> np.ndarray:
+    """Paper for rows of pictures of a size, with the title and what stands above the columns."""
+    height, step = 2 * _LINE + len(_ROWS) * (size[0] + _GAP), size[1] + _GAP
+    title_width = cv2.getTextSize(title, _FONT, _FONT_SCALE, 1)[0][0] + 2 * _GAP
+    width = max(_GUTTER + len(headings) * step, title_width)
+    sheet = np.full((height, width, 3), _PAPER, np.uint8)
+    _write(sheet, title, _GAP, 0)
+    for column, heading in enumerate(headings):
+        _write(sheet, heading, _GUTTER + column * step, _LINE)
     return sheet
 
 
@@ -133,10 +140,6 @@ def _resized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _draw(sheet: np.ndarray, picture: np.ndarray, left: int, top: int) -> None:
     sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-
-
-def _text_width(text: str) -> int:
-    return cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0]
 
 
 def _write(sheet: np.ndarray, text: str, left: int, top: int) -> None:
