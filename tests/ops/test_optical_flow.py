@@ -24,6 +24,8 @@ OPENCV_PRESETS = {
     "opencv_fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "opencv_medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
+# The others need weights: tests/ops/test_raft.py.
+WITHOUT_WEIGHTS = [preset for preset in PRESETS if not preset.startswith("raft")]
 # 80 and 90 are sizes at which a kept cv2 object gives another flow for the second pair.
 SIZES = [(8, 8), (8, 12), (12, 8), (8, 8 * 40), (17, 40), (56, 56), (64, 64), (80, 80), (90, 131)]
 
@@ -58,7 +60,7 @@ def test_finds_a_known_shift(preset, u, v) -> None:
         assert pair[1].median() == pytest.approx(v, abs=0.02)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", WITHOUT_WEIGHTS)
 def test_still_frames_have_no_flow(preset) -> None:
     frames = torch.from_numpy(texture(64, 64)).expand(3, 64, 64)
     flow = optical_flow(frames, preset=preset)
@@ -177,9 +179,8 @@ def test_frames_too_small_for_opencv_are_refused() -> None:
 def test_presets_and_backends_that_cannot_run_say_why() -> None:
     frames = moving_clip(2, 16, 16, 1, 0)
     assert torch.equal(optical_flow(frames, backend="cpu"), optical_flow(frames))
-    for backend, reason in {"cuda": "kernels", "raft": "learned"}.items():
-        with pytest.raises(ValueError, match=f"backend '{backend}' cannot run: .*{reason}"):
-            optical_flow(frames, backend=backend)
+    with pytest.raises(ValueError, match="backend 'cuda' cannot run: .*kernels"):
+        optical_flow(frames, backend="cuda")
     with pytest.raises(ValueError, match="found backend 'gpu'; expected one of"):
         optical_flow(frames, backend="gpu")
     with pytest.raises(ValueError, match="found preset 'slow'; expected one of"):
@@ -203,7 +204,8 @@ def test_parameters_name_the_flow() -> None:
     parameters = flow_parameters("fast", "opencv")
     assert (parameters["algorithm"], parameters["version"]) == ("opencv_dis", cv2.__version__)
     assert parameters["finest_scale"] == 1
-    assert len({json.dumps(flow_parameters(preset)) for preset in PRESETS}) == len(PRESETS)
+    different = {json.dumps(flow_parameters(preset)) for preset in WITHOUT_WEIGHTS}
+    assert len(different) == len(WITHOUT_WEIGHTS)
     assert flow_parameters("opencv_fast") != flow_parameters("opencv_fast", "opencv")
     with pytest.raises(ValueError, match="found preset"):
         flow_parameters("slow")

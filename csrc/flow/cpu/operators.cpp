@@ -8,6 +8,7 @@
 #include <string>
 
 #include "../core/settings.h"
+#include "../frames.h"
 #include "levels.h"
 
 namespace slt_fast {
@@ -20,11 +21,7 @@ void run_on_threads(int64_t count, int64_t grain, Threads::Body body, const void
   torch::stable::parallel_for(0, count, grain, [=](int64_t begin, int64_t end) { body(context, begin, end); });
 }
 
-void check(const Tensor& frames, const Settings& settings) {
-  STD_TORCH_CHECK(frames.scalar_type() == ScalarType::Byte && frames.dim() == 3, "frames must be uint8 [T, H, W]");
-  STD_TORCH_CHECK(frames.size(0) >= 2, "needs two frames at least");
-  STD_TORCH_CHECK(frames.size(1) >= kPatchSize && frames.size(2) >= kPatchSize, "frames must have 8 pixels a side");
-  STD_TORCH_CHECK(frames.size(1) < (1 << 15) && frames.size(2) < (1 << 15), "frames must have sides below 32768");
+void check(const Settings& settings) {
   STD_TORCH_CHECK(settings.finest_level >= 0 && settings.finest_level < kMaxLevels, "no such level");
   STD_TORCH_CHECK(settings.patch_stride >= 1 && settings.patch_stride <= kPatchSize, "patch_stride must be 1 to 8");
   STD_TORCH_CHECK(settings.descent_iterations >= 0 && settings.warps >= 0, "iterations must not be negative");
@@ -36,7 +33,8 @@ Tensor disvr(const Tensor& frames, int64_t finest_level, int64_t patch_stride, i
   const Settings settings = {static_cast<int>(finest_level),       static_cast<int>(patch_stride),
                              static_cast<int>(descent_iterations), static_cast<int>(warps),
                              static_cast<int>(fixed_points),       static_cast<int>(sweeps)};
-  check(frames, settings);
+  check_frames(frames);
+  check(settings);
   const Tensor source = torch::stable::contiguous(frames);
   const int64_t pairs = frames.size(0) - 1, H = frames.size(1), W = frames.size(2);
   Tensor result = torch::stable::new_empty(source, {pairs, 2, H, W}, ScalarType::Float);

@@ -22,7 +22,9 @@ from slt_fast.ops.optical_flow.presets import (
     OPENCV_COUNTERPARTS,
     OPENCV_PRESETS,
     PRESETS,
+    RAFT_PRESETS,
 )
+from slt_fast.ops.optical_flow.raft import raft_flow, raft_parameters
 from slt_fast.ops.optical_flow.reference import disvr_reference
 
 BACKENDS = ("auto", "cpu", "cuda", "opencv", "raft", "reference")
@@ -31,10 +33,10 @@ DISVR_VERSION = 1
 OPENCV_DIS_VERSION = 1
 MINIMUM_SIDE = 8
 
-_UNAVAILABLE = {
-    "cuda": "this version has no flow kernels for a GPU",
-    "raft": "this version runs no learned flow",
-}
+# They compute where the frames are, on a GPU too.
+GPU_BACKENDS = ("cuda", "raft", "reference")
+
+_UNAVAILABLE = {"cuda": "this version has no flow kernels for a GPU"}
 
 
 def optical_flow(
@@ -44,37 +46,38 @@ def optical_flow(
 
     Args:
         frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 2, sides of at least 8 pixels.
-            Frames on another device are copied to the CPU, and their flow back.
+            Frames on another device are copied to the CPU, and their flow back, except by
+            "raft" and "reference".
         preset: "fast", "default" or "best"; "opencv_ultrafast", "opencv_fast" or "opencv_medium"
-            give what cv2 computes under these names.
+            give what cv2 computes under these names; "raft_small" or "raft_large" are torchvision's
+            networks, with its weights or those of the file SLT_FAST_RAFT_WEIGHTS in the
+            environment.
         backend: "auto", "cpu" (the extension), "opencv" (the library itself, which with our
-            presets runs its own algorithm at settings that come close) or "reference" (our presets
-            in plain PyTorch on the frames' own device: slow, to check the others).
+            presets runs its own algorithm at settings that come close), "raft", or "reference" (our
+            presets in plain PyTorch: slow, to check the others).
 
     Returns:
         [T-1, 2, H, W] float32, (u, v) in pixels, on the device of the frames; the same to the bit
-        for any number of threads.
+        for any number of threads, but by "raft" up to rounding.
 
     Raises:
         ValueError: Frames of another shape, type or size, or a preset or backend that cannot run.
     """
-    chosen, _ = choose_flow_backend(backend)
-    parameters = _parameters(preset, chosen)
+    chosen, _ = choose_flow_backend(backend, preset)
     _check_frames(frames)
+    if chosen == "raft":
+        return _checked(raft_flow(frames, preset))
+    parameters = _parameters(preset, chosen)
     grey = rgb_to_grey(frames) if frames.ndim == 4 else frames
-    if chosen != "reference":
-        grey = grey.cpu().contiguous()
     if chosen == "reference":
-        flow = disvr_reference(grey, parameters)
-    elif chosen == "opencv":
-        flow = opencv_flow(grey, preset, parameters)
+        return disvr_reference(grey, parameters)
+    grey = grey.cpu().contiguous()
+    if chosen == "opencv":
+        flow = _checked(opencv_flow(grey, preset, parameters))
     elif preset in OPENCV_PRESETS:
         flow = torch.ops.slt_fast.opencv_dis(grey, *astuple(parameters))
     else:
         flow = torch.ops.slt_fast.disvr(grey, *astuple(parameters))
-    if not torch.isfinite(flow).all():
-        H, W = grey.shape[1:]
-        raise ValueError(f"optical_flow: the flow of frames of {H}x{W} is not finite")
     return flow.to(frames.device)
 
 
@@ -91,7 +94,9 @@ def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str,
     Raises:
         ValueError: A preset or backend that cannot run.
     """
-    chosen, _ = choose_flow_backend(backend)
+    chosen, _ = choose_flow_backend(backend, preset)
+    if chosen == "raft":
+        return {"algorithm": "raft", "preset": preset, **raft_parameters(preset)}
     parameters = asdict(_parameters(preset, chosen))
     if chosen == "opencv":
         import cv2
@@ -104,21 +109,25 @@ def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str,
     return {**algorithm, "preset": preset, **parameters}
 
 
-def choose_flow_backend(backend: str = "auto") -> tuple[str, str]:
+def choose_flow_backend(backend: str = "auto", preset: str = "default") -> tuple[str, str]:
     """Chooses what computes the flow.
 
     Args:
         backend: "auto", or the name of one that must run.
+        preset: As for optical_flow.
 
     Returns:
         The backend's name, and why it was chosen.
 
     Raises:
-        ValueError: The named backend is unknown or cannot run; says why.
+        ValueError: The preset or named backend is unknown or cannot run; says why.
     """
     if backend not in BACKENDS:
         found = f"found backend {backend!r}; expected one of {list(BACKENDS)}"
         raise ValueError(f"optical_flow: {found}")
+    _check_preset(preset, backend)
+    if preset in RAFT_PRESETS:
+        backend = "raft"
     refusal = _UNAVAILABLE.get(backend)
     if backend == "cpu" and EXTENSION is None:
         refusal = "the extension is not built; `make setup` builds it"
@@ -136,9 +145,17 @@ def choose_flow_backend(backend: str = "auto") -> tuple[str, str]:
     return choice
 
 
-def _parameters(preset: str, backend: str):
+def _check_preset(preset: str, backend: str) -> None:
     if preset not in PRESETS:
         raise ValueError(f"optical_flow: found preset {preset!r}; expected one of {list(PRESETS)}")
+    if backend != "auto" and (backend == "raft") != (preset in RAFT_PRESETS):
+        others = [name for name in PRESETS if name not in RAFT_PRESETS]
+        expected = list(RAFT_PRESETS) if backend == "raft" else others
+        found = f"found preset {preset!r} with backend {backend!r}; expected one of {expected}"
+        raise ValueError(f"optical_flow: {found}")
+
+
+def _parameters(preset: str, backend: str):
     if preset in OPENCV_PRESETS:
         if backend == "reference":
             raise ValueError(
@@ -164,6 +181,18 @@ def _check_frames(frames: torch.Tensor) -> None:
             f"optical_flow: found frames of {shape[1]}x{shape[2]} pixels; expected sides of at "
             f"least {MINIMUM_SIDE}"
         )
+
+
+def _checked(flow: torch.Tensor) -> torch.Tensor:
+    """Flow by code that is not ours, told finite; syncs the GPU.
+
+    Ours cannot give anything else: all denominators are positive, a patch that runs away goes back
+    to where it began, and over-relaxation of a positive definite system does not diverge.
+    """
+    if not torch.isfinite(flow).all():
+        H, W = flow.shape[2:]
+        raise ValueError(f"optical_flow: found flow of {H}x{W} frames with NaN or infinity in it")
+    return flow
 
 
 @functools.cache
