@@ -7,6 +7,7 @@
 
 #include "../frames.h"
 #include "../opencv/dis.h"
+#include "threads.h"
 
 namespace slt_fast::opencv {
 namespace {
@@ -32,7 +33,7 @@ Tensor opencv_dis(const Tensor& frames, int64_t finest_level, int64_t patch_stri
   Tensor result = torch::stable::new_empty(source, {pairs, 2, H, W}, ScalarType::Float);
   const uint8_t* grey = source.const_data_ptr<uint8_t>();
   float* flow = result.mutable_data_ptr<float>();
-  torch::stable::parallel_for(0, pairs, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(pairs, 1, [&](int64_t begin, int64_t end) {
     for (int64_t pair = begin; pair < end; ++pair) {
       const uint8_t* first = grey + pair * H * W;
       dis_flow(first, first + H * W, static_cast<int>(H), static_cast<int>(W), settings, flow + pair * 2 * H * W);
