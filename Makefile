@@ -21,12 +21,12 @@ train: setup
 	$(BIN)/python scripts/train.py --recipe quickstart
 
 test: setup
-	$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	find csrc -name "*.h" -o -name "*.cpp" -o -name "*.cu" -o -name "*.cuh" | xargs $(BIN)/clang-format --dry-run -Werror
+	find csrc tests -name "*.cpp" -o -name "*.h" -o -name "*.cu*" | xargs $(BIN)/clang-format --dry-run -Werror
 
 bench: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-only

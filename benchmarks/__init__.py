@@ -3,6 +3,7 @@
     cases.py     shapes, and inputs for them
     eager.py     the formulas as people write them, which every result is checked against
     peers.py     what is timed
+    flow_pairs.py pairs of frames with true flow
     parity.py    the check that comes before any time
     timing.py    times on a CPU and on a GPU
     floors.py    the least time that the hardware allows

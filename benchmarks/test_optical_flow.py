@@ -1,7 +1,7 @@
 """The flow of a pair at 224x224 on one thread, beside OpenCV's DIS, and of a clip on two threads.
 
 The pairs are the shared Middlebury and MPI-Sintel ones, whose mean end-point error stands beside
-each time; without them a moving texture is timed, and no error is told.
+each time; without them a moving texture is timed.
 """
 
 import os
@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.flow_pairs import PAIRS, FlowPair, load_pair
 from slt_fast.ops import optical_flow
 from slt_fast.ops.extension import cuda_refusal
-from tests.ops.test_flow_accuracy import EXPECTED, load_pair
 
 SIDE = 224
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FLOW_DATA = Path(os.environ.get("SLT_FAST_TEST_DATA", DATA)) / "flow"
-Pair = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
 
 
 def _cv2_medium(finest_scale: int):
@@ -47,22 +46,14 @@ PEERS = {
 
 
 @pytest.fixture(scope="module")
-def pairs() -> list[Pair]:
-    """Frames [2, 224, 224], true flow [224, 224, 2], and where it is known."""
-    if not FLOW_DATA.is_dir():
-        texture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE + 2), dtype=np.uint8)
-        texture = cv2.GaussianBlur(texture, (0, 0), 2)
-        return [(np.stack([texture[:, 2:], texture[:, :-2]]), None, None)]
-    return [_resized(*load_pair(FLOW_DATA / name)) for name in EXPECTED]
-
-
-def _resized(frames: list[np.ndarray], flow: np.ndarray, known: np.ndarray) -> Pair:
-    H, W = known.shape
-    size = (SIDE, SIDE)
-    frames = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
-    flow = cv2.resize(flow, size, interpolation=cv2.INTER_NEAREST) * [SIDE / W, SIDE / H]
-    known = cv2.resize(known.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    return np.stack(frames), flow, known
+def pairs() -> list[FlowPair]:
+    if FLOW_DATA.is_dir():
+        return [load_pair(FLOW_DATA / name, (SIDE, SIDE)) for name in PAIRS]
+    texture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE + 2), dtype=np.uint8)
+    texture = cv2.GaussianBlur(texture, (0, 0), 2)
+    frames = np.stack([texture[:, 2:], texture[:, :-2]])
+    motion = np.broadcast_to(np.float32([2, 0])[:, None, None], (2, SIDE, SIDE))
+    return [FlowPair(frames, motion, np.ones((SIDE, SIDE), bool))]
 
 
 @pytest.fixture
@@ -80,24 +71,20 @@ def test_pair(benchmark, one_thread, pairs, peer) -> None:
     """Times all pairs; a pair's time is that over their number, in `extra_info`."""
     compute = PEERS[peer]
     flows = benchmark.pedantic(
-        lambda: [compute(frames) for frames, _, _ in pairs], rounds=15, warmup_rounds=2
+        lambda: [compute(pair.frames) for pair in pairs], rounds=15, warmup_rounds=2
     )
     assert all(np.isfinite(flow).all() for flow in flows)
     if not benchmark.disabled:
         benchmark.extra_info["ms a pair"] = benchmark.stats.stats.median / len(pairs) * 1e3
-    if pairs[0][1] is not None:
-        errors = [
-            np.linalg.norm(flow.transpose(1, 2, 0) - truth, axis=-1)[known].mean()
-            for flow, (_, truth, known) in zip(flows, pairs, strict=True)
-        ]
-        benchmark.extra_info["end-point error"] = float(np.mean(errors))
-        assert np.mean(errors) < 0.5  # nothing is timed that does not find the motion
+    errors = [pair.end_point_error(flow) for pair, flow in zip(pairs, flows, strict=True)]
+    benchmark.extra_info["end-point error"] = float(np.mean(errors))
+    assert np.mean(errors) < 0.5  # nothing is timed that does not find the motion
 
 
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_clip(benchmark, pairs, num_threads) -> None:
     """A clip of 64 frames; the pairs are shared among the threads."""
-    frames = torch.from_numpy(np.concatenate([pairs[0][0]] * 32))
+    frames = torch.from_numpy(np.concatenate([pairs[0].frames] * 32))
     threads = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, load_images
+from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches
+from slt_fast.data.loading import load_images
 from slt_fast.data.sources import read_split
 from slt_fast.device import choose_device, computes_bfloat16
 from slt_fast.training.config import RECIPES, Recipe

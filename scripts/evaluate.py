@@ -17,6 +17,7 @@ from slt_fast.command_line import run
 from slt_fast.data.batching import ClipDataset
 from slt_fast.data.files import write_json
 from slt_fast.data.flow_cache import open_flow_cache, with_cached_flow
+from slt_fast.data.input import flow_device
 from slt_fast.data.probes import probe
 from slt_fast.data.sources import data_root, read_split
 from slt_fast.device import choose_device
@@ -51,7 +52,8 @@ class Arguments:
 def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
     loaded = load_model(arguments.checkpoint)
-    loaded.model.to(choose_device(arguments.device))
+    device = choose_device(arguments.device)
+    loaded.model.to(device)
     data = arguments.data or loaded.trained_on.data
     split = arguments.split or loaded.trained_on.test_split
     problems = []
@@ -66,7 +68,8 @@ def main() -> None:
     beam_size = arguments.beam_size
     if beam_size is None:
         beam_size = loaded.recipe.training.beam_size
-    dataset = ClipDataset(clips, loaded.recipe.input)
+    config = loaded.recipe.input
+    dataset = ClipDataset(clips, config, device=flow_device(config, device))
     result = evaluate(loaded, dataset, beam_size=beam_size, on_error=on_error)
     for error in problems:
         print(f"left out: {error}", file=sys.stderr)

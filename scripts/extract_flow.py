@@ -22,8 +22,9 @@ import tyro
 from slt_fast.command_line import run
 from slt_fast.data.extraction import extract, format_bytes, make_plan, share_of_work
 from slt_fast.data.flow_cache import flow_bytes, open_flow_cache
-from slt_fast.data.input import InputConfig
+from slt_fast.data.input import InputConfig, flow_device
 from slt_fast.data.sources import read_videos
+from slt_fast.device import choose_device
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Arguments:
     size: int = InputConfig.image_size
     """Height and width of the flow in pixels; training needs the same --image-size."""
     workers: int | None = None
-    """Processes; by default one for each core. 0 computes in this one."""
+    """Processes; by default one for each core. 0 works in this one."""
+    device: str = "auto"
+    """auto takes the GPU if there is one on which the backend runs; else the processes compute."""
     splits: tuple[str, ...] = ()
     """Only these splits of an annotated data set."""
     skip_bad: bool = False
@@ -60,12 +63,14 @@ def main() -> None:
     config = InputConfig(
         image_size=arguments.size, flow_preset=arguments.preset, flow_backend=arguments.backend
     )
+    device = flow_device(config, choose_device(arguments.device))
     data_root, sources = read_videos(arguments.source, splits=arguments.splits, on_error=on_error)
     cache = open_flow_cache(arguments.output, config, data_root, create=True)
     plan = make_plan(sources, cache, rank=rank, world_size=world_size)
     logging.info(plan.check_space(cache))
     num_workers = torch.get_num_threads() if arguments.workers is None else arguments.workers
-    lengths = extract(plan, cache, config, num_workers=num_workers, on_error=on_error)
+    options = {"num_workers": num_workers, "device": device, "on_error": on_error}
+    lengths = extract(plan, cache, config, **options)
     left_out = dict.fromkeys(map(str, problems))  # a bad row is met in each split
     for problem in left_out:
         print(f"left out: {problem}", file=sys.stderr)

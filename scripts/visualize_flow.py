@@ -1,6 +1,6 @@
-"""Draws frames of a clip with their optical flow below.
+"""Draws a page of clips: frames, and below them their optical flow.
 
-python scripts/visualize_flow.py clip.mp4 --output flow.png
+python scripts/visualize_flow.py first.mp4 second.gif folder --output page.png
 """
 
 from __future__ import annotations
@@ -14,48 +14,65 @@ import tyro
 
 from slt_fast.command_line import run
 from slt_fast.data.clip import FrameSource
+from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.video import VideoSource
-from slt_fast.visualize import frames_and_flow, write_png
+from slt_fast.visualize import flow_sheet, page, write_png
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Draws frames of clips with their flow: as it is (u, v, magnitude), and as colours."""
+    """Draws frames of clips with their flow: as it is (u, v, size), and as colours."""
 
-    video: Annotated[Path | None, tyro.conf.Positional] = None
-    """Video file or folder of frames; without it, clips of the synthetic corpus are drawn."""
+    videos: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Video files or folders of frames; without any, clips of the synthetic corpus are drawn."""
     output: Path = Path("flow.png")
     """Picture to write, *.png."""
-    columns: int = 8
+    columns: int = 6
     """Frames shown of each clip."""
     clips: int = 3
     """Clips of the synthetic corpus."""
+    height: int = 160
+    """Height of each picture in pixels."""
     bound: float = 8.0
-    """Motion that saturates the colours, pixels."""
+    """Motion that saturates the colours, in pixels of the pictures (not of the frames)."""
+    preset: str = InputConfig.flow_preset
+    """Preset of slt_fast.ops.optical_flow."""
+    backend: str = InputConfig.flow_backend
+    """Backend of slt_fast.ops.optical_flow."""
 
     def __post_init__(self) -> None:
         if self.clips < 1:
             raise ValueError(f"clips: found {self.clips}; expected at least 1")
 
 
-def sheet(source: FrameSource, arguments: Arguments) -> np.ndarray:
+def sheet(source: FrameSource, title: str, arguments: Arguments) -> np.ndarray:
     """Frames of a clip with their flow."""
     frames = source.read()
+    H, W = frames.shape[1:3]
     try:
-        return frames_and_flow(frames, num_columns=arguments.columns, bound=arguments.bound)
+        return flow_sheet(
+            frames,
+            f"{title}: {len(frames)} frames of {W}x{H}",
+            num_columns=arguments.columns,
+            height=arguments.height,
+            bound=arguments.bound,
+            preset=arguments.preset,
+            backend=arguments.backend,
+        )
     except ValueError as error:
         raise ValueError(f"{source.name}: {error}") from error
 
 
 def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
-    if arguments.video:
-        sources = [VideoSource(arguments.video)]
+    if arguments.videos:
+        sources = [(VideoSource(path), path.name) for path in arguments.videos]
     else:
-        sources = [clip.source for clip in read_synthetic("test", num_clips=arguments.clips)]
-    sheets = [sheet(source, arguments) for source in sources]
-    write_png(arguments.output, np.concatenate(sheets))
+        clips = read_synthetic("test", num_clips=arguments.clips)
+        sources = [(clip.source, clip.id) for clip in clips]
+    sheets = [sheet(source, title, arguments) for source, title in sources]
+    write_png(arguments.output, page(sheets))
     print(f"wrote {arguments.output}")
 
 

@@ -11,13 +11,18 @@ def choose_device(name: str = "auto") -> torch.device:
     """The device of this name.
 
     Args:
-        name: "auto" (the GPU if there is one), or what torch.device takes.
+        name: "auto" (the GPU if there is one; of several processes that torchrun starts, each its
+            own), or what torch.device takes.
 
     Raises:
         ValueError: A name that torch does not know, or a GPU where there is none.
     """
+    if name == "auto" and torch.cuda.is_available():
+        rank = os.environ.get("LOCAL_RANK")
+        index = None if rank is None else int(rank) % torch.cuda.device_count()
+        return torch.device("cuda", index)
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -31,7 +31,7 @@ def describe() -> str:
         ("OpenCV", _opencv()),
         ("device", _device()),
         ("extension", built_for()),
-        ("optical_flow", ": ".join(choose_flow_backend("auto", device))),
+        ("optical_flow", ": ".join(choose_flow_backend(device=device))),
     ]
     rows += [
         (name, ": ".join(choose_backend(name, "auto", device, None)))

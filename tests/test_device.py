@@ -18,6 +18,14 @@ def test_auto_takes_the_gpu_if_there_is_one(monkeypatch) -> None:
     assert choose_device("auto") == torch.device("cpu")
 
 
+def test_processes_of_torchrun_share_the_gpus(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for rank, index in (("0", 0), ("1", 1), ("2", 0)):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        assert choose_device() == torch.device("cuda", index)
+
+
 @pytest.mark.parametrize("name", ["cuda", "cuda:0"])
 def test_a_gpu_where_there_is_none(without_gpu, name: str) -> None:
     with pytest.raises(

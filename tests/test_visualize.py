@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from slt_fast.data.flow_image import flow_images
-from slt_fast.visualize import frames_and_flow, write_png
+from slt_fast.visualize import flow_sheet, page, write_png
 
 
 def moving(num_frames: int) -> np.ndarray:
@@ -16,18 +16,56 @@ def moving(num_frames: int) -> np.ndarray:
     return np.stack([texture[:, 16 - 2 * t : 64 - 2 * t] for t in range(num_frames)])
 
 
-def test_frames_stand_above_their_flow() -> None:
+def colours(frames: np.ndarray, t: int, encoder: str) -> np.ndarray:
+    """The image of a frame's flow that the network sees."""
+    packed, size = torch.from_numpy(frames), frames.shape[1:3]
+    image = flow_images(packed, size=size, bound=4.0, encoder=encoder)[t]
+    return (image.movedim(0, -1) * 255).round().byte().numpy()
+
+
+def test_frames_and_their_flow_are_shown() -> None:
     frames = moving(7)
-    sheet = frames_and_flow(frames, num_columns=3, bound=4.0)
-    assert sheet.shape == (3 * 48, 3 * 48, 3) and sheet.dtype == np.uint8
+    sheet = flow_sheet(frames, "clip", num_columns=3, height=48, bound=4.0)
+    assert sheet.dtype == np.uint8
     for column, t in enumerate((1, 4, 6)):
-        part = sheet[:, 48 * column : 48 * (column + 1)]
-        assert np.array_equal(part[:48], frames[t])
-        for row, encoder in ((1, "uvm"), (2, "wheel")):
-            packed = torch.from_numpy(frames)
-            expected = flow_images(packed, size=(48, 48), bound=4.0, encoder=encoder)[t]
-            colours = (expected.movedim(0, -1) * 255).round().byte().numpy()
-            assert np.array_equal(part[48 * row : 48 * (row + 1)], colours)
+        for row, picture in enumerate(
+            [frames[t], colours(frames, t, "uvm"), colours(frames, t, "wheel")]
+        ):
+            left, top = 104 + 52 * column, 40 + 52 * row
+            assert np.array_equal(sheet[top : top + 48, left : left + 48], picture)
+    assert sheet.shape == (40 + 3 * 52, 104 + 3 * 52, 3)
+
+
+def test_pictures_of_another_height_show_the_motion_in_their_own_pixels() -> None:
+    frames = moving(2)
+    sheet = flow_sheet(frames, "clip", height=96, bound=8.0)
+    middle = sheet[40 + 100 + 48, 104 + 48]  # in twice the height, two pixels are four
+    assert np.abs(middle.astype(int) - [191, 128, 128]).max() <= 4
+
+
+def test_the_disc_has_the_colours_of_the_pictures() -> None:
+    """Motion to the right is red, as it is to the right of the disc's centre."""
+    sheet = flow_sheet(moving(2), "clip", height=128, bound=2.0)
+    row = 40 + 2 * (128 + 4)
+    picture = sheet[row + 64, 104 + 64].astype(int)
+    assert picture[0] > 200 and picture[1:].max() < 60
+    disc = sheet[row + 20 : row + 20 + 88, 4:92].astype(int)
+    assert np.abs(disc[43, 86] - picture).max() <= 60
+    assert (disc[0, 0] == 225).all() and disc[43, 43].min() > 250
+
+
+def test_as_many_columns_as_there_are_motions_and_room_for_the_title() -> None:
+    short = flow_sheet(moving(3), "a", num_columns=6, height=48)
+    assert short.shape[1] == 104 + 2 * 52
+    assert flow_sheet(moving(3), "a long title " * 9, height=48).shape[1] > 500
+
+
+def test_sheets_of_other_widths_make_a_page() -> None:
+    sheets = [flow_sheet(moving(4), "a", num_columns=count, height=48) for count in (1, 3)]
+    whole = page(sheets)
+    assert whole.shape == (2 * (sheets[0].shape[0] + 4), sheets[1].shape[1], 3)
+    assert np.array_equal(whole[: sheets[0].shape[0], : sheets[0].shape[1]], sheets[0])
+    assert (whole[: sheets[0].shape[0], sheets[0].shape[1] :] == 225).all()
 
 
 @pytest.mark.parametrize(
@@ -35,12 +73,13 @@ def test_frames_stand_above_their_flow() -> None:
     [
         (1, {}, "frames: found 1; expected at least 2"),
         (3, {"num_columns": 0}, "columns: found 0; expected at least 1"),
+        (3, {"height": 31}, "height: found 31; expected at least 32"),
         (3, {"bound": float("inf")}, "found bound inf; expected a number"),
     ],
 )
 def test_what_cannot_be_drawn(num_frames: int, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        frames_and_flow(moving(num_frames), **options)
+        flow_sheet(moving(num_frames), "clip", **options)
 
 
 def test_png_is_read_back(tmp_path: Path) -> None:

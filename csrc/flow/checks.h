@@ -6,15 +6,12 @@
 #include <torch/headeronly/util/Exception.h>
 
 #include "core/settings.h"
+#include "frames.h"
 
 namespace slt_fast {
 
 inline void check(const torch::stable::Tensor& frames, const Settings& settings) {
-  STD_TORCH_CHECK(frames.scalar_type() == torch::headeronly::ScalarType::Byte && frames.dim() == 3,
-                  "frames must be uint8 [T, H, W]");
-  STD_TORCH_CHECK(frames.size(0) >= 2, "needs two frames at least");
-  STD_TORCH_CHECK(frames.size(1) >= kPatchSize && frames.size(2) >= kPatchSize, "frames must have 8 pixels a side");
-  STD_TORCH_CHECK(frames.size(1) < (1 << 15) && frames.size(2) < (1 << 15), "frames must have sides below 32768");
+  check_frames(frames);
   STD_TORCH_CHECK(settings.finest_level >= 0 && settings.finest_level < kMaxLevels, "no such level");
   STD_TORCH_CHECK(settings.patch_stride >= 1 && settings.patch_stride <= kPatchSize, "patch_stride must be 1 to 8");
   STD_TORCH_CHECK(settings.descent_iterations >= 0 && settings.warps >= 0, "iterations must not be negative");

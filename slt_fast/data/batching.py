@@ -1,4 +1,4 @@
-"""From clips to batches: images computed or preloaded, augmented, tokenised and packed."""
+"""From clips to batches: images loaded or preloaded, augmented, tokenised and packed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import cv2
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
 from slt_fast.data.augmentation import AugmentationConfig, augment
-from slt_fast.data.clip import Clip, check_ctc_length, minimum_ctc_frames
-from slt_fast.data.errors import DataError, ErrorHandler, Result, report, result_or_error
-from slt_fast.data.flow_image import encode_flow
-from slt_fast.data.input import InputConfig, clip_images
+from slt_fast.data.clip import Clip, minimum_ctc_frames
+from slt_fast.data.errors import DataError
+from slt_fast.data.input import InputConfig
+from slt_fast.data.loading import make_images, read_clip
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
-from slt_fast.data.workers import in_processes
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,8 @@ class Batch:
 
     Args:
         clips: The B clips.
-        images: float32 [sum(T), 3, H, W] in [0, 1]; as `collate` makes it, float16 where no clip
-            was augmented.
+        images: float32 [sum(T), 3, H, W] in [0, 1], on the dataset's device or the CPU; as
+            `collate` makes it, float16 where no clip was augmented.
         lengths: int64 [B], frames of each clip.
         glosses: int64 [B, longest], padded with 0.
         gloss_lengths: int64 [B]; 0 for a clip without glosses.
@@ -61,62 +59,23 @@ class Batch:
     errors: tuple[DataError, ...] = ()
 
 
-def load_images(clip: Clip, config: InputConfig) -> torch.Tensor | DataError:
-    """Images of a clip, float16 [T, 3, H, W]; or what is wrong with it, to be raised or listed.
-
-    Args:
-        clip: The clip; its flow is read where it is cached, and computed elsewhere.
-        config: What its images are.
-    """
-    # OpenCV's own threads deadlock after a fork and only fight over the cores with the workers.
-    cv2.setNumThreads(0)
-
-    def images() -> torch.Tensor:
-        if clip.cached_flow is None:
-            frames = clip.source.read()
-            check_ctc_length(clip, len(frames))
-            return clip_images(frames, config).half()
-        flow = clip.cached_flow.read()
-        check_ctc_length(clip, len(flow))
-        return encode_flow(flow, encoder=config.flow_encoder, bound=config.flow_bound).half()
-
-    return result_or_error(clip.source.name, images)
-
-
-def count_frames(clip: Clip) -> int | DataError:
-    """Frames of a clip, found without decoding them where that can be; or what is wrong with it."""
-
-    def num_frames() -> int:
-        cached = clip.cached_flow
-        found = clip.source.num_frames() if cached is None else cached.num_frames
-        check_ctc_length(clip, found)
-        return found
-
-    return result_or_error(clip.source.name, num_frames)
-
-
-def preload(
-    clips: Sequence[Clip], config: InputConfig, *, num_workers: int, label: str
-) -> list[torch.Tensor | DataError]:
-    """Computes the images of all clips in worker processes, with a progress bar.
-
-    Args:
-        clips: The clips.
-        config: What their images are.
-        num_workers: Processes; 0 computes here.
-        label: Name on the progress bar.
-    """
-    work = partial(load_images, config=config)
-    return list(in_processes(work, clips, num_workers=num_workers, label=label))
-
-
 def _generator(*seeds: int) -> torch.Generator:
     (state,) = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
 class ClipDataset(Dataset):
-    """Images of clips by (epoch, index), augmented the same way whenever that pair is asked for."""
+    """Images of clips by (epoch, index), augmented the same way whenever that pair is asked for.
+
+    Args:
+        clips: The clips.
+        config: What their images are.
+        preloaded: What `preload` gave for them.
+        augmentation: Random changes; None leaves the images as they are.
+        seed: Of the augmentation.
+        device: Where frames become images, as flow_device tells: in the process that asks `batches`
+            for them. None is where clips are read, in the loading processes.
+    """
 
     def __init__(
         self,
@@ -126,9 +85,10 @@ class ClipDataset(Dataset):
         preloaded: Sequence[torch.Tensor] | None = None,
         augmentation: AugmentationConfig | None = None,
         seed: int = 0,
+        device: torch.device | None = None,
     ) -> None:
         self.clips, self.config, self.preloaded = clips, config, preloaded
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.seed, self.device = augmentation, seed, device
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -137,11 +97,25 @@ class ClipDataset(Dataset):
         """Loading processes that are of use: none if the images are in memory."""
         return 0 if self.preloaded else wanted
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Clip, torch.Tensor | DataError]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple:
+        """A clip and its images or error; with a device, what `finish` makes them of."""
+        index = key[1]
+        read = (
+            self.preloaded[index] if self.preloaded else read_clip(self.clips[index], self.config)
+        )
+        return (key, read) if self.device else self.finish(key, read)
+
+    def finish(
+        self, key: tuple[int, int], read: torch.Tensor | DataError
+    ) -> tuple[Clip, torch.Tensor | DataError]:
+        """The images of a clip, from what was read of it."""
         epoch, index = key
         clip = self.clips[index]
-        images = self.preloaded[index] if self.preloaded else load_images(clip, self.config)
-        if isinstance(images, DataError) or self.augmentation is None:
+        images = make_images(clip, read, self.config, self.device or "cpu")
+        if isinstance(images, DataError):
+            return clip, images
+        images = images.to(self.device or "cpu")
+        if self.augmentation is None:
             return clip, images
         generator = _generator(self.seed, epoch, index)
         minimum = minimum_ctc_frames(clip.glosses or ())
@@ -187,10 +161,35 @@ def batches(
         multiprocessing_context="spawn" if num_workers else None,
         # Else it draws from the global generator, and a resumed run would drop out others.
         generator=torch.Generator(),
-        collate_fn=partial(collate, vocabularies=vocabularies),
+        collate_fn=list if dataset.device else partial(collate, vocabularies=vocabularies),
     )
+    if dataset.device:
+        loader = (_finished(dataset, items, vocabularies) for items in loader)
     # Only here: float16 takes half the memory that the processes share.
     return (replace(batch, images=batch.images.float()) for batch in loader)
+
+
+def _finished(
+    dataset: ClipDataset,
+    items: Sequence[tuple[tuple[int, int], torch.Tensor | DataError]],
+    vocabularies: Vocabularies,
+) -> Batch:
+    """A batch whose images are made here, on the dataset's device."""
+    try:
+        return collate([dataset.finish(*item) for item in items], vocabularies)
+    except torch.OutOfMemoryError as error:
+        clips = [dataset.clips[index] for (_, index), _ in items]
+        num_frames = sum(len(read) for _, read in items if not isinstance(read, DataError))
+        raise ValueError(too_many_frames(clips, num_frames, dataset.device)) from error
+
+
+def too_many_frames(clips: Sequence[Clip], num_frames: int, device: torch.device) -> str:
+    """What to say when a batch needs more memory than there is."""
+    names = ", ".join(clip.id for clip in clips)
+    return (
+        f"clips {names}: found {num_frames} frames, more than the memory of {device} holds; "
+        "expected fewer, a smaller --image-size or --batch-size, or --device cpu"
+    )
 
 
 def collate(
@@ -220,25 +219,3 @@ def collate(
 def _tokens(vocabulary: Vocabulary, sequence: str | Sequence[str], *ends: int) -> torch.Tensor:
     numbers = vocabulary.encode(sequence)
     return torch.tensor([*ends[:1], *numbers, *ends[1:]], dtype=torch.long)
-
-
-def keep_good(
-    clips: Sequence[Clip],
-    loaded: Sequence[Result | DataError],
-    on_error: ErrorHandler | None,
-) -> tuple[list[Clip], list[Result]]:
-    """The clips that could be read, and what was read of them.
-
-    Args:
-        clips: The clips.
-        loaded: What `preload` or `count_frames` gave for them.
-        on_error: Called with each error; None raises the first.
-    """
-    good_clips, good = [], []
-    for clip, result in zip(clips, loaded, strict=True):
-        if isinstance(result, DataError):
-            report(result, on_error)
-        else:
-            good_clips.append(clip)
-            good.append(result)
-    return good_clips, good

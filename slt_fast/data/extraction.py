@@ -23,6 +23,7 @@ from slt_fast.data.clip import FrameSource
 from slt_fast.data.errors import DataError, ErrorHandler, report, result_or_error
 from slt_fast.data.flow_cache import FlowCache, flow_bytes, to_float16
 from slt_fast.data.flow_image import clip_flow
+from slt_fast.data.identity import Identity
 from slt_fast.data.input import InputConfig
 from slt_fast.data.video import VideoSource
 from slt_fast.data.workers import in_processes
@@ -96,6 +97,7 @@ def extract(
     config: InputConfig,
     *,
     num_workers: int,
+    device: torch.device | None = None,
     on_error: ErrorHandler | None = None,
 ) -> list[int]:
     """Computes and keeps the flow of clips, with a progress bar.
@@ -104,7 +106,8 @@ def extract(
         plan: The clips.
         cache: Where their flow goes.
         config: The flow to compute, as the cache was opened with.
-        num_workers: Processes; 0 computes here.
+        num_workers: Processes; 0 works here.
+        device: Where the flow is computed, as flow_device tells; None is in the processes.
         on_error: Called with each clip that cannot be read, which is then left out; None raises it.
 
     Returns:
@@ -114,10 +117,17 @@ def extract(
         DataError: A clip that cannot be read, if on_error is None.
         OSError: The flow cannot be written (a full disk, say); what was kept before stays.
     """
-    work = partial(extract_clip, cache=cache, config=config)
+    if device is None:
+        work = partial(extract_clip, cache=cache, config=config)
+    else:
+        work = partial(_read, cache=cache)
     num_workers = min(num_workers, len(plan.todo))
+    results = in_processes(work, plan.todo, num_workers=num_workers, label=plan.label)
+    if device is not None:
+        read = zip(plan.todo, results, strict=True)
+        results = (_keep(source, content, cache, config, device) for source, content in read)
     lengths = []
-    for result in in_processes(work, plan.todo, num_workers=num_workers, label=plan.label):
+    for result in results:
         if isinstance(result, DataError):
             report(result, on_error)
         else:
@@ -131,17 +141,38 @@ def extract_clip(source: FrameSource, cache: FlowCache, config: InputConfig) -> 
     Raises:
         OSError: The flow cannot be written.
     """
+    return _keep(source, _read(source, cache), cache, config, torch.device("cpu"))
+
+
+def _read(source: FrameSource, cache: FlowCache) -> tuple[Identity, torch.Tensor] | DataError:
+    """The state that a source was in, and its frames."""
     cv2.setNumThreads(0)  # the processes are enough for the cores
+
+    def read() -> tuple[Identity, torch.Tensor]:
+        identity = cache.identity(source)
+        return identity, torch.from_numpy(np.ascontiguousarray(source.read()))
+
+    return result_or_error(source.name, read)
+
+
+def _keep(
+    source: FrameSource,
+    read: tuple[Identity, torch.Tensor] | DataError,
+    cache: FlowCache,
+    config: InputConfig,
+    device: torch.device,
+) -> int | DataError:
+    """Computes and writes the flow of what was read."""
+    if isinstance(read, DataError):
+        return read
+    identity, frames = read
     size = (config.image_size, config.image_size)
+    options = {"preset": config.flow_preset, "backend": config.flow_backend}
 
     def flow() -> torch.Tensor:
-        frames = torch.from_numpy(np.ascontiguousarray(source.read()))
-        return to_float16(
-            clip_flow(frames, size=size, preset=config.flow_preset, backend=config.flow_backend)
-        )
+        return to_float16(clip_flow(frames.to(device), size=size, **options))
 
-    identity = result_or_error(source.name, partial(cache.identity, source))
-    computed = identity if isinstance(identity, DataError) else result_or_error(source.name, flow)
+    computed = result_or_error(source.name, flow)
     if isinstance(computed, DataError):
         return computed
     cache.write(identity, computed)

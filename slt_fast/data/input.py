@@ -11,7 +11,12 @@ import torch
 from torch.nn import functional
 
 from slt_fast.data.flow_image import ENCODERS, flow_images
-from slt_fast.ops.optical_flow import PRESETS, choose_flow_backend, flow_parameters
+from slt_fast.ops.optical_flow import (
+    GPU_BACKENDS,
+    PRESETS,
+    choose_flow_backend,
+    flow_parameters,
+)
 
 _FRAMES_AT_ONCE = 16
 
@@ -25,7 +30,8 @@ class InputConfig:
     image_size: int = 224
     """Height and width of the images in pixels."""
     flow_preset: str = "default"
-    """Preset of slt_fast.ops.optical_flow."""
+    """Preset of slt_fast.ops.optical_flow; raft_small and raft_large take torchvision's weights, or
+    those of the file that SLT_FAST_RAFT_WEIGHTS in the environment names."""
     flow_backend: str = "auto"
     """Backend of slt_fast.ops.optical_flow."""
     flow_encoder: str = "uvm"
@@ -42,7 +48,7 @@ class InputConfig:
             expected = f"expected one of {list(PRESETS)}"
             raise ValueError(f"flow_preset: found {self.flow_preset!r}; {expected}")
         if self.flow_backend != "auto":  # auto always runs, and would log its choice here
-            choose_flow_backend(self.flow_backend)
+            choose_flow_backend(self.flow_backend, self.flow_preset)
         if self.flow_encoder not in ENCODERS:
             expected = f"expected one of {list(ENCODERS)}"
             raise ValueError(f"flow_encoder: found {self.flow_encoder!r}; {expected}")
@@ -57,21 +63,38 @@ class InputConfig:
         return flow_parameters(self.flow_preset, self.flow_backend)
 
 
-def clip_images(frames: np.ndarray, config: InputConfig) -> torch.Tensor:
+def flow_device(config: InputConfig, device: torch.device) -> torch.device | None:
+    """Where clips become images: on a GPU, or, as None, in the processes that read them.
+
+    Args:
+        config: What the images are.
+        device: Where the model runs. Only a GPU on which the flow can be computed takes over:
+            colours, and flow of other backends, are work for the processes' cores.
+    """
+    if config.input != "flow" or device.type != "cuda":
+        return None
+    backend, _ = choose_flow_backend(config.flow_backend, config.flow_preset, device)
+    return device if backend in GPU_BACKENDS else None
+
+
+def clip_images(
+    frames: np.ndarray, config: InputConfig, *, device: torch.device | str = "cpu"
+) -> torch.Tensor:
     """The input images of a clip.
 
     Args:
         frames: uint8 [T, H, W, 3] RGB, T >= 1.
         config: What to make of them.
+        device: Where they are made.
 
     Returns:
-        float32 [T, 3, image_size, image_size] in [0, 1].
+        float32 [T, 3, image_size, image_size] in [0, 1], on the device.
 
     Raises:
         ValueError: Frames that are too small for optical flow.
     """
     size = (config.image_size, config.image_size)
-    packed = torch.from_numpy(np.ascontiguousarray(frames))
+    packed = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
     if config.input == "flow":
         return flow_images(
             packed,

@@ -6,13 +6,16 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 import torch
 from tqdm import tqdm
+
+_AHEAD = 4  # items a process that are begun before the first one's result is taken
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,11 +49,21 @@ def _results(
         return
     context = multiprocessing.get_context("spawn")  # fork deadlocks with OpenCV's threads
     with ProcessPoolExecutor(num_workers, context, initializer=_begin) as pool:
+        waiting: deque[Future[Result]] = deque()
         try:
-            yield from pool.map(work, items)
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                # No more, or results that are large would fill the memory before they are taken.
+                if len(waiting) > _AHEAD * num_workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         except BrokenProcessPool as error:
             message = f"{num_workers} worker processes: found one killed, as when memory runs out"
             raise OSError(f"{message}; expected fewer workers or shorter clips") from error
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _begin() -> None:

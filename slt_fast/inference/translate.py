@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from slt_fast.data.batching import Batch, Vocabularies
+from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, too_many_frames
 from slt_fast.data.clip import Clip, FrameSource
-from slt_fast.data.input import clip_images
+from slt_fast.data.input import flow_device
 from slt_fast.data.vocabulary import BOS, EOS
 from slt_fast.device import autocast
 from slt_fast.inference.ctc import greedy_ctc
@@ -97,16 +97,7 @@ def translate_batch(loaded: LoadedModel, batch: Batch, *, beam_size: int) -> lis
                 max_length=settings.max_text_length,
             )
     except torch.OutOfMemoryError as error:
-        raise ValueError(too_many_frames(batch, device)) from error
-
-
-def too_many_frames(batch: Batch, device: torch.device) -> str:
-    """What to say when a batch needs more memory than there is."""
-    clips = ", ".join(clip.id for clip in batch.clips)
-    return (
-        f"clips {clips}: found {len(batch.images)} frames, more than the memory of {device} holds; "
-        "expected fewer, a smaller --image-size or --batch-size, or --device cpu"
-    )
+        raise ValueError(too_many_frames(batch.clips, len(batch.images), device)) from error
 
 
 def translate_source(loaded: LoadedModel, source: FrameSource) -> Translation:
@@ -120,9 +111,10 @@ def translate_source(loaded: LoadedModel, source: FrameSource) -> Translation:
         DataError: A video that cannot be read.
         ValueError: Frames too small for optical flow, or more than the device's memory holds.
     """
-    images = clip_images(source.read(), loaded.recipe.input)
-    lengths = torch.tensor([len(images)])
-    none = torch.zeros(1, 0, dtype=torch.long)
+    config, device = loaded.recipe.input, next(loaded.model.parameters()).device
     clip = Clip(source.name, source, "", None, None, "", source.name)
-    batch = Batch((clip,), images, lengths, none, torch.zeros(1, dtype=torch.long), none)
+    dataset = ClipDataset([clip], config, device=flow_device(config, device))
+    (batch,) = batches(dataset, loaded.vocabularies, batch_size=1)
+    for error in batch.errors:
+        raise error
     return translate_batch(loaded, batch, beam_size=loaded.recipe.training.beam_size)[0]

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches
+from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, too_many_frames
 from slt_fast.data.errors import DataError, ErrorHandler, report
 from slt_fast.data.files import read_json, write_json
 from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
-from slt_fast.inference.translate import too_many_frames
 from slt_fast.training.checkpoint import (
     LoadedModel,
     build_model,
@@ -75,6 +74,7 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     started = time.monotonic()
     keep_compiled_convolutions()
     check_output(run)
+    recipe.input.parameters()  # flow that cannot be computed is told before any clip is read
     skipped = SkippedClips() if run.skip_bad else None
     load = partial(load_dataset, recipe, run.data, flow_cache=run_flow_cache(recipe, run))
     train_set = load(run.train_split, skipped, recipe.augmentation)
@@ -183,8 +183,8 @@ class Trainer:
         try:
             losses = self._compute_gradient(batch)
         except torch.OutOfMemoryError as error:
-            message = f"step {progress.step}, {too_many_frames(batch, self.device)}"
-            raise ValueError(message) from error
+            reason = too_many_frames(batch.clips, len(batch.images), self.device)
+            raise ValueError(f"step {progress.step}, {reason}") from error
         except ValueError as error:
             names = ", ".join(clip.id for clip in batch.clips)
             raise ValueError(f"step {progress.step}, clips {names}: {error}") from error

@@ -11,11 +11,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from slt_fast.data.augmentation import AugmentationConfig
-from slt_fast.data.batching import ClipDataset, count_frames, keep_good, preload
+from slt_fast.data.batching import ClipDataset
 from slt_fast.data.clip import Clip
 from slt_fast.data.errors import DataError, ErrorHandler
 from slt_fast.data.flow_cache import FlowCache, open_flow_cache, with_cached_flow
+from slt_fast.data.input import flow_device
+from slt_fast.data.loading import count_frames, keep_good, preload
 from slt_fast.data.sources import data_root, read_split
+from slt_fast.device import choose_device
 from slt_fast.training.checkpoint import (
     LoadedModel,
     TrainedOn,
@@ -69,10 +72,11 @@ def load_dataset(
     clips = read_split(data, split, on_error=on_error)
     if flow_cache:
         clips = with_cached_flow(clips, flow_cache)
-    if recipe.training.preload:
-        loaded = preload(
-            clips, recipe.input, num_workers=recipe.training.num_workers, label=f"reading {split}"
-        )
+    settings = recipe.training
+    device = flow_device(recipe.input, choose_device(settings.device))
+    if settings.preload:
+        num_workers, label = settings.num_workers, f"reading {split}"
+        loaded = preload(clips, recipe.input, num_workers=num_workers, label=label, device=device)
     else:
         loaded = [count_frames(clip) for clip in clips]
     clips, good = keep_good(clips, loaded, on_error)
@@ -81,9 +85,10 @@ def load_dataset(
     return ClipDataset(
         clips,
         recipe.input,
-        preloaded=good if recipe.training.preload else None,
+        preloaded=good if settings.preload else None,
         augmentation=augmentation,
-        seed=recipe.training.seed,
+        seed=settings.seed,
+        device=device,
     )
 
 

@@ -1,8 +1,6 @@
 """OpenCV's dense inverse search in C++, against cv2 itself."""
 
 import ctypes
-import shutil
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,15 +41,10 @@ Flow = Callable[[np.ndarray, np.ndarray, tuple[int, int, int, int]], np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def dis_flow(tmp_path_factory: pytest.TempPathFactory) -> Flow:
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("needs g++ to build csrc/flow/opencv; found none on the PATH")
-    library = tmp_path_factory.mktemp("opencv_dis") / "opencv_dis.so"
+def dis_flow(build: Callable[..., Path]) -> Flow:
     sources = sorted((PROJECT_ROOT / "csrc" / "flow" / "opencv").glob("*.cpp"))
     sources.append(Path(__file__).with_name("opencv_dis.cpp"))
-    command = [compiler, "-std=c++17", "-O3", "-fPIC", "-shared", "-o", library, *sources]
-    subprocess.run(command, check=True)
+    library = build("opencv_dis.so", sources, "-O3", "-fPIC", "-shared")
     function = ctypes.CDLL(str(library)).opencv_dis_flow
 
     def flow_of(first: np.ndarray, second: np.ndarray, settings: tuple) -> np.ndarray:

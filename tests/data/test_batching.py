@@ -7,20 +7,11 @@ import pytest
 import torch
 
 from slt_fast.data.augmentation import AugmentationConfig
-from slt_fast.data.batching import (
-    Batch,
-    ClipDataset,
-    Vocabularies,
-    batches,
-    collate,
-    count_frames,
-    keep_good,
-    load_images,
-    preload,
-)
+from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, collate
 from slt_fast.data.clip import Clip
 from slt_fast.data.errors import DataError
 from slt_fast.data.input import InputConfig
+from slt_fast.data.loading import count_frames, keep_good, load_images, preload
 from slt_fast.data.probes import BlankSource
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video import VideoSource

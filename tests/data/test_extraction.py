@@ -57,6 +57,21 @@ def test_everything_is_computed_once(cache: FlowCache, sources) -> None:
     assert extract(again, cache, FLOW, num_workers=3) == [] and kept(cache) == before
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_flow_of_this_process_is_that_of_the_workers(cache, sources, num_workers: int) -> None:
+    gone, plan = VideoSource(cache.data_root / "gone.mp4"), make_plan(sources, cache)
+    extract(plan, cache, FLOW, num_workers=0)
+    expected = [cache.find(source).read() for source in sources]
+    for source in sources:
+        cache.path(source).unlink()
+    problems: list[DataError] = []
+    options = {"num_workers": num_workers, "device": torch.device("cpu")}
+    plan = replace(plan, todo=[*sources[:3], gone, *sources[3:]])
+    assert extract(plan, cache, FLOW, **options, on_error=problems.append) == [2, 3, 4, 5, 6, 7, 8]
+    assert [error.path for error in problems] == [str(gone.path)]
+    assert all(map(torch.equal, expected, (cache.find(source).read() for source in sources)))
+
+
 def test_only_what_is_missing_broken_or_changed_is_computed(cache: FlowCache, sources) -> None:
     extract(make_plan(sources, cache), cache, FLOW, num_workers=0)
     before = kept(cache)

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from slt_fast.data import flow_cache, identity
-from slt_fast.data.batching import ClipDataset, Vocabularies, batches, count_frames, load_images
+from slt_fast.data.batching import ClipDataset, Vocabularies, batches
 from slt_fast.data.clip import Clip
 from slt_fast.data.errors import DataError
 from slt_fast.data.flow_cache import (
@@ -24,6 +24,7 @@ from slt_fast.data.flow_cache import (
 )
 from slt_fast.data.flow_image import ENCODERS, clip_flow
 from slt_fast.data.input import InputConfig
+from slt_fast.data.loading import count_frames, load_images
 from slt_fast.data.probes import BlankSource
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video import VideoSource

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from slt_fast.data.flow_image import ENCODERS, flow_images
-from slt_fast.data.input import InputConfig, blank_value, clip_images
+from slt_fast.data.input import InputConfig, blank_value, clip_images, flow_device
 
 
 def moving(size=(48, 64), num_frames=4) -> np.ndarray:
@@ -83,6 +83,14 @@ def test_frames_too_small_for_flow() -> None:
         clip_images(np.zeros((3, 6, 40, 3), np.uint8), InputConfig(image_size=32))
 
 
+def test_only_flow_that_runs_on_the_gpu_is_made_there() -> None:
+    gpu, cpu = torch.device("cuda", 1), torch.device("cpu")
+    network = InputConfig(flow_preset="raft_small")
+    assert flow_device(network, gpu) == gpu and flow_device(network, cpu) is None
+    assert flow_device(InputConfig(flow_backend="opencv"), gpu) is None
+    assert flow_device(InputConfig(input="rgb"), gpu) is None
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -94,7 +102,7 @@ def test_frames_too_small_for_flow() -> None:
         ({"flow_bound": float("nan")}, "flow_bound: found nan"),
         ({"flow_preset": "medium"}, "flow_preset: found 'medium'; expected one of"),
         ({"flow_backend": "farneback"}, "found backend 'farneback'; expected one of"),
-        ({"flow_backend": "raft"}, "backend 'raft' cannot run"),
+        ({"flow_backend": "raft"}, "found preset 'default' with backend 'raft'; expected one of"),
     ],
 )
 def test_bad_settings(settings: dict, message: str) -> None:

@@ -41,6 +41,21 @@ def test_a_process_that_is_killed() -> None:
         list(in_processes(die, [3], num_workers=1, label="x"))
 
 
+def test_results_wait_for_no_more_than_a_few_others() -> None:
+    """Or large ones would fill the memory where they are taken slowly."""
+    taken: list[int] = []
+
+    class Counted(list):
+        def __iter__(self):
+            for item in super().__iter__():
+                taken.append(item)
+                yield item
+
+    results = in_processes(square, Counted(range(1, 30)), num_workers=1, label="x")
+    assert next(results)[0] == 1 and len(taken) < 10
+    assert [square for square, _, _ in results] == [number**2 for number in range(2, 30)]
+
+
 SCRIPT = """
 import os, sys, time
 from slt_fast.data.workers import in_processes

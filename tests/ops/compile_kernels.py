@@ -139,7 +139,7 @@ def resources(compiled) -> dict:
         cubin = Path(folder) / "kernel.cubin"
         cubin.write_bytes(compiled.asm["cubin"])
         usage = run("cuobjdump", "--dump-resource-usage", cubin)
-        code = run("nvdisasm", "-c", cubin)
+        code = run("nvdisasm", "--print-code", "--no-dataflow", cubin)
     found = re.search(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", usage)
     names = re.findall(r"^\s+/\*[0-9a-f]{4,5}\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9_.]+)", code, re.M)
     return {

@@ -1,11 +1,11 @@
 """End-point errors on pairs with ground truth, as the algorithm's author measured them."""
 
-import cv2
-import numpy as np
+from pathlib import Path
+
 import pytest
 import torch
 
-from slt_fast.data.flow_file import read_flow
+from benchmarks.flow_pairs import load_pair
 from slt_fast.ops import optical_flow
 
 # Mean end-point error in pixels at 224x224, 210x260 (W x H) and native size.
@@ -20,31 +20,10 @@ EXPECTED = {
 SIZES = [(224, 224), (210, 260), None]
 
 
-def load_pair(folder) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Grey frames, true flow [H, W, 2], and where it is known."""
-    if folder.parent.name == "middlebury":
-        names, flow_name = ("frame10.png", "frame11.png"), "flow10.flo"
-    else:
-        names, flow_name = ("final_frame_0002.png", "final_frame_0003.png"), "flow_0002.flo"
-    frames = [cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE) for name in names]
-    flow = read_flow(folder / flow_name).transpose(1, 2, 0)
-    known = (np.abs(flow) < 1e9).all(-1)
-    if folder.parent.name == "sintel":
-        known &= cv2.imread(str(folder / "invalid_0002.png"), cv2.IMREAD_GRAYSCALE) == 0
-    return frames, flow, known
-
-
-def end_point_error(folder, size: tuple[int, int] | None, preset: str) -> float:
-    frames, truth, known = load_pair(folder)
-    if size is not None:
-        H, W = known.shape
-        frames = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
-        truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST)
-        truth = truth * [size[0] / W, size[1] / H]
-        known = cv2.resize(known.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    flow = optical_flow(torch.from_numpy(np.stack(frames)), preset=preset)[0]
-    error = np.linalg.norm(flow.permute(1, 2, 0).numpy() - truth, axis=-1)
-    return float(error[known].mean())
+def end_point_error(folder: Path, size: tuple[int, int] | None, preset: str) -> float:
+    pair = load_pair(folder, size)
+    flow = optical_flow(torch.from_numpy(pair.frames), preset=preset)[0]
+    return pair.end_point_error(flow.numpy())
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["224x224", "210x260", "native"])

@@ -119,7 +119,7 @@ def test_is_registered_soundly() -> None:
 
 def test_backends() -> None:
     frames = noisy_clip(2, 64, 64)
-    assert choose_flow_backend("auto", torch.device("cuda"))[0] == "cuda"
+    assert choose_flow_backend(device=torch.device("cuda"))[0] == "cuda"
     assert choose_flow_backend("auto")[0] == "cpu"
     flow = optical_flow(frames, backend="cuda")
     assert flow.is_cpu and torch.equal(flow, optical_flow(frames.cuda()).cpu())

@@ -5,18 +5,20 @@ import numpy as np
 import pytest
 
 
-def test_draws_a_clip(run_script, manifest: Path, tmp_path: Path) -> None:
+def test_draws_a_page_of_clips(run_script, manifest: Path, tmp_path: Path) -> None:
     output = tmp_path / "flow.png"
-    options = [manifest.parent / "second", "--columns", 2, "--output", output]
-    finished = run_script("visualize_flow.py", *options)
+    videos = [manifest.parent / name for name in ("second", "first.mp4")]
+    options = ["--columns", 2, "--height", 64, "--preset", "fast", "--output", output]
+    finished = run_script("visualize_flow.py", *videos, *options)
     assert finished.status == 0 and f"wrote {output}" in finished.out
-    assert cv2.imread(str(output)).shape == (3 * 64, 2 * 64, 3)
+    height, width, _ = cv2.imread(str(output)).shape
+    assert height == 2 * (2 * 20 + 3 * 68 + 4) and width >= 104 + 2 * 68
 
 
 def test_draws_clips_of_the_synthetic_corpus(run_script, tmp_path: Path) -> None:
-    options = ["--clips", 2, "--columns", 1, "--output", tmp_path / "flow.png"]
+    options = ["--clips", 2, "--columns", 1, "--height", 48, "--output", tmp_path / "flow.png"]
     assert run_script("visualize_flow.py", *options).status == 0
-    assert cv2.imread(str(tmp_path / "flow.png")).shape == (2 * 3 * 112, 112, 3)
+    assert len(cv2.imread(str(tmp_path / "flow.png"))) == 2 * (2 * 20 + 3 * 52 + 4)
 
 
 def test_a_single_frame(run_script, tmp_path: Path) -> None:
@@ -30,6 +32,7 @@ def test_a_single_frame(run_script, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--backend", "raft"], "found preset 'default' with backend 'raft'; expected one of"),
         (["--clips", "0"], "clips: found 0; expected at least 1"),
         (["--clips", "1", "--output", "noext"], "noext: found suffix ''; expected .png"),
     ],

@@ -347,6 +347,18 @@ def test_other_flow(saved: Path, changes: dict) -> None:
     fails(saved, r"model\.json: found a model trained on flow \{.*\}; expected \{.*as made here")
 
 
+def test_learned_flow_of_other_weights(tmp_path: Path, loaded: LoadedModel, monkeypatch) -> None:
+    for name in ("ours", "theirs"):
+        weights = torchvision.models.optical_flow.raft_small().state_dict()
+        torch.save(weights, tmp_path / f"{name}.pth")
+    recipe = replace(loaded.recipe, input=replace(loaded.recipe.input, flow_preset="raft_small"))
+    monkeypatch.setenv("SLT_FAST_RAFT_WEIGHTS", str(tmp_path / "ours.pth"))
+    save(tmp_path, 1, replace(loaded, recipe=recipe))
+    assert load_model(tmp_path / "last").recipe == recipe
+    monkeypatch.setenv("SLT_FAST_RAFT_WEIGHTS", str(tmp_path / "theirs.pth"))
+    fails(tmp_path / "last", r"model\.json: found a model trained on flow \{.*raft.*weights_sha256")
+
+
 def test_no_flow_recorded(saved: Path) -> None:
     change(saved / "model.json", flow=None)
     fails(saved, r"model\.json: found flow None; expected the flow's parameters")

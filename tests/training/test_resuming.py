@@ -84,6 +84,19 @@ def test_a_resumed_run_equals_an_unbroken_one(
     assert [record["epoch"] for record in records(run)] == [1, 2]
 
 
+@pytest.mark.parametrize("is_preloaded", [True, False])
+def test_flow_made_on_the_device_changes_nothing(
+    tiny_recipe, run, monkeypatch, is_preloaded: bool
+) -> None:
+    recipe = with_training(tiny_recipe, preload=is_preloaded, checkpoint_minutes=1e-9)
+    expected = replace(run, output=run.output.with_name("expected"))
+    train(recipe, expected)
+    monkeypatch.setattr("slt_fast.training.run.flow_device", lambda _, device: device)
+    break_off(recipe, run, 4, monkeypatch)
+    train(recipe, replace(run, resume=True))
+    assert_same_weights(run, expected)
+
+
 def test_random_state_matters_for_these_runs(tiny_recipe, run, monkeypatch) -> None:
     """Without it the resumed run would differ: the test above can fail."""
     unbroken = replace(run, output=run.output.with_name("unbroken"))

@@ -44,10 +44,8 @@ SLT_FAST_FORMULA Corner patch_corner(int row, int column, const Motion& motion, 
   return corner_of(y, x);
 }
 
-// One step, from the sums of difference * gradient and the sum of the differences.
-SLT_FAST_FORMULA Motion stepped(const Motion& motion, const PatchStep& step, float sum_x, float sum_y,
-                                float difference) {
-  const float x = sum_x - difference * step.mean_x, y = sum_y - difference * step.mean_y;
+// One step, from the sums of difference * (gradient - mean gradient).
+SLT_FAST_FORMULA Motion stepped(const Motion& motion, const PatchStep& step, float x, float y) {
   return {motion.u - (step.xx * x + step.xy * y), motion.v - (step.xy * x + step.yy * y)};
 }
 

@@ -38,17 +38,24 @@ inline void add_inner_patch(const Plane& first, const Plane& second, const Reach
   const Corner corner =
       corner_of(static_cast<float>(patch.top) + patch.motion.v, static_cast<float>(patch.left) + patch.motion.u);
   const float* pixels = second.row(corner.y + rows.begin - patch.top) + corner.x;
+  const float* values = first.row(rows.begin) + patch.left;
+  float *u = sums.u.row(rows.begin) + patch.left, *v = sums.v.row(rows.begin) + patch.left;
+  float* weights = sums.weight.row(rows.begin) + patch.left;
   const Lanes one = Lanes{} + 1.0f;
   Lanes left = load(pixels), right = load(pixels + 1);
   for (int y = rows.begin; y < rows.end; ++y) {
     pixels += second.stride();
     const Lanes next_left = load(pixels), next_right = load(pixels + 1);
     const Lanes warped = weighted(corner, left, right, next_left, next_right);
-    const Lanes difference = warped - load(first.row(y) + patch.left);
+    const Lanes difference = warped - load(values);
     const Lanes weight = 1.0f / larger(larger(difference, -difference), one);
-    add_lanes(sums.u.row(y) + patch.left, weight * patch.motion.u);
-    add_lanes(sums.v.row(y) + patch.left, weight * patch.motion.v);
-    add_lanes(sums.weight.row(y) + patch.left, weight);
+    add_lanes(u, weight * patch.motion.u);
+    add_lanes(v, weight * patch.motion.v);
+    add_lanes(weights, weight);
+    values += first.stride();
+    u += sums.u.stride();
+    v += sums.v.stride();
+    weights += sums.weight.stride();
     left = next_left;
     right = next_right;
   }

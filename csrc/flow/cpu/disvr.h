@@ -1,6 +1,8 @@
 // The flow of a clip's pairs on one instruction set; included by a source file that names it.
 #pragma once
 
+#include <memory>
+
 #include "../core/settings.h"
 #include "densify.h"
 #include "levels.h"
@@ -124,9 +126,10 @@ namespace SLT_FAST_INSTRUCTION_SET {
 void flow_of_pairs(const Clip& clip, int64_t begin, int64_t end, const Settings& settings, float* flow,
                    const Threads* threads) {
   if (static_cast<int64_t>(clip.height) * clip.width <= kKeptPixels) {
-    static thread_local Disvr kept;
-    kept.start(clip, settings, threads);
-    flow_with(kept, clip, begin, end, flow);
+    static thread_local std::unique_ptr<Disvr> kept;
+    if (kept == nullptr) kept.reset(new Disvr);
+    kept->start(clip, settings, threads);
+    flow_with(*kept, clip, begin, end, flow);
   } else {
     Disvr disvr;
     disvr.start(clip, settings, threads);

@@ -5,6 +5,7 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include "../checks.h"
+#include "threads.h"
 
 namespace slt_fast {
 namespace {
@@ -21,7 +22,7 @@ Tensor rgb_to_grey(const Tensor& frames) {
   Tensor result = torch::stable::new_empty(source, {T, H, W});
   const uint8_t* rgb = source.const_data_ptr<uint8_t>();
   uint8_t* out = result.mutable_data_ptr<uint8_t>();
-  torch::stable::parallel_for(0, T * H * W, kPixelsPerTask, [=](int64_t begin, int64_t end) {
+  parallel_for(T * H * W, kPixelsPerTask, [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       out[i] = grey(rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2]);
     }

@@ -18,11 +18,18 @@ SLT_FAST_FORMULA Lanes load(const float* values) { return *reinterpret_cast<cons
 
 SLT_FAST_FORMULA void store(float* values, Lanes lanes) { *reinterpret_cast<LanesAnywhere*>(values) = lanes; }
 
+typedef float Half __attribute__((vector_size(4 * kLanes / 2)));
+
+union Halves {
+  Lanes all;
+  Half half[2];
+};
+
 // Always in the same order, so that every build adds up alike.
 SLT_FAST_FORMULA float sum_of(Lanes lanes) {
-  const float even = (lanes[0] + lanes[4]) + (lanes[2] + lanes[6]);
-  const float odd = (lanes[1] + lanes[5]) + (lanes[3] + lanes[7]);
-  return even + odd;
+  const Halves halves = {lanes};
+  const Half sums = halves.half[0] + halves.half[1];
+  return (sums[0] + sums[2]) + (sums[1] + sums[3]);
 }
 
 SLT_FAST_FORMULA Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
@@ -33,10 +40,7 @@ struct Math<Lanes> {
 #if defined(SLT_FAST_AVX)
     return reinterpret_cast<Lanes>(_mm256_sqrt_ps(reinterpret_cast<__m256>(lanes)));
 #elif defined(__SSE2__)
-    union Halves {
-      Lanes all;
-      __m128 half[2];
-    } value = {lanes};
+    Halves value = {lanes};
     value.half[0] = _mm_sqrt_ps(value.half[0]);
     value.half[1] = _mm_sqrt_ps(value.half[1]);
     return value.all;

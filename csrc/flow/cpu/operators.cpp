@@ -8,6 +8,7 @@
 
 #include "../checks.h"
 #include "levels.h"
+#include "threads.h"
 
 namespace slt_fast {
 namespace {
@@ -16,7 +17,7 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
 void run_on_threads(int64_t count, int64_t grain, Threads::Body body, const void* context) {
-  torch::stable::parallel_for(0, count, grain, [=](int64_t begin, int64_t end) { body(context, begin, end); });
+  parallel_for(count, grain, [=](int64_t begin, int64_t end) { body(context, begin, end); });
 }
 
 Tensor disvr(const Tensor& frames, int64_t finest_level, int64_t patch_stride, int64_t descent_iterations,
@@ -31,12 +32,12 @@ Tensor disvr(const Tensor& frames, int64_t finest_level, int64_t patch_stride, i
   const Clip clip = {source.const_data_ptr<uint8_t>(), static_cast<int>(H), static_cast<int>(W)};
   float* flow = result.mutable_data_ptr<float>();
   const FlowOfPairs flow_of_pairs = best_instruction_set().flow_of_pairs;
-  const int64_t threads = torch::stable::get_num_threads();
+  const int64_t threads = num_threads();
   if (pairs >= threads) {
     const auto some_pairs = [&](int64_t begin, int64_t end) {
       flow_of_pairs(clip, begin, end, settings, flow + begin * 2 * H * W, nullptr);
     };
-    torch::stable::parallel_for(0, pairs, 1, some_pairs);
+    parallel_for(pairs, 1, some_pairs);
   } else {  // too few pairs for all threads: they share the rows of each
     const Threads rows = {run_on_threads};
     flow_of_pairs(clip, 0, pairs, settings, flow, &rows);

@@ -152,16 +152,20 @@ inline float value_at(const SplitPlane& plane, int component, float y, float x) 
                   plane.at(below, corner.x, component), plane.at(below, right, component));
 }
 
-// A half row and the half rows that hold the neighbours of its pixels, index by index; the border is repeated.
+// A half row and the half rows that hold the neighbours of its pixels, index by index: the left and the right one stand
+// side by side.
 struct HalfRows {
-  const float *centre, *left, *right, *up, *down;
+  const float *centre, *sides, *up, *down;
 };
 
-inline HalfRows half_rows(const SplitPlane& plane, int y, int parity, int component = 0) {
-  const int above = std::max(y - 1, 0), below = std::min(y + 1, plane.height() - 1);
-  const float* other = plane.half(y, 1 - parity, component);
-  return {plane.half(y, parity, component), other - (1 - parity), other + parity, plane.half(above, parity, component),
-          plane.half(below, parity, component)};
+inline HalfRows half_rows(const SplitPlane& plane, int y, int above, int below, int parity) {
+  return {plane.half(y, parity), plane.half(y, 1 - parity) - (1 - parity), plane.half(above, parity),
+          plane.half(below, parity)};
+}
+
+// The same with the border's rows repeated.
+inline HalfRows half_rows(const SplitPlane& plane, int y, int parity) {
+  return half_rows(plane, y, std::max(y - 1, 0), std::min(y + 1, plane.height() - 1), parity);
 }
 
 }  // namespace

@@ -45,14 +45,13 @@ class Refinement {
     for (int warp = 0; warp < settings.warps; ++warp) {
       warp_frame(second, threads, flow);
       for (int k = 0; k < settings.fixed_points; ++k) {
-        const SplitPlane& current = k == 0 ? flow : current_;
+        const FixedPoint step = {settings.sweeps, k == settings.fixed_points - 1};
         if (k == 0) {
-          solve<true>(flow, current, settings.sweeps, threads);
+          solve<true>(step, threads, flow);
         } else {
-          solve<false>(flow, current, settings.sweeps, threads);
+          solve<false>(step, threads, flow);
         }
       }
-      take_current(flow);
     }
   }
 
@@ -60,11 +59,15 @@ class Refinement {
   static constexpr int kFields = sizeof(Relaxation<Lanes>) / sizeof(float);
   static constexpr int kRowsPerTask = 8;
 
+  struct FixedPoint {
+    int sweeps;
+    bool is_last;  // of its warp: the increment is then added to the flow
+  };
+
   void resize(const Plane& image, const Settings& settings, bool keeps_all_rows) {
     height_ = image.height();
     width_ = image.width();
     planes_.resize(height_, width_);
-    current_.resize(height_, width_, 2);
     increment_.resize(height_, width_, 2);
     const int rows = keeps_all_rows ? height_ + 1 : 2 * settings.sweeps + 2;
     half_weights_ = odd_blocks(kLanes + (width_ + 1) / 2 + 1);
@@ -81,38 +84,53 @@ class Refinement {
   void warp_frame(const Plane& second, const Threads* threads, const SplitPlane& flow) {
     for_rows(threads, height_, kRowsPerTask, [&](int begin, int end) {
       for (int y = begin; y < end; ++y) warp_row(second, flow, y, planes_);
-      increment_.clear_rows(begin, end);
     });
     for_rows(threads, height_, kRowsPerTask, [&](int begin, int end) {
       for (int y = begin; y < end; ++y) derive_row(y, planes_);
     });
   }
 
-  // One fixed point, after which current_ = flow + increment_. At the first one the increment is zero.
+  // One fixed point. At the first one of a warp the increment is zero.
   template <bool kIsFirst>
-  void solve(const SplitPlane& flow, const SplitPlane& current, int sweeps, const Threads* threads) {
+  void solve(const FixedPoint& step, const Threads* threads, SplitPlane& flow) {
     std::fill_n(weights_.row(-1), weights_.row_size(), 0.0f);  // no edges above the first row
-    const auto all_rows = [&](const auto& step) {
+    if (threads == nullptr) {
+      solve_as_wave<kIsFirst>(step, flow);
+    } else {
+      solve_in_steps<kIsFirst>(step, threads, flow);
+    }
+  }
+
+  template <bool kIsFirst>
+  void solve_as_wave(const FixedPoint& step, SplitPlane& flow) {
+    const int last_sweep = 2 * step.sweeps - 1;
+    if (kIsFirst) increment_.clear_rows(0, 1);
+    for (int t = 0; t < height_ + last_sweep; ++t) {
+      if (t < height_) {
+        // Here and not before, so that the row is in the cache when the first half-sweep reads it.
+        if (kIsFirst && t + 1 < height_) increment_.clear_rows(t + 1, t + 2);
+        set_weights<kIsFirst>(flow, t);
+        set_equations<kIsFirst>(flow, t);
+      }
+      const int oldest = std::min(t, last_sweep);
+      for (int k = std::max(0, t - height_ + 1); k <= oldest; ++k) relax_row(t - k, k);
+      // The equations of the rows to come need the flow of row t only.
+      if (step.is_last && oldest == last_sweep) add_increment(t - last_sweep, flow);
+    }
+  }
+
+  template <bool kIsFirst>
+  void solve_in_steps(const FixedPoint& step, const Threads* threads, SplitPlane& flow) {
+    const auto all_rows = [&](const auto& function) {
       for_rows(threads, height_, kRowsPerTask, [&](int begin, int end) {
-        for (int y = begin; y < end; ++y) step(y);
+        for (int y = begin; y < end; ++y) function(y);
       });
     };
-    if (threads == nullptr) {
-      for (int t = 0; t < height_ - 1 + 2 * sweeps; ++t) {
-        if (t < height_) {
-          set_weights(current, t);
-          set_equations<kIsFirst>(flow, t);
-        }
-        const int oldest = std::min(t, 2 * sweeps - 1);
-        for (int k = std::max(0, t - height_ + 1); k <= oldest; ++k) relax_row(t - k, k);
-        if (oldest == 2 * sweeps - 1) set_current(flow, t - oldest);
-      }
-      return;
-    }
-    all_rows([&](int y) { set_weights(current, y); });
+    if (kIsFirst) increment_.clear_rows(0, height_);
+    all_rows([&](int y) { set_weights<kIsFirst>(flow, y); });
     all_rows([&](int y) { set_equations<kIsFirst>(flow, y); });
-    for (int k = 0; k < 2 * sweeps; ++k) all_rows([&](int y) { relax_row(y, k); });
-    all_rows([&](int y) { set_current(flow, y); });
+    for (int k = 0; k < 2 * step.sweeps; ++k) all_rows([&](int y) { relax_row(y, k); });
+    if (step.is_last) all_rows([&](int y) { add_increment(y, flow); });
   }
 
   float* weights(int y, int parity) const { return weights_.row(y) + kLanes + parity * half_weights_; }
@@ -120,14 +138,33 @@ class Refinement {
     return reinterpret_cast<Relaxation<Lanes>*>(equations_.row(y) + parity * half_equations_);
   }
 
+  // The differences of a component to the right and down, of the flow with its increment; none to the right of the
+  // last column.
+  struct Forward {
+    Lanes right, down;
+  };
+  template <bool kIsFirst>
+  static Forward forward_at(const HalfRows& flow, const HalfRows& add, Lanes has_right, ptrdiff_t i) {
+    Lanes centre = load(flow.centre + i), right = load(flow.sides + i + 1), down = load(flow.down + i);
+    if (kIsFirst) return {right - centre, down - centre};
+    centre += load(add.centre + i);
+    right += load(add.sides + i + 1);
+    down += load(add.down + i);
+    return {has_right * (right - centre), down - centre};
+  }
+
+  template <bool kIsFirst>
   void set_weights(const SplitPlane& flow, int y) {
+    const ptrdiff_t to_v = flow.component_stride();
     for (int parity = 0; parity < 2; ++parity) {
-      const HalfRows u = half_rows(flow, y, parity, 0), v = half_rows(flow, y, parity, 1);
+      const HalfRows rows = half_rows(flow, y, parity), add = half_rows(increment_, y, parity);
+      const float* has_right = has_right_.half(0, parity);
       float* out = weights(y, parity);
-      for (int i = 0; i < kLanes * flow.blocks(parity); i += kLanes) {
-        const Lanes at_u = load(u.centre + i), at_v = load(v.centre + i);
-        store(out + i, smoothness(load(u.right + i) - at_u, load(u.down + i) - at_u, load(v.right + i) - at_v,
-                                  load(v.down + i) - at_v));
+      const ptrdiff_t end = kLanes * flow.blocks(parity);
+      for (ptrdiff_t i = 0, j = to_v; i < end; i += kLanes, j += kLanes) {
+        const Lanes mask = load(has_right + i);
+        const Forward u = forward_at<kIsFirst>(rows, add, mask, i), v = forward_at<kIsFirst>(rows, add, mask, j);
+        store(out + i, smoothness(u.right, u.down, v.right, v.down));
       }
     }
     weights(y, 1)[-1] = 0;  // no edge to the left of the first column
@@ -141,23 +178,23 @@ class Refinement {
     return {weights(y, parity), weights(y, 1 - parity) - (1 - parity), weights(y - 1, parity)};
   }
 
-  static Derivatives<Lanes> derivatives_at(const HalfRows& x, const HalfRows& y, const HalfRows& t, int i) {
+  static Derivatives<Lanes> derivatives_at(const HalfRows& x, const HalfRows& y, const HalfRows& t, ptrdiff_t i) {
     return {load(x.centre + i),
             load(y.centre + i),
             load(t.centre + i),
-            central(load(x.left + i), load(x.right + i)),
+            central(load(x.sides + i), load(x.sides + i + 1)),
             central(load(x.up + i), load(x.down + i)),
             central(load(y.up + i), load(y.down + i)),
-            central(load(t.left + i), load(t.right + i)),
+            central(load(t.sides + i), load(t.sides + i + 1)),
             central(load(t.up + i), load(t.down + i))};
   }
 
-  static Edges<Lanes> edges_at(const EdgeRows& rows, int i) {
+  static Edges<Lanes> edges_at(const EdgeRows& rows, ptrdiff_t i) {
     return {load(rows.own + i), load(rows.left + i), load(rows.up + i)};
   }
 
-  static Neighbours<Lanes> neighbours_at(const HalfRows& rows, int i) {
-    return {load(rows.left + i), load(rows.right + i), load(rows.up + i), load(rows.down + i)};
+  static Neighbours<Lanes> neighbours_at(const HalfRows& rows, ptrdiff_t i) {
+    return {load(rows.sides + i), load(rows.sides + i + 1), load(rows.up + i), load(rows.down + i)};
   }
 
   template <bool kIsFirst>
@@ -176,59 +213,52 @@ class Refinement {
   template <bool kIsFirst>
   void set_half_row_of_equations(const SplitPlane& flow, int y, int parity) {
     const HalfRows x = half_rows(planes_.x, y, parity), d_y = half_rows(planes_.y, y, parity);
-    const HalfRows t = half_rows(planes_.difference, y, parity);
-    const HalfRows u = half_rows(flow, y, parity, 0), v = half_rows(flow, y, parity, 1);
-    const float *du = increment_.half(y, parity, 0), *dv = increment_.half(y, parity, 1);
+    const HalfRows t = half_rows(planes_.difference, y, parity), uv = half_rows(flow, y, parity);
+    const ptrdiff_t to_v = flow.component_stride(), end = kLanes * flow.blocks(parity);
+    const float* add = increment_.half(y, parity);
     const EdgeRows edges = edge_rows(y, parity);
     const float* has_right = has_right_.half(0, parity);
     const float has_below = y == height_ - 1 ? 0.0f : 1.0f;
     Relaxation<Lanes>* out = equations(y, parity);
-    for (int block = 0; block < flow.blocks(parity); ++block) {
-      const int i = block * kLanes;
+    for (ptrdiff_t i = 0, j = to_v; i < end; i += kLanes, j += kLanes, ++out) {
       const Derivatives<Lanes> d = derivatives_at(x, d_y, t, i);
       const Residuals<Lanes> left =
-          kIsFirst ? Residuals<Lanes>{d.t, d.xt, d.yt} : residuals_after(d, load(du + i), load(dv + i));
-      out[block] = relaxation_of(data_equation(d, left), edges_at(edges, i), load(has_right + i) + has_below,
-                                 load(u.centre + i), neighbours_at(u, i), load(v.centre + i), neighbours_at(v, i));
+          kIsFirst ? Residuals<Lanes>{d.t, d.xt, d.yt} : residuals_after(d, load(add + i), load(add + j));
+      *out = relaxation_of(data_equation(d, left), edges_at(edges, i), load(has_right + i) + has_below,
+                           load(uv.centre + i), neighbours_at(uv, i), load(uv.centre + j), neighbours_at(uv, j));
     }
   }
 
   // Half-sweep k: the red pixels, of which row + column is even, or the black ones.
   void relax_row(int y, int k) {
     const int parity = (y + k) & 1;
-    const ptrdiff_t to_v = increment_.component_stride();
+    const ptrdiff_t to_v = increment_.component_stride(), end = kLanes * increment_.blocks(parity);
+    const HalfRows rows = half_rows(increment_, y, y - 1, y + 1, parity);
     float* centre = increment_.half(y, parity);
-    const float *other = increment_.half(y, 1 - parity), *left = other - (1 - parity), *right = other + parity;
-    const float *up = increment_.half(y - 1, parity), *down = increment_.half(y + 1, parity);
     const EdgeRows edges = edge_rows(y, parity);
     const Relaxation<Lanes>* equation = equations(y, parity);
-    for (int i = 0; i < kLanes * increment_.blocks(parity); i += kLanes, ++equation) {
-      const Neighbours<Lanes> dus = {load(left + i), load(right + i), load(up + i), load(down + i)};
-      const Neighbours<Lanes> dvs = {load(left + i + to_v), load(right + i + to_v), load(up + i + to_v),
-                                     load(down + i + to_v)};
-      Lanes du = load(centre + i), dv = load(centre + i + to_v);
-      relax(*equation, edges_at(edges, i), dus, dvs, du, dv);
+    for (ptrdiff_t i = 0, j = to_v; i < end; i += kLanes, j += kLanes, ++equation) {
+      Lanes du = load(centre + i), dv = load(centre + j);
+      relax(*equation, edges_at(edges, i), neighbours_at(rows, i), neighbours_at(rows, j), du, dv);
       store(centre + i, du);
-      store(centre + i + to_v, dv);
+      store(centre + j, dv);
     }
   }
 
-  void set_current(const SplitPlane& flow, int y) {
+  void add_increment(int y, SplitPlane& flow) {
     for (int component = 0; component < 2; ++component) {
       for (int parity = 0; parity < 2; ++parity) {
-        const float *base = flow.half(y, parity, component), *add = increment_.half(y, parity, component);
-        float* out = current_.half(y, parity, component);
-        for (int i = 0; i < kLanes * flow.blocks(parity); i += kLanes) store(out + i, load(base + i) + load(add + i));
+        const float* add = increment_.half(y, parity, component);
+        float* out = flow.half(y, parity, component);
+        for (int i = 0; i < kLanes * flow.blocks(parity); i += kLanes) store(out + i, load(out + i) + load(add + i));
       }
-      current_.repeat_sides(y, component);
+      flow.repeat_sides(y, component);
     }
   }
-
-  void take_current(SplitPlane& flow) { std::swap(flow, current_); }
 
   int height_ = 0, width_ = 0, half_weights_ = 0, half_equations_ = 0;
   WarpedPlanes planes_;
-  SplitPlane current_, increment_, has_right_;
+  SplitPlane increment_, has_right_;
   Ring weights_, equations_;
 };
 

@@ -71,19 +71,18 @@ SLT_FAST_FORMULA Motion descended(const Patch& patch, const PatchStep& step, con
                                   const Motion& motion) {
   const Corner corner = patch_corner(row, column, motion, second.height(), second.width());
   const float* pixels = second.row(corner.y) + corner.x;
-  Lanes difference = {}, sum_x = {}, sum_y = {};
+  Lanes sum_x = {}, sum_y = {};
   Lanes left = load(pixels), right = load(pixels + 1);
   for (int y = 0; y < kPatchSize; ++y) {
     pixels += second.stride();
     const Lanes next_left = load(pixels), next_right = load(pixels + 1);
     const Lanes d = weighted(corner, left, right, next_left, next_right) - patch.value[y];
-    difference += d;
     sum_x += d * patch.x[y];
     sum_y += d * patch.y[y];
     left = next_left;
     right = next_right;
   }
-  return stepped(motion, step, sum_of(sum_x), sum_of(sum_y), sum_of(difference));
+  return stepped(motion, step, sum_of(sum_x), sum_of(sum_y));
 }
 
 // Where the search of a patch begins: at the coarser level's flow in its middle.
@@ -95,18 +94,56 @@ inline Motion start_of(const SplitPlane* coarser_flow, int row, int column) {
   return {2.0f * value_at(*coarser_flow, 0, y, x), 2.0f * value_at(*coarser_flow, 1, y, x)};
 }
 
+// The search of one patch, step by step.
+class Descent {
+ public:
+  void start(const SearchLevel& level, int row, int column) {
+    row_ = row;
+    column_ = column;
+    patch_ = patch_at(level, row, column);
+    step_ = step_of(sums_of(patch_));
+    // Then a difference that all pixels share drops out of the sums.
+    for (int y = 0; y < kPatchSize; ++y) {
+      patch_.x[y] -= step_.mean_x;
+      patch_.y[y] -= step_.mean_y;
+    }
+    start_ = motion_ = start_of(level.coarser_flow, row, column);
+  }
+  __attribute__((always_inline)) void advance(const Plane& second) {
+    motion_ = descended(patch_, step_, second, row_, column_, motion_);
+  }
+  Motion found() const { return accepted(motion_, start_); }
+
+ private:
+  int row_, column_;
+  Patch patch_;
+  PatchStep step_;
+  Motion start_, motion_;
+};
+
+// Searches a few patches side by side: while the sums of one are added up, the processor works on the next.
+template <int kCount>
+inline void search_together(const SearchLevel& level, int iterations, int patch_row, int patch_column,
+                            PatchGrid& grid) {
+  Descent descents[kCount];
+  for (int k = 0; k < kCount; ++k) {
+    descents[k].start(level, patch_row * grid.stride(), (patch_column + k) * grid.stride());
+  }
+  for (int i = 0; i < iterations; ++i) {
+    for (Descent& descent : descents) descent.advance(*level.second);
+  }
+  for (int k = 0; k < kCount; ++k) grid.set_motion(patch_row, patch_column + k, descents[k].found());
+}
+
 // Searches the rows begin..end of the grid.
 void search(const SearchLevel& level, int iterations, int begin, int end, PatchGrid& grid) {
-  for (int patch_row = begin; patch_row < end; ++patch_row) {
-    for (int patch_column = 0; patch_column < grid.columns(); ++patch_column) {
-      const int row = patch_row * grid.stride(), column = patch_column * grid.stride();
-      const Patch patch = patch_at(level, row, column);
-      const PatchStep step = step_of(sums_of(patch));
-      const Motion start = start_of(level.coarser_flow, row, column);
-      Motion motion = start;
-      for (int i = 0; i < iterations; ++i) motion = descended(patch, step, *level.second, row, column, motion);
-      grid.set_motion(patch_row, patch_column, accepted(motion, start));
+  constexpr int kTogether = 2;
+  for (int row = begin; row < end; ++row) {
+    int column = 0;
+    for (; column + kTogether <= grid.columns(); column += kTogether) {
+      search_together<kTogether>(level, iterations, row, column, grid);
     }
+    for (; column < grid.columns(); ++column) search_together<1>(level, iterations, row, column, grid);
   }
 }
 

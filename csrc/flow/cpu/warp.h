@@ -54,7 +54,7 @@ inline void warp_row(const Plane& second, const SplitPlane& flow, int y, WarpedP
 inline void derive_half_row(const HalfRows& mean, int count, float* x, float* y) {
 #pragma GCC ivdep
   for (int i = 0; i < count; ++i) {
-    x[i] = central(mean.left[i], mean.right[i]);
+    x[i] = central(mean.sides[i], mean.sides[i + 1]);
     y[i] = central(mean.up[i], mean.down[i]);
   }
 }

@@ -86,19 +86,18 @@ __device__ __forceinline__ Motion descended(const PatchColumn& patch, const Patc
   const int at_left = second.column(corner.x + lane), at_right = second.column(corner.x + lane + 1);
   const float* pixels = second.values + second.row(corner.y);
   float left = pixels[at_left], right = pixels[at_right];
-  float difference = 0, sum_x = 0, sum_y = 0;
+  float sum_x = 0, sum_y = 0;
 #pragma unroll
   for (int i = 0; i < kPatchSize; ++i) {
     pixels = second.values + second.row(corner.y + i + 1);
     const float next_left = pixels[at_left], next_right = pixels[at_right];
     const float d = weighted(corner, left, right, next_left, next_right) - patch.value[i];
-    difference += d;
     sum_x += d * patch.x[i];
     sum_y += d * patch.y[i];
     left = next_left;
     right = next_right;
   }
-  return stepped(motion, step, sum_of_lanes(sum_x), sum_of_lanes(sum_y), sum_of_lanes(difference));
+  return stepped(motion, step, sum_of_lanes(sum_x), sum_of_lanes(sum_y));
 }
 
 // Where the search of a patch begins: at the coarser level's flow in its middle.
@@ -112,15 +111,21 @@ __device__ __forceinline__ Motion start_of(const SearchJob& job, int64_t pair, i
   return {2.0f * found.x, 2.0f * found.y};
 }
 
-__global__ void __launch_bounds__(kSearchThreads) search_kernel(SearchJob job) {
+__global__ void __launch_bounds__(kSearchThreads, 4) search_kernel(SearchJob job) {
   const int lane = threadIdx.x % kPatchSize;
   const int64_t pair = blockIdx.y, patches = job.grid.patches();
   const int64_t wanted = static_cast<int64_t>(blockIdx.x) * kPatchesOfBlock + threadIdx.x / kPatchSize;
   // Lanes without a patch repeat the last one: all of a warp take part in its sums.
   const int patch = static_cast<int>(wanted < patches ? wanted : patches - 1);
   const int row = patch / job.grid.columns * job.grid.stride, column = patch % job.grid.columns * job.grid.stride;
-  const PatchColumn own = column_at(job.frames.first(pair), row, column + lane);
+  PatchColumn own = column_at(job.frames.first(pair), row, column + lane);
   const PatchStep step = step_of(sums_of(own));
+  // Then a difference that all pixels share drops out of the sums.
+#pragma unroll
+  for (int i = 0; i < kPatchSize; ++i) {
+    own.x[i] -= step.mean_x;
+    own.y[i] -= step.mean_y;
+  }
   const Plane<float> second = job.frames.second(pair);
   const Motion start = start_of(job, pair, row, column);
   Motion motion = start;

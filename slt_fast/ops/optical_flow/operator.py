@@ -2,7 +2,8 @@
 
 Our algorithm is DISVR: dense inverse search (Kroeger et al., "Fast Optical Flow using Dense Inverse
 Search", ECCV 2016) with damped steps, then a variational refinement (Brox et al., ECCV 2004) at
-each level, down to full resolution. Its formulas stand in csrc/flow/core.
+each level, down to full resolution. Its formulas stand in csrc/flow/core, and in plain PyTorch in
+reference/.
 """
 
 from __future__ import annotations
@@ -21,17 +22,19 @@ from slt_fast.ops.optical_flow.presets import (
     OPENCV_COUNTERPARTS,
     OPENCV_PRESETS,
     PRESETS,
+    RAFT_PRESETS,
 )
+from slt_fast.ops.optical_flow.raft import raft_flow, raft_parameters
+from slt_fast.ops.optical_flow.reference import disvr_reference
 
-BACKENDS = ("auto", "cpu", "cuda", "opencv", "raft")
+BACKENDS = ("auto", "cpu", "cuda", "opencv", "raft", "reference")
 # Of our own code; counted up when the flow that it computes changes.
 DISVR_VERSION = 1
 OPENCV_DIS_VERSION = 1
 MINIMUM_SIDE = 8
 
-_UNAVAILABLE = {
-    "raft": "this version runs no learned flow",
-}
+# They compute where the frames are, on a GPU too.
+GPU_BACKENDS = ("cuda", "raft", "reference")
 
 
 def optical_flow(
@@ -43,50 +46,43 @@ def optical_flow(
         frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 2, sides of at least 8 pixels.
             Frames that are not where the backend runs are copied there, and their flow back.
         preset: "fast", "default" or "best"; "opencv_ultrafast", "opencv_fast" or "opencv_medium"
-            give what cv2 computes under these names, on the CPU.
-        backend: "auto" ("cuda" for frames on a GPU where it can run, else "cpu"), "cpu" (the
-            extension), "cuda" (its kernels) or "opencv" (the library itself, which with our
-            presets runs its own algorithm at settings that come close).
+            give what cv2 computes under these names, on the CPU; "raft_small" or "raft_large" are
+            torchvision's networks, with its weights or those of the file SLT_FAST_RAFT_WEIGHTS in
+            the environment.
+        backend: "auto" (for our presets "cuda" where frames are on a GPU that can run it, else
+            "cpu"), "cpu" (the extension), "cuda" (its kernels), "opencv" (the library itself, which
+            with our presets runs its own algorithm at settings that come close), "raft", or
+            "reference" (our presets in plain PyTorch: slow, to check the others).
 
     Returns:
         [T-1, 2, H, W] float32, (u, v) in pixels, on the device of the frames; the same to the bit
-        for any number of threads. On a GPU nothing is waited for, and beside the flow's 8 bytes a
-        pixel the kernels take about 45 (preset "fast": 16) for as many pairs as fit into 256 MiB,
-        or for one.
+        for any number of threads, but by "raft" up to rounding. "cuda" does not wait for the GPU,
+        and beside the flow's 8 bytes a pixel takes about 45 ("fast": 16) for as many pairs as fit
+        into 256 MiB, or for one.
 
     Raises:
         ValueError: Frames of another shape, type or size, or a preset or backend that cannot run.
     """
-    device = frames.device
-    if backend == "auto" and preset in OPENCV_PRESETS:
-        device = torch.device("cpu")
-    chosen, _ = choose_flow_backend(backend, device)
-    parameters = _parameters(preset, chosen)
+    chosen, _ = choose_flow_backend(backend, preset, frames.device)
     _check_frames(frames)
+    if chosen == "raft":
+        return _checked(raft_flow(frames, preset))
+    parameters = _parameters(preset, chosen)
+    if chosen == "cuda" and not frames.is_cuda:
+        return optical_flow(frames.cuda(), preset=preset, backend=backend).to(frames.device)
+    grey = rgb_to_grey(frames) if frames.ndim == 4 else frames
+    if chosen == "reference":
+        return disvr_reference(grey, parameters)
     if chosen == "cuda":
-        return _flow_on_gpu(frames, preset, parameters)
-    grey = (rgb_to_grey(frames) if frames.ndim == 4 else frames).cpu().contiguous()
+        return torch.ops.slt_fast.disvr(grey, *astuple(parameters))
+    grey = grey.cpu().contiguous()
     if chosen == "opencv":
-        flow = opencv_flow(grey, preset, parameters)
+        flow = _checked(opencv_flow(grey, preset, parameters))
     elif preset in OPENCV_PRESETS:
         flow = torch.ops.slt_fast.opencv_dis(grey, *astuple(parameters))
     else:
         flow = torch.ops.slt_fast.disvr(grey, *astuple(parameters))
-    if not torch.isfinite(flow).all():
-        H, W = grey.shape[1:]
-        raise ValueError(f"optical_flow: the flow of frames of {H}x{W} is not finite")
     return flow.to(frames.device)
-
-
-def _flow_on_gpu(frames: torch.Tensor, preset: str, parameters) -> torch.Tensor:
-    if preset in OPENCV_PRESETS:
-        raise ValueError(
-            f"optical_flow: found preset {preset!r} with backend 'cuda'; it is computed on the CPU "
-            "alone: use 'auto', 'cpu' or 'opencv'"
-        )
-    on_gpu = frames if frames.is_cuda else frames.cuda()
-    grey = rgb_to_grey(on_gpu) if frames.ndim == 4 else on_gpu
-    return torch.ops.slt_fast.disvr(grey, *astuple(parameters)).to(frames.device)
 
 
 def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str, str | int]:
@@ -104,7 +100,9 @@ def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str,
     Raises:
         ValueError: A preset or backend that cannot run.
     """
-    chosen, _ = choose_flow_backend(backend)
+    chosen, _ = choose_flow_backend(backend, preset)
+    if chosen == "raft":
+        return {"algorithm": "raft", "preset": preset, **raft_parameters(preset)}
     parameters = asdict(_parameters(preset, chosen))
     if chosen == "opencv":
         import cv2
@@ -118,24 +116,28 @@ def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str,
 
 
 def choose_flow_backend(
-    backend: str = "auto", device: torch.device | None = None
+    backend: str = "auto", preset: str = "default", device: torch.device | None = None
 ) -> tuple[str, str]:
     """Chooses what computes the flow.
 
     Args:
         backend: "auto", or the name of one that must run.
+        preset: As for optical_flow.
         device: Where the frames are; None is the CPU.
 
     Returns:
         The backend's name, and why it was chosen.
 
     Raises:
-        ValueError: The named backend is unknown or cannot run; says why.
+        ValueError: The preset or named backend is unknown or cannot run; says why.
     """
     if backend not in BACKENDS:
         found = f"found backend {backend!r}; expected one of {list(BACKENDS)}"
         raise ValueError(f"optical_flow: {found}")
-    refusal = _UNAVAILABLE.get(backend)
+    _check_preset(preset, backend)
+    if preset in RAFT_PRESETS:
+        backend = "raft"
+    refusal = None
     if backend == "cpu" and EXTENSION is None:
         refusal = "the extension is not built; `make setup` builds it"
     if backend == "cuda":
@@ -146,7 +148,7 @@ def choose_flow_backend(
         )
     if backend != "auto":
         return backend, "asked for"
-    is_on_gpu = device is not None and device.type == "cuda"
+    is_on_gpu = device is not None and device.type == "cuda" and preset in DISVR_PRESETS
     if EXTENSION is None:
         choice = "opencv", "the extension is not built"
     elif is_on_gpu and cuda_refusal(device) is None:
@@ -159,10 +161,23 @@ def choose_flow_backend(
     return choice
 
 
-def _parameters(preset: str, backend: str):
+def _check_preset(preset: str, backend: str) -> None:
     if preset not in PRESETS:
         raise ValueError(f"optical_flow: found preset {preset!r}; expected one of {list(PRESETS)}")
+    if backend != "auto" and (backend == "raft") != (preset in RAFT_PRESETS):
+        others = [name for name in PRESETS if name not in RAFT_PRESETS]
+        expected = list(RAFT_PRESETS) if backend == "raft" else others
+        found = f"found preset {preset!r} with backend {backend!r}; expected one of {expected}"
+        raise ValueError(f"optical_flow: {found}")
+
+
+def _parameters(preset: str, backend: str):
     if preset in OPENCV_PRESETS:
+        if backend in ("reference", "cuda"):
+            raise ValueError(
+                f"optical_flow: found preset {preset!r} with backend {backend!r}; expected one of "
+                f"{list(DISVR_PRESETS)}"
+            )
         return OPENCV_PRESETS[preset]
     return (OPENCV_COUNTERPARTS if backend == "opencv" else DISVR_PRESETS)[preset]
 
@@ -182,6 +197,18 @@ def _check_frames(frames: torch.Tensor) -> None:
             f"optical_flow: found frames of {shape[1]}x{shape[2]} pixels; expected sides of at "
             f"least {MINIMUM_SIDE}"
         )
+
+
+def _checked(flow: torch.Tensor) -> torch.Tensor:
+    """Flow by code that is not ours, told finite; syncs the GPU.
+
+    Ours cannot give anything else: all denominators are positive, a patch that runs away goes back
+    to where it began, and over-relaxation of a positive definite system does not diverge.
+    """
+    if not torch.isfinite(flow).all():
+        H, W = flow.shape[2:]
+        raise ValueError(f"optical_flow: found flow of {H}x{W} frames with NaN or infinity in it")
+    return flow
 
 
 @functools.cache

@@ -60,4 +60,6 @@ OPENCV_COUNTERPARTS = {
     "default": DISParameters(0, 3, 25, 5),
     "best": DISParameters(0, 3, 25, 10),
 }
-PRESETS = (*DISVR_PRESETS, *OPENCV_PRESETS)
+# torchvision's networks of these names.
+RAFT_PRESETS = ("raft_small", "raft_large")
+PRESETS = (*DISVR_PRESETS, *OPENCV_PRESETS, *RAFT_PRESETS)

@@ -1,0 +1,187 @@
+"""The flow by torchvision's RAFT (Teed and Deng, "RAFT: Recurrent All-Pairs Field Transforms for
+Optical Flow", ECCV 2020): the backend "raft".
+
+Its weights are torchvision's own, which it downloads once, or those of a file that the environment
+names: where a file lies is a matter of the machine, so that caches and checkpoints record not the
+file but a checksum of the weights. torchvision is imported only when flow is computed, so that the
+other operators need nothing but torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torchvision.models.optical_flow import RAFT
+
+# In the environment: a file of weights that takes the place of torchvision's.
+WEIGHTS_VARIABLE = "SLT_FAST_RAFT_WEIGHTS"
+FLOW_UPDATES = 12
+# The network works on an eighth of the resolution and halves that three times.
+_MULTIPLE, _MINIMUM_SIDE = 8, 128
+# Each pixel of an eighth of the resolution is compared with each: what a chunk of pairs may take.
+_CORRELATION_BYTES = 256 * 2**20
+_PAIRS_AT_ONCE = 16
+
+_READING_ERRORS = (UnpicklingError, RuntimeError, OSError, EOFError, ValueError)
+_running = threading.Lock()  # the network keeps its correlations in itself
+
+
+def raft_flow(frames: torch.Tensor, preset: str) -> torch.Tensor:
+    """Computes the flow of frames where they are; each pair alone, up to rounding.
+
+    Args:
+        frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 2.
+        preset: "raft_small" or "raft_large", the network.
+
+    Returns:
+        [T-1, 2, H, W] float32, (u, v) in pixels.
+
+    Raises:
+        ValueError: Weights that cannot be had or are not those of the network.
+    """
+    T, H, W = frames.shape[:3]
+    left, right, top, bottom = padding = (*_padding(W), *_padding(H))
+    correlations = ((H + top + bottom) * (W + left + right) // _MULTIPLE**2) ** 2
+    num_pairs = max(1, min(_PAIRS_AT_ONCE, _CORRELATION_BYTES // (4 * correlations)))
+    flow = torch.empty(T - 1, 2, H, W, device=frames.device)
+    with _running, _exact_convolutions(frames.device), torch.no_grad():
+        network = _network(preset, os.environ.get(WEIGHTS_VARIABLE, ""), frames.device)
+        for start in range(0, T - 1, num_pairs):
+            images = _images(frames[start : start + num_pairs + 1], padding)
+            padded = network(images[:-1], images[1:], num_flow_updates=FLOW_UPDATES)[-1]
+            flow[start : start + len(padded)] = padded[..., top : top + H, left : left + W]
+        network.corr_block.corr_pyramid = []  # or the last chunk's would stay in memory
+    return flow
+
+
+def raft_parameters(preset: str) -> dict[str, str | int]:
+    """Tells what flow is computed, for slt_fast.ops.optical_flow.flow_parameters.
+
+    Raises:
+        ValueError: Weights that cannot be had or are not those of the network.
+    """
+    import torchvision
+
+    _, checksum = _weights(preset, os.environ.get(WEIGHTS_VARIABLE, ""))
+    version = torchvision.__version__.partition("+")[0]  # after it stands what it was built for
+    return {"version": version, "flow_updates": FLOW_UPDATES, "weights_sha256": checksum}
+
+
+def _padding(side: int) -> tuple[int, int]:
+    """Pixels to add before and after, for a side that the network takes."""
+    padded = max(-(-side // _MULTIPLE) * _MULTIPLE, _MINIMUM_SIDE)
+    before = (padded - side) // 2
+    return before, padded - side - before
+
+
+def _images(frames: torch.Tensor, padding: tuple[int, int, int, int]) -> torch.Tensor:
+    """Frames as the network was trained on them: [T, 3, H, W] in [-1, 1]; borders are repeated."""
+    coloured = frames if frames.ndim == 4 else frames.unsqueeze(-1).expand(-1, -1, -1, 3)
+    images = coloured.movedim(-1, 1).float().div(127.5).sub(1)
+    return functional.pad(images, padding, mode="replicate")
+
+
+@contextlib.contextmanager
+def _exact_convolutions(device: torch.device) -> Iterator[None]:
+    """The same flow each time, whatever precision the caller's own network computes in."""
+    cudnn, operations = (
+        torch.backends.cudnn,
+        (torch.backends.cudnn.conv, torch.backends.cuda.matmul),
+    )
+    before = cudnn.deterministic, [operation.fp32_precision for operation in operations]
+    cudnn.deterministic = True
+    try:
+        for operation in operations:
+            operation.fp32_precision = "ieee"
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        cudnn.deterministic = before[0]
+        for operation, precision in zip(operations, before[1], strict=True):
+            operation.fp32_precision = precision
+
+
+@functools.lru_cache(maxsize=2)
+def _network(preset: str, path: str, device: torch.device) -> RAFT:
+    state, _ = _weights(preset, path)
+    network = _empty_network(preset)
+    network.load_state_dict(state, assign=True)
+    return network.float().to(device).eval()
+
+
+def _empty_network(preset: str) -> RAFT:
+    """Without memory for its weights: fresh ones would draw from the generator of the training."""
+    from torchvision.models import optical_flow
+
+    with torch.device("meta"):
+        return getattr(optical_flow, preset)()
+
+
+@functools.lru_cache(maxsize=2)
+def _weights(preset: str, path: str) -> tuple[dict[str, torch.Tensor], str]:
+    """The weights, of a file or torchvision's own where the path is empty, and their SHA-256."""
+    state = _file_weights(Path(path), preset) if path else _torchvision_weights(preset)
+    expected = _empty_network(preset).state_dict()
+    source = path or f"torchvision's weights of {preset}"
+    for name in sorted(state.keys() ^ expected.keys()):
+        found = "no" if name in expected else "an unknown"
+        raise ValueError(f"{source}: found {found} tensor {name!r}; expected those of {preset}")
+    for name, tensor in state.items():
+        if tensor.shape != expected[name].shape:
+            shapes = f"found {name} of {[*tensor.shape]}; expected {[*expected[name].shape]}"
+            raise ValueError(f"{source}: {shapes}, as in {preset}")
+    return state, _checksum(state)
+
+
+def _torchvision_weights(preset: str) -> dict[str, torch.Tensor]:
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(preset).DEFAULT
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True)
+    except _READING_ERRORS as error:  # no network, or a file that is not the right one
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        raise ValueError(
+            f"optical_flow: could not download {weights.url} ({error}); expected a network. Fetch "
+            f"the file on another machine and put it into {folder}, or name its path in "
+            f"{WEIGHTS_VARIABLE} in the environment"
+        ) from error
+
+
+def _file_weights(path: Path, preset: str) -> dict[str, torch.Tensor]:
+    expected = f"expected a state dict of torchvision's {preset}"
+    if not path.is_file():
+        raise ValueError(f"{WEIGHTS_VARIABLE}: found no file {path}; {expected}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except _READING_ERRORS as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path}: found {reason}; {expected}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: found a {type(state).__name__}; {expected}")
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            raise ValueError(f"{path}: found {type(value).__name__} {name!r}; {expected}")
+    return state
+
+
+def _checksum(state: dict[str, torch.Tensor]) -> str:
+    """Of the values, so that the same weights count as the same in whatever file they come."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        values = state[name]
+        digest.update(f"{name} {values.dtype} {[*values.shape]}".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
