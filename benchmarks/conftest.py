@@ -23,8 +23,13 @@ def exact_float32() -> None:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    if not reporting.RATIOS:
-        return
+    if reporting.RATIOS:
+        _tell_ratios(terminalreporter)
+    if reporting.FLOWS:
+        _tell_flows(terminalreporter)
+
+
+def _tell_ratios(terminalreporter) -> None:
     terminalreporter.section("ours / eager, both in one run (below 1: ours is faster)")
     header = f"{'operator':<24}{'side':<6}{'layout':<15}{'direction':<11}"
     terminalreporter.write_line(f"{header}{'ours':>10}{'eager':>10}{'ratio':>8}   p20 - p80")
@@ -34,3 +39,17 @@ def pytest_terminal_summary(terminalreporter) -> None:
             f"{row['ours'] * 1e3:>7.2f} ms{row['eager'] * 1e3:>7.2f} ms{row['ratio']:>8.2f}"
             f"   {row['p20']:.2f} - {row['p80']:.2f}"
         )
+
+
+def _tell_flows(terminalreporter) -> None:
+    terminalreporter.section(
+        "cv2's DIS medium with finest scale 0 / peer (above 1: peer is faster)"
+    )
+    header = f"{'peer':<32}{'a pair':>11}{'ratio':>8}   p20 - p80  "
+    terminalreporter.write_line(f"{header}end-point error (of cv2)")
+    for row in reporting.FLOWS:
+        line = f"{row['peer']:<32}{row['seconds'] * 1e3:>8.2f} ms{row['ratio']:>8.2f}"
+        line += f"   {row['p20']:.2f} - {row['p80']:.2f}"
+        if "end-point error" in row:
+            line += f"  {row['end-point error']:.3f} ({row['end-point error of cv2']:.3f})"
+        terminalreporter.write_line(line)

@@ -17,7 +17,9 @@ from benchmarks.peers import Peer, peers, plain
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ROUND_SECONDS = 0.2  # about how long each time is taken
-RATIOS: list[dict] = []  # what conftest.py prints at the end
+# What conftest.py prints at the end.
+RATIOS: list[dict] = []
+FLOWS: list[dict] = []
 
 
 def peer_names(operator: str) -> list[str]:

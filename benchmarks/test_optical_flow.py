@@ -1,10 +1,14 @@
-"""The flow of a pair at 224x224 on one thread, beside OpenCV's DIS, and of a clip on two threads.
+"""The flow of a pair at 224x224 on one thread, beside OpenCV's, and of a clip on two threads.
 
 The pairs are the shared Middlebury and MPI-Sintel ones, whose mean end-point error stands beside
-each time; without them a moving texture is timed.
+each time; without them a moving texture is timed. Each peer takes turns with cv2's DIS medium at
+full resolution, so that a ratio is of one and the same minute. DualTVL1 takes part where cv2 is
+opencv-contrib's.
 """
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import reporting
 from benchmarks.flow_pairs import PAIRS, FlowPair, load_pair
 from slt_fast.ops import optical_flow
 from slt_fast.ops.extension import cuda_refusal
@@ -21,7 +26,10 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FLOW_DATA = Path(os.environ.get("SLT_FAST_TEST_DATA", DATA)) / "flow"
 
 
-def _cv2_medium(finest_scale: int):
+Flow = Callable[[np.ndarray], np.ndarray]
+
+
+def _cv2_medium(finest_scale: int) -> Flow:
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def compute(frames: np.ndarray) -> np.ndarray:
@@ -31,18 +39,30 @@ def _cv2_medium(finest_scale: int):
     return compute
 
 
-def _ours(preset: str):
-    return lambda frames: optical_flow(torch.from_numpy(frames), preset=preset)[0].numpy()
+def _dual_tvl1(frames: np.ndarray) -> np.ndarray:
+    solver = cv2.optflow.DualTVL1OpticalFlow_create()
+    return solver.calc(frames[0], frames[1], None).transpose(2, 0, 1)
 
 
+def _ours(preset: str, instruction_set: str = "") -> Flow:
+    def compute(frames: np.ndarray) -> np.ndarray:
+        os.environ["SLT_FAST_CPU"] = instruction_set
+        return optical_flow(torch.from_numpy(frames), preset=preset)[0].numpy()
+
+    return compute
+
+
+YARDSTICK = _cv2_medium(0)
 PEERS = {
-    "cv2 medium, finest scale 0": _cv2_medium(0),
     "cv2 medium": _cv2_medium(1),
     "fast": _ours("fast"),
     "default": _ours("default"),
     "best": _ours("best"),
+    "default, baseline code": _ours("default", "baseline"),
     "opencv_medium": _ours("opencv_medium"),
 }
+if hasattr(cv2, "optflow"):
+    PEERS["cv2 DualTVL1"] = _dual_tvl1
 
 
 @pytest.fixture(scope="module")
@@ -66,39 +86,80 @@ def one_thread():
     cv2.setNumThreads(threads[1])
 
 
+def seconds(compute: Flow, pairs: list[FlowPair]) -> float:
+    start = time.perf_counter()
+    for pair in pairs:
+        compute(pair.frames)
+    return (time.perf_counter() - start) / len(pairs)
+
+
+def end_point_error(compute: Flow, pairs: list[FlowPair]) -> float:
+    return float(np.mean([pair.end_point_error(compute(pair.frames)) for pair in pairs]))
+
+
 @pytest.mark.parametrize("peer", PEERS)
-def test_pair(benchmark, one_thread, pairs, peer) -> None:
-    """Times all pairs; a pair's time is that over their number, in `extra_info`."""
+def test_pair(benchmark, monkeypatch, one_thread, pairs, peer) -> None:
+    """The benchmark's own time is that of a round: all pairs by the peer, and by cv2."""
+    monkeypatch.setenv("SLT_FAST_CPU", "")
     compute = PEERS[peer]
-    flows = benchmark.pedantic(
-        lambda: [compute(pair.frames) for pair in pairs], rounds=15, warmup_rounds=2
+    error = end_point_error(compute, pairs)  # and the warm-up
+    assert error < 0.5  # nothing is timed that does not find the motion
+    taken: list[tuple[float, float]] = []
+    benchmark.pedantic(
+        lambda: taken.append((seconds(compute, pairs), seconds(YARDSTICK, pairs))),
+        rounds=3 if "TVL1" in peer else 15,
     )
-    assert all(np.isfinite(flow).all() for flow in flows)
-    if not benchmark.disabled:
-        benchmark.extra_info["ms a pair"] = benchmark.stats.stats.median / len(pairs) * 1e3
-    errors = [pair.end_point_error(flow) for pair, flow in zip(pairs, flows, strict=True)]
-    benchmark.extra_info["end-point error"] = float(np.mean(errors))
-    assert np.mean(errors) < 0.5  # nothing is timed that does not find the motion
+    peers, yardsticks = np.array(taken).T
+    p20, p80 = reporting.spread(yardsticks / peers)
+    row = {
+        "peer": peer,
+        "seconds": float(np.median(peers)),
+        "ratio": float(np.median(yardsticks / peers)),
+        "p20": p20,
+        "p80": p80,
+        "end-point error": error,
+        "end-point error of cv2": end_point_error(YARDSTICK, pairs),
+    }
+    benchmark.extra_info |= row
+    reporting.FLOWS.append(row)
 
 
-@pytest.mark.parametrize("num_threads", [1, 2])
-def test_clip(benchmark, pairs, num_threads) -> None:
-    """A clip of 64 frames; the pairs are shared among the threads."""
+def test_clip(benchmark, pairs) -> None:
+    """A clip of 64 frames on one thread and on two, in turns; two share its pairs."""
     frames = torch.from_numpy(np.concatenate([pairs[0].frames] * 32))
     threads = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
+    taken: dict[int, list[float]] = {1: [], 2: []}
+
+    def both() -> None:
+        for num_threads, times in taken.items():
+            torch.set_num_threads(num_threads)
+            start = time.perf_counter()
+            flow = optical_flow(frames)
+            times.append(time.perf_counter() - start)
+            assert flow.shape == (63, 2, SIDE, SIDE)
+
     try:
-        flow = benchmark.pedantic(lambda: optical_flow(frames), rounds=5, warmup_rounds=1)
+        benchmark.pedantic(both, rounds=10, warmup_rounds=1)
     finally:
         torch.set_num_threads(threads)
-    assert flow.shape == (63, 2, SIDE, SIDE)
+    alone, together = (np.array(times[1:]) for times in taken.values())
+    p20, p80 = reporting.spread(alone / together)
+    row = {
+        "peer": "64 frames, 2 threads against 1",
+        "seconds": float(np.median(together)) / 63,
+        "ratio": float(np.median(alone / together)),
+        "p20": p20,
+        "p80": p80,
+    }
+    benchmark.extra_info |= row
+    reporting.FLOWS.append(row)
 
 
 @pytest.mark.skipif(cuda_refusal() is not None, reason=f"no flow on a GPU: {cuda_refusal()}")
 @pytest.mark.parametrize("preset", ["fast", "default", "best"])
 def test_clip_on_a_gpu(benchmark, pairs, preset) -> None:
     """The same clip; scripts/gpu_report.py also times it as a CUDA graph."""
-    frames = torch.from_numpy(np.concatenate([pairs[0][0]] * 32)).cuda()
+    frames = torch.from_numpy(np.concatenate([pairs[0].frames] * 32)).cuda()
 
     def compute() -> torch.Tensor:
         flow = optical_flow(frames, preset=preset)
