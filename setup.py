@@ -36,9 +36,17 @@ print(f"slt_fast is built for {built_for}", file=sys.stderr)
 # LibTorch's stable ABI as of torch 2.10: one build serves every later torch and every Python.
 macros = [("TORCH_TARGET_VERSION", "0x020a000000000000"), ("SLT_FAST_BUILT_FOR", f'"{built_for}"')]
 # Square roots set no errno and comparisons no flags, or their loops stay scalar; the results
-# are the same. Our vectors stay inside: no warning of their calling convention is needed.
+# are the same. Python's own -fwrapv takes 3 % of the flow's speed. Our vectors stay inside: no
+# warning of their calling convention is needed.
 compile_arguments = {
-    "cxx": ["-O3", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+    "cxx": [
+        "-O3",
+        "-fvisibility=hidden",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-fno-wrapv",
+        "-Wno-psabi",
+    ]
 }
 sources = {path for path in Path("csrc").rglob("*.cpp") if "cuda" not in path.parts}
 link_arguments = []
