@@ -32,7 +32,7 @@ SplitPlane split_of(const float* flow, int height, int width) {
 void copy_split(const SplitPlane& split, float* out) {
   for (int component = 0; component < 2; ++component) {
     for (int y = 0; y < split.height(); ++y) {
-      for (int x = 0; x < split.width(); ++x) *out++ = split.at(y, x, component);
+      for (int x = 0; x < split.width(); ++x) *out++ = split.half(y, x & 1, component)[x >> 1];
     }
   }
 }

@@ -67,14 +67,13 @@ class Disvr {
     const int64_t pixels = static_cast<int64_t>(clip_.height) * clip_.width;
     const bool is_full = levels_.finest == 0;
     for_rows(threads_, clip_.height, kRowsPerTask, [&](int begin, int end) {
-      for (int component = 0; component < 2; ++component) {
-        for (int y = begin; y < end; ++y) {
-          float* row = out + component * pixels + static_cast<int64_t>(y) * clip_.width;
-          if (is_full) {
-            join_row(flow, y, component, row);
-          } else {
-            enlarge_row(flow, y, component, row);
-          }
+      for (int y = begin; y < end; ++y) {
+        float *u = out + static_cast<int64_t>(y) * clip_.width, *v = u + pixels;
+        if (is_full) {
+          join_row(flow, y, 0, u);
+          join_row(flow, y, 1, v);
+        } else {
+          enlarge_row(flow, y, u, v);
         }
       }
     });
@@ -87,12 +86,14 @@ class Disvr {
     }
   }
 
-  void enlarge_row(const SplitPlane& flow, int y, int component, float* out) const {
+  void enlarge_row(const SplitPlane& flow, int y, float* u, float* v) const {
     const float scale = static_cast<float>(1 << levels_.finest);
     const float at_y = position_on_coarser(static_cast<float>(y), scale, flow.height());
     for (int x = 0; x < clip_.width; ++x) {
       const float at_x = position_on_coarser(static_cast<float>(x), scale, flow.width());
-      out[x] = scale * value_at(flow, component, at_y, at_x);
+      const Motion motion = motion_at(flow, at_y, at_x);
+      u[x] = scale * motion.u;
+      v[x] = scale * motion.v;
     }
   }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "../core/interpolation.h"
+#include "../core/patch.h"
 #include "../core/settings.h"
 #include "lanes.h"
 
@@ -112,7 +113,8 @@ class SplitPlane {
   float* half(int y, int parity, int component = 0) const {
     return origin_ + (static_cast<ptrdiff_t>(y) * components_ + component) * 2 * half_stride_ + parity * half_stride_;
   }
-  float at(int y, int x, int component = 0) const { return half(y, x & 1, component)[x >> 1]; }
+  // From the first pixel of a row to that of column x.
+  ptrdiff_t offset(int x) const { return static_cast<ptrdiff_t>(x & 1) * half_stride_ + (x >> 1); }
   int count(int parity) const { return (width_ + 1 - parity) / 2; }
   int blocks(int parity) const { return (count(parity) + kLanes - 1) / kLanes; }
 
@@ -144,12 +146,14 @@ class SplitPlane {
   float* origin_ = nullptr;
 };
 
-// The value at a position inside the plane.
-inline float value_at(const SplitPlane& plane, int component, float y, float x) {
+// The flow at a position inside its plane.
+inline Motion motion_at(const SplitPlane& flow, float y, float x) {
   const Corner corner = corner_of(y, x);
-  const int below = std::min(corner.y + 1, plane.height() - 1), right = std::min(corner.x + 1, plane.width() - 1);
-  return weighted(corner, plane.at(corner.y, corner.x, component), plane.at(corner.y, right, component),
-                  plane.at(below, corner.x, component), plane.at(below, right, component));
+  const int below = std::min(corner.y + 1, flow.height() - 1), right = std::min(corner.x + 1, flow.width() - 1);
+  const ptrdiff_t to_left = flow.offset(corner.x), to_right = flow.offset(right), to_v = flow.component_stride();
+  const float *top = flow.half(corner.y, 0), *bottom = flow.half(below, 0);
+  return {weighted(corner, top[to_left], top[to_right], bottom[to_left], bottom[to_right]),
+          weighted(corner, top[to_left + to_v], top[to_right + to_v], bottom[to_left + to_v], bottom[to_right + to_v])};
 }
 
 // A half row and the half rows that hold the neighbours of its pixels, index by index: the left and the right one stand

@@ -91,7 +91,8 @@ inline Motion start_of(const SplitPlane* coarser_flow, int row, int column) {
   constexpr int kCentre = kPatchSize / 2;
   const float y = position_on_coarser(static_cast<float>(row + kCentre), 2.0f, coarser_flow->height());
   const float x = position_on_coarser(static_cast<float>(column + kCentre), 2.0f, coarser_flow->width());
-  return {2.0f * value_at(*coarser_flow, 0, y, x), 2.0f * value_at(*coarser_flow, 1, y, x)};
+  const Motion motion = motion_at(*coarser_flow, y, x);
+  return {2.0f * motion.u, 2.0f * motion.v};
 }
 
 // The search of one patch, step by step.
