@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from slt_fast.ops.optical_flow import optical_flow
 
-_PAIRS_AT_ONCE = 16
+# Of the flow at the frames' own size, 8 bytes each: enough for all the threads of a GPU.
+_PIXELS_AT_ONCE = 2**22
 
 
 def flow_images(
@@ -72,9 +73,11 @@ def clip_flow(
     if not len(frames):
         raise ValueError("clip_flow: found 0 frames; expected at least 1")
     flow = torch.zeros(len(frames), 2, *size, device=frames.device)
+    H, W = frames.shape[1:3]
+    num_pairs = max(1, _PIXELS_AT_ONCE // (H * W))
     # Part by part: the flow of a whole clip at the frames' own size would take gigabytes.
-    for start in range(0, len(frames) - 1, _PAIRS_AT_ONCE):
-        part = frames[start : start + _PAIRS_AT_ONCE + 1]
+    for start in range(0, len(frames) - 1, num_pairs):
+        part = frames[start : start + num_pairs + 1]
         resized = resize_flow(optical_flow(part, preset=preset, backend=backend), size)
         flow[start + 1 : start + len(part)] = resized
     return flow
