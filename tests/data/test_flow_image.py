@@ -161,8 +161,14 @@ def test_flow_images_start_with_zero_flow_and_follow_the_motion(shifted_clip) ->
 
 
 @pytest.mark.parametrize("num_frames", [16, 17, 18, 33, 40])
-def test_flow_is_computed_part_by_part(shifted_clip, monkeypatch, num_frames: int) -> None:
-    """To the bit as at once; the flow of a long clip at its own size would not fit in memory."""
+@pytest.mark.parametrize("num_pairs", [16, 0.5])
+def test_flow_is_computed_part_by_part(shifted_clip, monkeypatch, num_frames, num_pairs) -> None:
+    """To the bit as at once; the flow of a long clip at its own size would not fit in memory.
+
+    As many pairs at a time as the bound on pixels holds, and one of frames that are larger.
+    """
+    bound = int(num_pairs * shifted_clip[0].numel())
+    monkeypatch.setattr("slt_fast.data.flow_image._PIXELS_AT_ONCE", bound)
     frames = shifted_clip.repeat(10, 1, 1)[:num_frames]
     sizes = []
 
@@ -172,7 +178,8 @@ def test_flow_is_computed_part_by_part(shifted_clip, monkeypatch, num_frames: in
 
     monkeypatch.setattr("slt_fast.data.flow_image.optical_flow", recorded)
     images = flow_images(frames, size=(28, 32), bound=4.0, preset="fast")
-    assert max(sizes) <= 17 and sum(sizes) - len(sizes) == num_frames - 1
+    assert max(sizes) == min(num_frames, max(1, int(num_pairs)) + 1)
+    assert sum(sizes) - len(sizes) == num_frames - 1
     whole = optical_flow(frames, preset="fast")
     assert torch.equal(images[1:], encode_flow(resize_flow(whole, (28, 32)), bound=4.0))
 
