@@ -9,7 +9,7 @@
 namespace slt_fast {
 
 constexpr int kPatchSize = 8;
-// Levels of the pyramid of frames with sides below 2^20.
+// Levels of the pyramid of frames with sides below 2^15.
 constexpr int kMaxLevels = 18;
 
 // What a preset chooses.

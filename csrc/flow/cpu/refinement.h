@@ -72,7 +72,7 @@ class Refinement {
     const int rows = keeps_all_rows ? height_ + 1 : 2 * settings.sweeps + 2;
     half_weights_ = odd_blocks(kLanes + (width_ + 1) / 2 + 1);
     weights_.resize(rows, 2 * half_weights_);
-    half_equations_ = kFields * whole_blocks((width_ + 1) / 2);
+    half_equations_ = kFields * (whole_blocks((width_ + 1) / 2) / kLanes);
     equations_.resize(rows, 2 * half_equations_);
     has_right_.resize(1, width_);
     for (int parity = 0; parity < 2; ++parity) {

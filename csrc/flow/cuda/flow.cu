@@ -15,7 +15,7 @@
 namespace slt_fast::cuda {
 namespace {
 
-// Computes some pairs after one another, as many at a time as its workspace.cuholds.
+// Computes some pairs after one another, as many at a time as its workspace holds.
 class FlowOfPairs {
  public:
   FlowOfPairs(const Clip& clip, const Settings& settings, const Workspace& space, cudaStream_t stream)

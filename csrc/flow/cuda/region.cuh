@@ -1,10 +1,9 @@
 // How a level is shared among the blocks of a fixed point, and a block's pixels among its threads.
 //
-// A block works on a region, and writes those of its pixels that no border of the region which is not the
-// image's has reached. A thread owns eight pixels of a
-// column. Pixels of one colour are neighbours of the other colour only; so the region lies in shared memory colour by
-// colour, each pair of rows as one row of either: left and right neighbours are then at the same row of the other
-// colour, and the columns of a warp are side by side.
+// A block works on a region, and writes those of its pixels that nothing has reached from a border of the region which
+// is not the image's. A thread owns eight pixels of a column. Pixels of one colour are neighbours of the other colour
+// only; so the region lies in shared memory colour by colour, each pair of rows as one row of either: left and right
+// neighbours are then at the same row of the other colour, and the columns of a warp are side by side.
 #pragma once
 
 #include "launch.cuh"
