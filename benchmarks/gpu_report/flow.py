@@ -14,11 +14,12 @@ from slt_fast.ops.extension import EXTENSION, cuda_refusal
 MEDIAN, P99 = 1e-4, 1e-2
 
 
-def moving_clip(T: int, H: int, W: int) -> torch.Tensor:
-    """Smooth noise that moves by a pixel down and two to the right a frame: [T, H, W] uint8."""
-    generator = torch.Generator().manual_seed(0)
+def moving_clip(T: int, H: int, W: int, seed: int = 0) -> torch.Tensor:
+    """Smooth noise of which each frame shows a part a pixel lower and two to the right of the one
+    before: [T, H, W] uint8."""
+    generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 1, H // 4 + 4, W // 4 + 4, generator=generator) * 255
-    size = (H + T, W + 2 * T)
+    size = (H + 2 * T, W + 2 * T)
     image = torch.nn.functional.interpolate(coarse, size, mode="bicubic")[0, 0].clamp(0, 255).byte()
     return torch.stack([image[t : t + H, 2 * t : 2 * t + W] for t in range(T)])
 

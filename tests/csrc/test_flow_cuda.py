@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.gpu_report.flow import moving_clip
 from slt_fast.ops.optical_flow.grey import rgb_to_grey_reference
 from slt_fast.ops.optical_flow.presets import DISVR_PRESETS
 
@@ -54,15 +55,6 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     command = [compiler, *options, "-o", path, folder / "flow_cuda.cpp"]
     subprocess.run(command, check=True)
     return ctypes.CDLL(str(path))
-
-
-def moving_clip(T: int, H: int, W: int, seed: int = 0) -> torch.Tensor:
-    """Smooth noise that moves, [T, H, W]."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(1, 1, H // 4 + 4, W // 4 + 4, generator=generator) * 255
-    image = torch.nn.functional.interpolate(coarse, (H + 2 * T, W + 2 * T), mode="bicubic")[0, 0]
-    image = image.clamp(0, 255).byte()
-    return torch.stack([image[t : t + H, 2 * t : 2 * t + W] for t in range(T)])
 
 
 def run_kernels(

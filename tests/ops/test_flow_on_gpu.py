@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from benchmarks.gpu_report.flow import moving_clip
 from slt_fast.ops import optical_flow
 from slt_fast.ops.extension import cuda_refusal
 from slt_fast.ops.optical_flow import choose_flow_backend, flow_parameters, rgb_to_grey
 from slt_fast.ops.optical_flow.grey import rgb_to_grey_reference
-from tests.ops.test_flow_operators import noisy_clip
 
 pytestmark = pytest.mark.gpu
 
@@ -25,7 +25,7 @@ def kernels() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("H", "W"), SIZES)
 def test_equals_the_cpus(preset, H, W) -> None:
-    frames = noisy_clip(3, H, W)
+    frames = moving_clip(3, H, W)
     flow = optical_flow(frames.cuda(), preset=preset)
     assert flow.is_cuda
     difference = (flow.cpu() - optical_flow(frames, preset=preset)).abs().flatten()
@@ -37,7 +37,7 @@ def test_equals_the_cpus(preset, H, W) -> None:
 @pytest.mark.parametrize(("H", "W"), SIZES[:-1])
 def test_a_pair_is_the_same_to_the_bit(preset, H, W) -> None:
     """Time after time, whatever the clip around it: 300 pairs are more than one part."""
-    frames = noisy_clip(4, H, W).cuda()
+    frames = moving_clip(4, H, W).cuda()
     together = optical_flow(frames, preset=preset)
     assert all(torch.equal(optical_flow(frames, preset=preset), together) for _ in range(5))
     alone = torch.cat([optical_flow(frames[t : t + 2], preset=preset) for t in range(3)])
@@ -47,7 +47,7 @@ def test_a_pair_is_the_same_to_the_bit(preset, H, W) -> None:
 
 
 def test_a_graph_captures_it() -> None:
-    frames, other = noisy_clip(5, 120, 90).cuda(), noisy_clip(5, 120, 90, seed=1).cuda()
+    frames, other = moving_clip(5, 120, 90).cuda(), moving_clip(5, 120, 90, seed=1).cuda()
     expected = optical_flow(other)
     optical_flow(frames)
     graph = torch.cuda.CUDAGraph()
@@ -59,7 +59,7 @@ def test_a_graph_captures_it() -> None:
 
 
 def test_it_runs_on_the_current_stream_and_never_waits() -> None:
-    frames = noisy_clip(5, 224, 224)
+    frames = moving_clip(5, 224, 224)
     colours = frames[..., None].expand(-1, -1, -1, 3)
     expected = optical_flow(frames.cuda())
     stream, held = torch.cuda.Stream(), frames.cuda()
@@ -98,7 +98,7 @@ def test_many_pairs() -> None:
 
 
 def test_any_strides() -> None:
-    frames = noisy_clip(3, 40, 60).cuda()
+    frames = moving_clip(3, 40, 60).cuda()
     assert torch.equal(optical_flow(frames.mT.contiguous().mT), optical_flow(frames))
     assert torch.equal(optical_flow(frames[:, ::2, 1:]), optical_flow(frames[:, ::2, 1:].clone()))
 
@@ -110,7 +110,7 @@ def test_grey_is_exact() -> None:
 
 
 def test_is_registered_soundly() -> None:
-    frames = noisy_clip(3, 24, 40).cuda()
+    frames = moving_clip(3, 24, 40).cuda()
     torch.library.opcheck(torch.ops.slt_fast.disvr.default, (frames, 0, 4, 8, 2, 2, 5))
     torch.library.opcheck(
         torch.ops.slt_fast.rgb_to_grey.default, (frames[..., None].repeat(1, 1, 1, 3),)
@@ -118,7 +118,7 @@ def test_is_registered_soundly() -> None:
 
 
 def test_backends() -> None:
-    frames = noisy_clip(2, 64, 64)
+    frames = moving_clip(2, 64, 64)
     assert choose_flow_backend(device=torch.device("cuda"))[0] == "cuda"
     assert choose_flow_backend("auto")[0] == "cpu"
     flow = optical_flow(frames, backend="cuda")

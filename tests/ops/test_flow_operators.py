@@ -7,24 +7,16 @@ import sys
 import pytest
 import torch
 
+from benchmarks.gpu_report.flow import moving_clip
 from slt_fast.ops import optical_flow
 
 SETTINGS = {"disvr": (0, 4, 8, 2, 2, 5), "opencv_dis": (1, 3, 4, 2)}
 
 
-def noisy_clip(T: int, H: int, W: int, seed: int = 0) -> torch.Tensor:
-    """Smooth noise that moves, [T, H, W]."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(1, 1, H // 4 + 4, W // 4 + 4, generator=generator) * 255
-    image = torch.nn.functional.interpolate(coarse, (H + 2 * T, W + 2 * T), mode="bicubic")[0, 0]
-    image = image.clamp(0, 255).byte()
-    return torch.stack([image[t : t + H, 2 * t : 2 * t + W] for t in range(T)])
-
-
 @pytest.mark.parametrize("name", SETTINGS)
 def test_is_registered_soundly(name) -> None:
     operator = getattr(torch.ops.slt_fast, name).default
-    frames = noisy_clip(3, 24, 40)
+    frames = moving_clip(3, 24, 40)
     torch.library.opcheck(operator, (frames, *SETTINGS[name]))
     torch.library.opcheck(operator, (frames.transpose(1, 2), *SETTINGS[name]))
 
@@ -49,14 +41,14 @@ def test_refuses_other_settings(name) -> None:
     first, _, *others = SETTINGS[name]
     for settings in ((-1, 4, *others), (first, 0, *others), (first, 9, *others)):
         with pytest.raises(RuntimeError, match="level|patch_stride"):
-            getattr(torch.ops.slt_fast, name)(noisy_clip(2, 16, 16), *settings)
+            getattr(torch.ops.slt_fast, name)(moving_clip(2, 16, 16), *settings)
 
 
 @pytest.mark.parametrize("preset", ["fast", "default", "best"])
 @pytest.mark.parametrize(("H", "W"), [(8, 8), (8, 64), (33, 47), (64, 64), (130, 97), (260, 210)])
 def test_threads_change_nothing(preset, H, W) -> None:
     """One thread takes pair by pair; several share the rows of a pair, or the pairs of a clip."""
-    frames = noisy_clip(5, H, W)
+    frames = moving_clip(5, H, W)
     num_threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -90,7 +82,7 @@ def test_extreme_frames_stay_finite(frames) -> None:
 @pytest.mark.parametrize("preset", ["fast", "default", "best"])
 def test_instruction_sets_agree(tmp_path, preset) -> None:
     """Bounds of a fused multiplication: a few pixels of a field react strongly to rounding."""
-    frames = noisy_clip(3, 120, 90)
+    frames = moving_clip(3, 120, 90)
     torch.save(frames, tmp_path / "frames.pt")
     code = (
         "import sys, torch; from slt_fast.ops import optical_flow; "
