@@ -10,6 +10,12 @@
 
 namespace slt_fast {
 
+inline Settings settings_of(int64_t finest_level, int64_t patch_stride, int64_t descent_iterations, int64_t warps,
+                            int64_t fixed_points, int64_t sweeps) {
+  return {static_cast<int>(finest_level), static_cast<int>(patch_stride), static_cast<int>(descent_iterations),
+          static_cast<int>(warps),        static_cast<int>(fixed_points), static_cast<int>(sweeps)};
+}
+
 inline void check(const torch::stable::Tensor& frames, const Settings& settings) {
   check_frames(frames);
   STD_TORCH_CHECK(settings.finest_level >= 0 && settings.finest_level < kMaxLevels, "no such level");

@@ -106,7 +106,7 @@ def extract(
         plan: The clips.
         cache: Where their flow goes.
         config: The flow to compute, as the cache was opened with.
-        num_workers: Processes; 0 works here.
+        num_workers: Processes; 0 works here, as does a single clip.
         device: Where the flow is computed, as flow_device tells; None is in the processes.
         on_error: Called with each clip that cannot be read, which is then left out; None raises it.
 
@@ -118,11 +118,13 @@ def extract(
         OSError: The flow cannot be written (a full disk, say); what was kept before stays.
     """
     if device is None:
-        work = partial(extract_clip, cache=cache, config=config)
+        work, ahead = partial(extract_clip, cache=cache, config=config), 4
     else:
-        work = partial(_read, cache=cache)
+        work, ahead = partial(_read, cache=cache), 1  # the frames of whole clips wait
+    if len(plan.todo) <= 1:
+        num_workers = 0  # all threads of this process are more than the one of a worker
     num_workers = min(num_workers, len(plan.todo))
-    results = in_processes(work, plan.todo, num_workers=num_workers, label=plan.label)
+    results = in_processes(work, plan.todo, num_workers=num_workers, label=plan.label, ahead=ahead)
     if device is not None:
         read = zip(plan.todo, results, strict=True)
         results = (_keep(source, content, cache, config, device) for source, content in read)
@@ -170,7 +172,12 @@ def _keep(
     options = {"preset": config.flow_preset, "backend": config.flow_backend}
 
     def flow() -> torch.Tensor:
-        return to_float16(clip_flow(frames.to(device), size=size, **options))
+        try:
+            return to_float16(clip_flow(frames.to(device), size=size, **options))
+        except torch.OutOfMemoryError:
+            found = f"{len(frames)} frames of {frames.shape[1]}x{frames.shape[2]}"
+            message = f"{found}, for which the memory of {device} is too small"
+            raise DataError(source.name, message, "a shorter clip, or --device cpu") from None
 
     computed = result_or_error(source.name, flow)
     if isinstance(computed, DataError):

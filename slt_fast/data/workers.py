@@ -15,14 +15,17 @@ from typing import TypeVar
 import torch
 from tqdm import tqdm
 
-_AHEAD = 4  # items a process that are begun before the first one's result is taken
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def in_processes(
-    work: Callable[[Item], Result], items: Sequence[Item], *, num_workers: int, label: str
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    num_workers: int,
+    label: str,
+    ahead: int = 4,
 ) -> Iterator[Result]:
     """Works on items, each in one of several processes; results come in the items' order.
 
@@ -31,18 +34,20 @@ def in_processes(
         items: The items.
         num_workers: Processes; 0 works here.
         label: Name on the progress bar.
+        ahead: Items a process that are begun before the first one's result is taken; results that
+            are large want fewer.
 
     Raises:
         OSError: A process was killed, by the system when memory ran out.
     """
     with tqdm(total=len(items), desc=label, unit="clip", leave=False) as bar:
-        for result in _results(work, items, num_workers):
+        for result in _results(work, items, num_workers, ahead):
             bar.update()
             yield result
 
 
 def _results(
-    work: Callable[[Item], Result], items: Sequence[Item], num_workers: int
+    work: Callable[[Item], Result], items: Sequence[Item], num_workers: int, ahead: int
 ) -> Iterator[Result]:
     if num_workers == 0:
         yield from map(work, items)
@@ -54,7 +59,7 @@ def _results(
             for item in items:
                 waiting.append(pool.submit(work, item))
                 # No more, or results that are large would fill the memory before they are taken.
-                if len(waiting) > _AHEAD * num_workers:
+                if len(waiting) > ahead * num_workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

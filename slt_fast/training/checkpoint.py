@@ -30,6 +30,7 @@ from slt_fast.data.errors import DataError
 from slt_fast.data.files import read_json, sync, to_json
 from slt_fast.data.vocabulary import Vocabulary
 from slt_fast.model.translator import Translator
+from slt_fast.ops.extension import cuda_refusal
 from slt_fast.training.config import Recipe, recipe_from_json, recipe_to_json
 
 logger = logging.getLogger(__name__)
@@ -148,7 +149,7 @@ def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn]:
     path = folder / "model.json"
     description = read_json(path)
     try:
-        recipe = recipe_from_json(description["recipe"])
+        recipe = recipe_from_json(_with_runnable_backend(description["recipe"]))
         vocabularies = Vocabularies(
             Vocabulary.from_json(description["text"]), Vocabulary.from_json(description["glosses"])
         )
@@ -213,16 +214,28 @@ def _description(loaded: LoadedModel) -> dict[str, Any]:
     }
 
 
+def _with_runnable_backend(values: Any) -> Any:
+    """A model trained on flow of the GPU's kernels runs without one, on the CPU's same flow."""
+    if values["input"]["flow_backend"] != "cuda" or cuda_refusal() is None:
+        return values
+    return {**values, "input": {**values["input"], "flow_backend": "auto"}}
+
+
 def _check_flow(path: Path, recorded: object, recipe: Recipe) -> None:
-    """Flow by another algorithm or with other parameters is another input; a version may differ."""
+    """Flow by another algorithm or with other parameters is another input.
+
+    So is our own of another version. That of a library counts releases, which need not change it.
+    """
     computed = recipe.input.parameters()
     if not isinstance(recorded, dict):
         raise DataError(path, f"flow {recorded!r}", "the flow's parameters")
-    without = [{k: v for k, v in flow.items() if k != "version"} for flow in (recorded, computed)]
-    if without[0] != without[1]:
+    expected = dict(computed)
+    if computed.get("algorithm") == "opencv_dis" and "version" in recorded:
+        expected["version"] = recorded["version"]
+    if recorded != expected:
         raise DataError(path, f"a model trained on flow {recorded}", f"{computed}, as made here")
-    if recorded.get("version") != computed.get("version"):
-        versions = f"{recorded.get('version')}, now {computed.get('version')}"
+    if expected != computed:
+        versions = f"{recorded['version']}, now {computed['version']}"
         logger.warning("%s: trained on flow of version %s", path, versions)
 
 

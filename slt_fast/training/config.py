@@ -101,7 +101,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     # Small images, from scratch, minutes on two CPU cores.
     "quickstart": Recipe(
-        input=InputConfig(image_size=40, flow_preset="opencv_medium", flow_bound=2.9),
+        input=InputConfig(image_size=40, flow_preset="fast", flow_bound=2.9),
         augmentation=AugmentationConfig(zoom=0.16, shift=0.06, vigour=0.22, frame_dropout=0.06),
         model=ModelConfig(
             backbone_stages=2,

@@ -185,6 +185,31 @@ def test_a_disk_that_fills_stops_all_and_keeps_what_is_whole(cache, sources, mon
     assert plan.todo == sources[3:] and extract(plan, cache, FLOW, num_workers=0) == [5, 6, 7, 8]
 
 
+def test_a_single_clip_is_computed_here_by_all_threads(cache, sources, monkeypatch) -> None:
+    threads: list[int] = []
+
+    def flow(*arguments, **options) -> torch.Tensor:
+        threads.append(torch.get_num_threads())
+        return clip_flow(*arguments, **options)
+
+    monkeypatch.setattr(extraction, "clip_flow", flow)
+    assert extract(make_plan(sources[:1], cache), cache, FLOW, num_workers=4) == [2]
+    assert threads == [torch.get_num_threads()]
+
+
+def test_a_clip_too_large_for_the_gpu_is_left_out(cache, sources, monkeypatch) -> None:
+    def flow(frames: torch.Tensor, **options) -> torch.Tensor:
+        if len(frames) == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return clip_flow(frames, **options)
+
+    monkeypatch.setattr(extraction, "clip_flow", flow)
+    problems: list[DataError] = []
+    plan = make_plan(sources[:4], cache)
+    assert extract(plan, cache, FLOW, num_workers=0, on_error=problems.append) == [2, 3, 5]
+    assert "clip2: found 4 frames of 16x20, for which the memory of cpu" in str(problems[0])
+
+
 def test_bad_clips(tmp_path: Path, cache: FlowCache, sources) -> None:
     (sources[1].path / "1.png").write_bytes(b"")
     for path in sources[2].path.iterdir():

@@ -166,6 +166,7 @@ def test_grey_op_is_registered_soundly() -> None:
         (torch.zeros(1, 16, 16).byte(), "found 1 frames; expected at least 2"),
         (torch.zeros(2, 7, 40).byte(), "found frames of 7x40 pixels"),
         (torch.zeros(2, 0, 0).byte(), "found frames of 0x0 pixels"),
+        (torch.zeros(2, 8, 32768).byte(), "found frames of 8x32768 pixels; .* at most 32767"),
     ],
 )
 def test_bad_frames_are_named(frames, message) -> None:

@@ -16,6 +16,7 @@ from slt_fast.data.batching import Vocabularies
 from slt_fast.data.errors import DataError
 from slt_fast.data.files import read_json
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
+from slt_fast.ops.extension import cuda_refusal
 from slt_fast.training import checkpoint
 from slt_fast.training.checkpoint import (
     LoadedModel,
@@ -364,12 +365,27 @@ def test_no_flow_recorded(saved: Path) -> None:
     fails(saved, r"model\.json: found flow None; expected the flow's parameters")
 
 
-def test_another_version_of_the_flow_warns(saved: Path, caplog) -> None:
+def test_another_version_of_our_flow_is_refused(saved: Path) -> None:
     load_model(saved)
+    change(saved / "model.json", flow__version=0)
+    fails(saved, r"model\.json: found a model trained on flow \{.*'version': 0")
+
+
+def test_another_version_of_a_library_warns(tmp_path: Path, loaded: LoadedModel, caplog) -> None:
+    recipe = replace(loaded.recipe, input=replace(loaded.recipe.input, flow_backend="opencv"))
+    save(tmp_path, 1, replace(loaded, recipe=recipe), "best")
+    load_model(tmp_path)
     assert not caplog.records
-    change(saved / "model.json", flow__version="1.2.3")
-    load_model(saved)
+    change(tmp_path / "best" / "model.json", flow__version="1.2.3")
+    load_model(tmp_path)
     assert "trained on flow of version 1.2.3, now " in caplog.text
+
+
+def test_flow_of_a_gpu_needs_none(saved: Path) -> None:
+    if cuda_refusal() is None:
+        pytest.skip("needs a machine without a GPU; torch.cuda finds one")
+    change(saved / "model.json", recipe__input__flow_backend="cuda")
+    assert load_model(saved).recipe.input.flow_backend == "auto"
 
 
 def test_rgb_model_has_no_flow(tmp_path: Path, loaded: LoadedModel) -> None:

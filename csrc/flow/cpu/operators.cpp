@@ -22,9 +22,7 @@ void run_on_threads(int64_t count, int64_t grain, Threads::Body body, const void
 
 Tensor disvr(const Tensor& frames, int64_t finest_level, int64_t patch_stride, int64_t descent_iterations,
              int64_t warps, int64_t fixed_points, int64_t sweeps) {
-  const Settings settings = {static_cast<int>(finest_level),       static_cast<int>(patch_stride),
-                             static_cast<int>(descent_iterations), static_cast<int>(warps),
-                             static_cast<int>(fixed_points),       static_cast<int>(sweeps)};
+  const Settings settings = settings_of(finest_level, patch_stride, descent_iterations, warps, fixed_points, sweeps);
   check(frames, settings);
   const Tensor source = torch::stable::contiguous(frames);
   const int64_t pairs = frames.size(0) - 1, H = frames.size(1), W = frames.size(2);

@@ -25,9 +25,7 @@ void* current_stream(const Tensor& tensor) {
 
 Tensor disvr(const Tensor& frames, int64_t finest_level, int64_t patch_stride, int64_t descent_iterations,
              int64_t warps, int64_t fixed_points, int64_t sweeps) {
-  const Settings settings = {static_cast<int>(finest_level),       static_cast<int>(patch_stride),
-                             static_cast<int>(descent_iterations), static_cast<int>(warps),
-                             static_cast<int>(fixed_points),       static_cast<int>(sweeps)};
+  const Settings settings = settings_of(finest_level, patch_stride, descent_iterations, warps, fixed_points, sweeps);
   check(frames, settings);
   STD_TORCH_CHECK(sweeps <= most_sweeps(), "the GPU's kernels make ", most_sweeps(), " sweeps at most, found ", sweeps);
   const DeviceGuard guard(frames.get_device_index());

@@ -32,6 +32,7 @@ BACKENDS = ("auto", "cpu", "cuda", "opencv", "raft", "reference")
 DISVR_VERSION = 1
 OPENCV_DIS_VERSION = 1
 MINIMUM_SIDE = 8
+MAXIMUM_SIDE = 2**15 - 1
 
 # They compute where the frames are, on a GPU too.
 GPU_BACKENDS = ("cuda", "raft", "reference")
@@ -43,7 +44,7 @@ def optical_flow(
     """Computes the flow from each frame to the next; each pair alone, whatever the clip around it.
 
     Args:
-        frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 2, sides of at least 8 pixels.
+        frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 2, sides of 8 to 32767 pixels.
             Frames that are not where the backend runs are copied there, and their flow back.
         preset: "fast", "default" or "best"; "opencv_ultrafast", "opencv_fast" or "opencv_medium"
             give what cv2 computes under these names, on the CPU; "raft_small" or "raft_large" are
@@ -192,10 +193,10 @@ def _check_frames(frames: torch.Tensor) -> None:
         )
     if shape[0] < 2:
         raise ValueError(f"optical_flow: found {shape[0]} frames; expected at least 2")
-    if min(shape[1:3]) < MINIMUM_SIDE:
+    if min(shape[1:3]) < MINIMUM_SIDE or max(shape[1:3]) > MAXIMUM_SIDE:
         raise ValueError(
             f"optical_flow: found frames of {shape[1]}x{shape[2]} pixels; expected sides of at "
-            f"least {MINIMUM_SIDE}"
+            f"least {MINIMUM_SIDE} and at most {MAXIMUM_SIDE}"
         )
 
 
