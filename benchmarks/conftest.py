@@ -42,14 +42,13 @@ def _tell_ratios(terminalreporter) -> None:
 
 
 def _tell_flows(terminalreporter) -> None:
-    terminalreporter.section(
-        "cv2's DIS medium with finest scale 0 / peer (above 1: peer is faster)"
-    )
-    header = f"{'peer':<32}{'a pair':>11}{'ratio':>8}   p20 - p80  "
-    terminalreporter.write_line(f"{header}end-point error (of cv2)")
+    terminalreporter.section("optical flow (a ratio above 1: the first is faster)")
+    header = f"{'flow':<54}{'a pair':>11}{'ratio':>8}   p20 - p80  "
+    terminalreporter.write_line(f"{header}end-point error (of the other)")
     for row in reporting.FLOWS:
-        line = f"{row['peer']:<32}{row['seconds'] * 1e3:>8.2f} ms{row['ratio']:>8.2f}"
+        line = f"{row['flow']:<54}{row['seconds'] * 1e3:>8.2f} ms{row['ratio']:>8.2f}"
         line += f"   {row['p20']:.2f} - {row['p80']:.2f}"
-        if "end-point error" in row:
-            line += f"  {row['end-point error']:.3f} ({row['end-point error of cv2']:.3f})"
+        if "end-point errors" in row:
+            own, other = row["end-point errors"]
+            line += f"  {own:.3f} ({other:.3f})"
         terminalreporter.write_line(line)
