@@ -107,7 +107,7 @@ def end_point_error(compute: Flow, pairs: list[FlowPair]) -> float:
     return float(np.mean([pair.end_point_error(compute(pair.frames)) for pair in pairs]))
 
 
-@pytest.mark.parametrize(("ours", "other"), CASES, ids=" against ".join)
+@pytest.mark.parametrize(("ours", "other"), CASES, ids=map(" against ".join, CASES))
 def test_pair(benchmark, monkeypatch, one_thread, pairs, ours, other) -> None:
     """The benchmark's own time is that of a round: all pairs by the one, and by the other."""
     monkeypatch.setenv("SLT_FAST_CPU", "")
