@@ -214,9 +214,9 @@ def _fills_memory(case: Case) -> bool:
 
 
 def sanitizer_jobs(timeout: float) -> list[Job]:
-    """Both tools of compute-sanitizer that tell wrong memory accesses."""
+    """The tools of compute-sanitizer that tell wrong memory accesses and barriers."""
     return [
         Job("sanitizer", f"compute-sanitizer {tool}", sanitizer.run, arguments)
-        for tool in ("memcheck", "racecheck")
+        for tool in ("memcheck", "racecheck", "synccheck")
         for arguments in [{"tool": tool, "timeout": timeout}]
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,6 @@ from benchmarks.gpu_report.report import Report
 # Each process takes half a gigabyte of the GPU for itself; what they compile takes a CPU core.
 MAX_WORKERS = 12
 CORRECTNESS_SHARE = 0.45  # of the time, at most; what hangs must not take all of it
-SANITIZER_SECONDS = 75.0
 
 
 def write_report(
@@ -36,7 +34,6 @@ def write_report(
         timing_jobs = plan.timing_jobs(plan.timed_cases(device, tiny), tiny)
         _check(run, timing_jobs, device, tiny)
         _time(run, timing_jobs, device, tiny)
-        _sanitize(run, device)
     finally:
         for worker in run.workers:
             worker.close()
@@ -65,13 +62,15 @@ class _Run:
 
 
 def _check(run: _Run, timing_jobs: list[Job], device: str, tiny: bool) -> None:
-    """Parity, behaviour, and what fills the compilers' caches."""
+    """Memory accesses, parity, behaviour, and what fills the compilers' caches."""
     jobs = plan.correctness_jobs(device, tiny) + plan.check_jobs(device, tiny)
     jobs += plan.flow_check_jobs(device, tiny)
     run.say(f"{len(jobs)} checks of parity and behaviour")
     num_workers = 1 if tiny else max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 2))
     deadline = run.start + CORRECTNESS_SHARE * (run.end - run.start)
-    run.jobs(jobs + plan.compile_jobs(timing_jobs), num_workers, deadline)
+    # What takes longest begins first, and ends by itself: its process is not ours to kill.
+    slow = plan.sanitizer_jobs(max(1.0, deadline - time.monotonic() - 2))
+    run.jobs(slow + jobs + plan.compile_jobs(timing_jobs), num_workers, deadline)
 
 
 def _time(run: _Run, timing_jobs: list[Job], device: str, tiny: bool) -> None:
@@ -82,18 +81,7 @@ def _time(run: _Run, timing_jobs: list[Job], device: str, tiny: bool) -> None:
     run.jobs(plan.flow_timing_jobs(device, tiny), 1, run.end)
     allowed = run.report.without_time(timing_jobs)
     run.say(f"times of {len(allowed)} peers")
-    reserve = SANITIZER_SECONDS if _has_sanitizer(device) else 0.0
-    run.jobs(allowed, 1, run.end - reserve)
-
-
-def _sanitize(run: _Run, device: str) -> None:
-    run.say("compute-sanitizer")
-    timeout = max(1.0, run.end - time.monotonic() - 2)
-    run.jobs(plan.sanitizer_jobs(timeout), 2 if _has_sanitizer(device) else 1, run.end)
-
-
-def _has_sanitizer(device: str) -> bool:
-    return device == "cuda" and shutil.which("compute-sanitizer") is not None
+    run.jobs(allowed, 1, run.end)
 
 
 def _is_fine(outcome: Outcome) -> bool:

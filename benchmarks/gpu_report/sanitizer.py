@@ -20,6 +20,7 @@ from benchmarks.gpu_report.flow import moving_clip
 from benchmarks.peers import ours
 from slt_fast.ops import optical_flow, pixel_attention
 from slt_fast.ops.extension import cuda_refusal
+from slt_fast.ops.optical_flow import rgb_to_grey
 
 ROOT = Path(__file__).resolve().parents[2]
 # Up to 64 positions, up to 256, and beyond: each regime has kernels of its own.
@@ -27,7 +28,7 @@ SIDES = (5, 9, 17)
 
 
 def run(tool: str, timeout: float) -> dict:
-    """Runs the kernels under a tool of compute-sanitizer: "memcheck" or "racecheck".
+    """Runs the kernels under a tool of compute-sanitizer: "memcheck", "racecheck" or "synccheck".
 
     Returns:
         {"passed": ..., "detail": its summary}; passed is None where it is not installed.
@@ -49,8 +50,10 @@ def run(tool: str, timeout: float) -> dict:
 def main() -> None:
     """Forward and backward of each operator at each size, with a bias, too; and the flow."""
     if cuda_refusal() is None:
-        for preset in ("fast", "default"):
-            optical_flow(moving_clip(3, 65, 90).cuda(), preset=preset)
+        frames = moving_clip(3, 65, 90).cuda()
+        for preset in ("fast", "default", "best"):
+            optical_flow(frames, preset=preset)
+        rgb_to_grey(frames[..., None].expand(-1, -1, -1, 3))
     for side in SIDES:
         q, bias = (
             torch.randn(shape, dtype=torch.bfloat16, device="cuda", requires_grad=True)

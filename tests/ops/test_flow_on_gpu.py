@@ -62,6 +62,7 @@ def test_it_runs_on_the_current_stream_and_never_waits() -> None:
     frames = moving_clip(5, 224, 224)
     colours = frames[..., None].expand(-1, -1, -1, 3)
     expected = optical_flow(frames.cuda())
+    optical_flow(colours.cuda())  # kernels are loaded when they are first launched, which waits
     stream, held = torch.cuda.Stream(), frames.cuda()
     colours = colours.cuda()
     torch.cuda.synchronize()
@@ -80,14 +81,14 @@ def test_it_runs_on_the_current_stream_and_never_waits() -> None:
     assert not torch.equal(flow, expected)
 
 
-def test_big_frames() -> None:
-    """Offsets into a batch of planes beyond 2^31 bytes, and the longest side."""
-    for T, H, W in ((9, 8, 32767), (9, 32767, 8), (2, 8000, 8000)):
-        frames = torch.randint(0, 256, (T, H, W), dtype=torch.uint8, device="cuda")
-        flow = optical_flow(frames, preset="fast")
-        assert flow.isfinite().all()
-        pair = optical_flow(frames[-2:], preset="fast")
-        assert torch.equal(flow[-1:], pair)
+@pytest.mark.parametrize(("T", "H", "W"), [(9, 8, 32767), (9, 32767, 8), (33, 8192, 8192)])
+def test_big_clips(T: int, H: int, W: int) -> None:
+    """The longest side; and frames and flow of more than 2^31 elements."""
+    if torch.cuda.get_device_properties(0).total_memory < 12 * T * H * W:
+        pytest.skip("the GPU's memory holds no clip and flow of that size")
+    frames = torch.randint(0, 256, (T, H, W), dtype=torch.uint8, device="cuda")
+    flow = optical_flow(frames, preset="fast")
+    assert all(torch.equal(flow[t], optical_flow(frames[t:], preset="fast")[0]) for t in (0, T - 2))
 
 
 def test_many_pairs() -> None:
