@@ -52,14 +52,12 @@ struct Vertical {
 // Reads a column, row after row.
 struct Reader {
   const Pair& pair;
-  int left, centre, right;  // columns
+  int centre;  // column
   Vertical<float2> across, flow;
   Vertical<float> down;
 
   __device__ __forceinline__ Reader(const Pair& pair, const Strip& strip) : pair(pair) {
     centre = pair.column(strip.x);
-    left = pair.column(centre - 1);
-    right = pair.column(centre + 1);
     advance(strip.y - 1);
     advance(strip.y);
   }
@@ -76,7 +74,8 @@ struct Reader {
                                                            float num_own) {
     advance(y + 1);
     const int row = pair.row(y);
-    const int64_t to_left = pair.first + (row + left), to_right = pair.first + (row + right);
+    const int64_t to_left = pair.first + (row + pair.column(centre - 1)),
+                  to_right = pair.first + (row + pair.column(centre + 1));
     const float2 across_left = pair.job.across[to_left], across_right = pair.job.across[to_right];
     const Derivatives<float> d = {across.here.x,
                                   down.here,
@@ -156,6 +155,7 @@ __device__ __forceinline__ void set_equations(const Pair& pair, const Strip& str
     Relaxation<float> equation[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
+      reader.centre = renewed(reader.centre);
       const int row = 2 * k + i, y = strip.y + row;
       equation[i] = {0, 0, 0, 0, 0};
       // A branch, and the same one for a warp: otherwise loads for later rows take the registers of this one.
@@ -165,6 +165,7 @@ __device__ __forceinline__ void set_equations(const Pair& pair, const Strip& str
       const float2 increment = pair.increment_at<kIsFirst>(pair.row(y) + reader.centre);
       equation[i] = reader.equation_at(y, increment, edges, num_own);
       if (strip.x >= size.width) equation[i].step_u = equation[i].step_v = 0;
+      strip.cell(cells, row).y = equation[i].b2;  // has no register until the weights are taken
     }
     pixels.equation[0][k] = chosen(is_even, equation[0], equation[1]);
     pixels.equation[1][k] = chosen(is_even, equation[1], equation[0]);
@@ -176,7 +177,9 @@ __device__ __forceinline__ void take_weights(const Strip& strip, Cells& cells, P
   for (int k = 0; k < kStripPairs; ++k) {
 #pragma unroll
     for (int colour = 0; colour < 2; ++colour) {
-      pixels.own[colour][k] = cells.at(colour, strip.row_pair + k, strip.column).x;
+      const float2 own = cells.at(colour, strip.row_pair + k, strip.column);
+      pixels.own[colour][k] = own.x;
+      pixels.equation[colour][k].b2 = own.y;
       pixels.left[colour][k] = cells.at(1 - colour, strip.row_pair + k, strip.column - 1).x;
     }
   }
@@ -241,12 +244,16 @@ __device__ __forceinline__ void write(const FixedPointJob& job, int64_t pair, co
   }
 }
 
+__device__ __forceinline__ Strip strip_of(const FixedPointJob& job, int thread) {
+  return strip_at(thread, down_of(job.size, job.sweeps).origin(blockIdx.y),
+                  across_of(job.size, job.sweeps).origin(blockIdx.x));
+}
+
 template <bool kIsFirst>
 __global__ void __launch_bounds__(kRegionThreads, 1) fixed_point_kernel(FixedPointJob job) {
   __shared__ Cells cells;
   const Pair pair(job, blockIdx.z);
-  const Strip strip = strip_at(threadIdx.x, down_of(job.size, job.sweeps).origin(blockIdx.y),
-                               across_of(job.size, job.sweeps).origin(blockIdx.x));
+  const Strip strip = strip_of(job, threadIdx.x);
   // Around the image and the region all values stay zero.
   cells.clear(threadIdx.x);
   __syncthreads();
@@ -264,7 +271,7 @@ __global__ void __launch_bounds__(kRegionThreads, 1) fixed_point_kernel(FixedPoi
     half_sweep<1>(strip, cells, pixels);
     __syncthreads();
   }
-  write(job, blockIdx.z, renewed(strip), pixels);
+  write(job, blockIdx.z, strip_of(job, renewed(threadIdx.x)), pixels);
 }
 
 }  // namespace

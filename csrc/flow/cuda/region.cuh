@@ -1,7 +1,7 @@
 // How a level is shared among the blocks of a fixed point, and a block's pixels among its threads.
 //
 // A block works on a region, and writes those of its pixels that nothing has reached from a border of the region which
-// is not the image's. A thread owns eight pixels of a column. Pixels of one colour are neighbours of the other colour
+// is not the image's. A thread owns four pixels of a column. Pixels of one colour are neighbours of the other colour
 // only; so the region lies in shared memory colour by colour, each pair of rows as one row of either: left and right
 // neighbours are then at the same row of the other colour, and the columns of a warp are side by side.
 #pragma once
@@ -12,7 +12,7 @@
 namespace slt_fast::cuda {
 
 constexpr int kRegionRows = 64, kRegionColumns = 64;
-constexpr int kStrip = 8;
+constexpr int kStrip = 4;
 constexpr int kStripPairs = kStrip / 2;
 constexpr int kWarpSize = 32;
 constexpr int kRegionThreads = kRegionRows * kRegionColumns / kStrip;
@@ -56,7 +56,7 @@ struct Cells {
   }
 };
 
-// The pixels that a thread owns: rows y to y + 7 of a column.
+// The pixels that a thread owns: rows y to y + 3 of a column.
 struct Strip {
   int y, x;              // of its first pixel in the image
   int row_pair, column;  // the same in the region
@@ -83,10 +83,14 @@ __device__ __forceinline__ Strip strip_at(int thread, int top, int left) {
   return {y, x, strip * kStripPairs, column, (y + x) & 1};
 }
 
-// The same strip, of which the compiler does not know: it computes the rows' addresses anew, for which there are no
-// registers from one part of the kernel to the next.
+// Of the value that it returns the compiler knows nothing: what depends on it is computed anew, where there are no
+// registers to keep it from one part of a kernel to the next.
+__device__ __forceinline__ int renewed(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
 __device__ __forceinline__ Strip renewed(Strip strip) {
-  asm volatile("" : "+r"(strip.y));
+  strip.y = renewed(strip.y);
   return strip;
 }
 
