@@ -13,6 +13,9 @@ if not torch.cuda.is_available():
     # Triton reads it when first imported: from then on its kernels run on CPU tensors.
     os.environ["TRITON_INTERPRET"] = "1"
 
+# By default cuDNN rounds float32 convolutions to TF32, which references must not.
+torch.backends.cudnn.allow_tf32 = False
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores; two threads each would mostly wait for one another.
     torch.set_num_threads(1)

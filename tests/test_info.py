@@ -8,6 +8,7 @@ import torch
 import slt_fast.ops
 from slt_fast import info
 from slt_fast.ops import extension
+from slt_fast.ops.backend import machine_refusal
 
 
 @pytest.fixture
@@ -30,9 +31,14 @@ def test_names_the_device(rows) -> None:
 
 
 def test_names_the_backend_of_every_operator(rows) -> None:
-    assert rows["optical_flow"].startswith("cpu: the extension, ")
+    flow, attention = "cpu: the extension, ", "reference: "
+    if torch.cuda.is_available() and extension.cuda_refusal() is None:
+        flow = "cuda: the extension's kernels"
+    if torch.cuda.is_available() and machine_refusal(torch.device("cuda")) is None:
+        attention = "triton: fused kernels on a GPU"
+    assert rows["optical_flow"].startswith(flow)
     for operator in set(slt_fast.ops.__all__) - {"optical_flow", "explain"}:
-        assert rows[operator].startswith("reference: ")
+        assert rows[operator].startswith(attention)
 
 
 def test_tells_whether_the_extension_is_built(rows, monkeypatch) -> None:

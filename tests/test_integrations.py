@@ -396,12 +396,14 @@ def test_attend_maps_in_a_users_block(block, backend) -> None:
 
 
 def test_maps_and_blocks_take_the_backend_asked_for() -> None:
-    model, x = SaganBlock().double(), torch.randn(2, 32, 6, 5, dtype=torch.float64)
+    model = SaganBlock().to(DEVICE, torch.float64)  # a type that the kernels refuse
+    x = torch.randn(2, 32, 6, 5, device=DEVICE, dtype=torch.float64)
     parts = (model.query, model.key, model.value)
-    with pytest.raises(ValueError, match="pixel_attention: backend 'triton' cannot run.*float64"):
+    refusal = "backend 'triton' cannot run.*float64"
+    with pytest.raises(ValueError, match=f"pixel_attention: {refusal}"):
         attend_maps(*(part(x) for part in parts), backend="triton")
     block = fused_sagan_block(*parts, model.gamma, backend="triton")
-    with pytest.raises(ValueError, match="pixel_attention_block: backend 'triton' cannot run"):
+    with pytest.raises(ValueError, match=f"pixel_attention_block: {refusal}"):
         block(x)
 
 

@@ -27,12 +27,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SIDES = (5, 9, 17)
 
 
-def run(tool: str, timeout: float) -> dict:
+def run(tool: str, device: str, timeout: float) -> dict:
     """Runs the kernels under a tool of compute-sanitizer: "memcheck", "racecheck" or "synccheck".
 
     Returns:
-        {"passed": ..., "detail": its summary}; passed is None where it is not installed.
+        {"passed": ..., "detail": its summary}; passed is None where it is not installed, and in a
+        report of the CPU.
     """
+    if device == "cpu":
+        return {"passed": None, "detail": "compute-sanitizer is for kernels on a GPU"}
     program = shutil.which("compute-sanitizer")
     if program is None:
         return {"passed": None, "detail": "compute-sanitizer is not on the PATH"}

@@ -143,14 +143,16 @@ def test_shapes_that_do_not_fit_are_named(change, message) -> None:
         ({"dtype": torch.float32, "dk": 16, "dv": 16, "B": 0}, "there is nothing to compute"),
     ],
 )
-def test_what_the_kernels_cannot_take_is_named(change, message) -> None:
-    message = f"pixel_attention: backend 'triton' cannot run on cpu: {message}"
+def test_what_the_kernels_cannot_take_is_named(kernel_device, change, message) -> None:
+    tensors = [tensor.to(kernel_device) for tensor in inputs(**change)]
+    message = f"pixel_attention: backend 'triton' cannot run on {kernel_device}: {message}"
     with pytest.raises(ValueError, match=message):
-        pixel_attention(*inputs(**change), backend="triton")
+        pixel_attention(*tensors, backend="triton")
 
 
-def test_tensors_of_several_types_are_named() -> None:
-    q, k, v = inputs(dk=16, dv=16, dtype=torch.float32)
+def test_tensors_of_several_types_are_named(kernel_device) -> None:
+    tensors = inputs(dk=16, dv=16, dtype=torch.float32)
+    q, k, v = (tensor.to(kernel_device) for tensor in tensors)
     message = "found tensors of torch.float16, torch.float32, the kernels need one type"
     with pytest.raises(ValueError, match=message):
         pixel_attention(q.half(), k, v, backend="triton")

@@ -86,9 +86,10 @@ def test_maps_that_do_not_fit_are_named(x, message) -> None:
         add_positional_encoding_2d(x)
 
 
-def test_a_backend_that_cannot_run_says_why() -> None:
-    x = torch.zeros(1, 4, 2, 2, dtype=torch.float64)
-    message = "add_positional_encoding_2d: backend 'triton' cannot run on cpu: found torch.float64"
+def test_a_backend_that_cannot_run_says_why(kernel_device) -> None:
+    x = torch.zeros(1, 4, 2, 2, dtype=torch.float64, device=kernel_device)
+    refusal = f"backend 'triton' cannot run on {kernel_device}: found torch.float64"
+    message = f"add_positional_encoding_2d: {refusal}"
     with pytest.raises(ValueError, match=message):
         add_positional_encoding_2d(x, backend="triton")
 

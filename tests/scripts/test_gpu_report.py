@@ -37,6 +37,8 @@ def bare_environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_rehearsal_on_a_cpu(tmp_path: Path, bare_environment: dict[str, str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("a rehearsal is for machines without a GPU; torch.cuda finds one")
     output = tmp_path / "report"
     command = [sys.executable, SCRIPT, "--output", output, "--device", "cpu", "--tiny"]
     finished = subprocess.run(
@@ -58,7 +60,7 @@ def test_rehearsal_on_a_cpu(tmp_path: Path, bare_environment: dict[str, str]) ->
     assert len(report["flow"]) == len(plan.FLOW_PRESETS)
     assert all(row["times"]["launched"]["median"] > 0 for row in report["flow"])
     assert {row["case"]["operator"] for row in report["timings"]} == set(plan.OPERATORS)
-    assert {row["passed"] for row in report["sanitizer"]} == {None}  # not without a GPU
+    assert {row["passed"] for row in report["sanitizer"]} == {None}
     assert report["not done"] == []
     table = (output / "table.md").read_text()
     assert table.strip() in finished.stdout
@@ -71,6 +73,16 @@ def test_without_a_gpu_it_says_what_is_needed(run_script, tmp_path: Path) -> Non
         pytest.skip("needs a machine without a GPU; torch.cuda finds one")
     finished = run_script("gpu_report.py", "--output", tmp_path)
     assert "found no CUDA GPU" in str(finished.status)
+
+
+def test_a_report_of_the_cpu_runs_no_sanitizer(tmp_path: Path, monkeypatch) -> None:
+    program = tmp_path / "compute-sanitizer"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for device, passed in (("cpu", None), ("cuda", False)):
+        results = [job.function(**job.arguments) for job in plan.sanitizer_jobs(device, 60.0)]
+        assert [result["passed"] for result in results] == [passed] * 3
 
 
 def slightly_larger(case: Case, *tensors: torch.Tensor) -> torch.Tensor:
