@@ -213,10 +213,10 @@ def _fills_memory(case: Case) -> bool:
     return max(SIDES) == case.H
 
 
-def sanitizer_jobs(device: str, timeout: float) -> list[Job]:
+def sanitizer_jobs(device: str, deadline: float) -> list[Job]:
     """The tools of compute-sanitizer that tell wrong memory accesses and barriers."""
     return [
         Job("sanitizer", f"compute-sanitizer {tool}", sanitizer.run, arguments)
         for tool in ("memcheck", "racecheck", "synccheck")
-        for arguments in [{"tool": tool, "device": device, "timeout": timeout}]
+        for arguments in [{"tool": tool, "device": device, "deadline": deadline}]
     ]

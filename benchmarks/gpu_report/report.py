@@ -78,7 +78,12 @@ class Report:
             outcome.job.name: outcome.result["passed"] if outcome.result else None
             for outcome in self.section("checks") + self.section("sanitizer")
         }
-        return found + targets.check_targets(checks)
+        flow = {
+            outcome.job.name: outcome.result["times"]["launched"]["median"]
+            for outcome in self.section("flow")
+            if outcome.result and "times" in outcome.result
+        }
+        return found + targets.flow_targets(flow) + targets.check_targets(checks)
 
     def save(self) -> None:
         """Writes both files, each at once."""

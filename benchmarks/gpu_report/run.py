@@ -68,8 +68,8 @@ def _check(run: _Run, timing_jobs: list[Job], device: str, tiny: bool) -> None:
     run.say(f"{len(jobs)} checks of parity and behaviour")
     num_workers = 1 if tiny else max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 2))
     deadline = run.start + CORRECTNESS_SHARE * (run.end - run.start)
-    # What takes longest begins first, and ends by itself: its process is not ours to kill.
-    slow = plan.sanitizer_jobs(device, max(1.0, deadline - time.monotonic() - 2))
+    # What takes longest begins first, and ends by itself: a killed worker would leave it running.
+    slow = plan.sanitizer_jobs(device, deadline - 2)
     run.jobs(slow + jobs + plan.compile_jobs(timing_jobs), num_workers, deadline)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -27,8 +29,13 @@ ROOT = Path(__file__).resolve().parents[2]
 SIDES = (5, 9, 17)
 
 
-def run(tool: str, device: str, timeout: float) -> dict:
+def run(tool: str, device: str, deadline: float) -> dict:
     """Runs the kernels under a tool of compute-sanitizer: "memcheck", "racecheck" or "synccheck".
+
+    Args:
+        tool: Its name.
+        device: What the report is of.
+        deadline: When it is ended, on the clock of time.monotonic, which processes share.
 
     Returns:
         {"passed": ..., "detail": its summary}; passed is None where it is not installed, and in a
@@ -42,12 +49,16 @@ def run(tool: str, device: str, timeout: float) -> dict:
     command = [program, "--tool", tool, "--error-exitcode", "1", sys.executable, "-m", __name__]
     # Each tensor an allocation of its own, so that reading past its end is seen.
     environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-    finished = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout
-    )
-    output = finished.stdout + finished.stderr
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
+    try:
+        output = process.communicate(timeout=max(0.0, deadline - time.monotonic()))[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # the tool and the program under it
+        process.communicate()
+        raise
     summary = re.findall(r"ERROR SUMMARY.*|RACECHECK SUMMARY.*", output) or [output[-300:]]
-    return {"passed": finished.returncode == 0, "detail": summary[-1]}
+    return {"passed": process.returncode == 0, "detail": summary[-1]}
 
 
 def main() -> None:

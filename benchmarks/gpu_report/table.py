@@ -94,7 +94,9 @@ def _flow(report: Report) -> list[str]:
             for time in (result["times"].get(mode, "") for mode in ("launched", "graph"))
         ]
         frames = outcome.job.arguments["T"]
-        rows.append((f"{outcome.job.name}, {frames} frames", *cells, result["peak bytes"] >> 20))
+        rows.append(
+            (f"{outcome.job.name}, {frames} frames", *cells, round(result["peak bytes"] / 2**20))
+        )
     header = ("clip", "launched, us a pair", "graph, us a pair", "memory, MiB")
     return _table("Optical flow", header, rows)
 

@@ -25,7 +25,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 KERNELS = {"grey", "float", "halve", "search", "densify", "warp", "fixed_point", "enlarge"}
 # At most so many registers, for blocks enough on a multiprocessor's 65536; bytes of shared memory
 # that need no more than every GPU gives unasked.
-REGISTERS = {"fixed_point": 65536 // 512, "search": 65536 // (4 * 256)}
+REGISTERS = {"fixed_point": 65536 // 1024, "search": 65536 // (4 * 256)}
 SHARED_MEMORY = 48 * 1024
 
 Settings = tuple[int, int, int, int, int, int]

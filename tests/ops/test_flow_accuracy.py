@@ -1,4 +1,4 @@
-"""End-point errors on pairs with ground truth, as the algorithm's author measured them."""
+"""End-point errors on pairs with ground truth, as its slow prototype has them."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.flow_pairs import load_pair
 from slt_fast.ops import optical_flow
+from slt_fast.ops.extension import cuda_refusal
 
 # Mean end-point error in pixels at 224x224, 210x260 (W x H) and native size.
 EXPECTED = {
@@ -20,10 +21,27 @@ EXPECTED = {
 SIZES = [(224, 224), (210, 260), None]
 
 
-def end_point_error(folder: Path, size: tuple[int, int] | None, preset: str) -> float:
+def end_point_error(
+    folder: Path, size: tuple[int, int] | None, preset: str, backend: str = "cpu"
+) -> float:
     pair = load_pair(folder, size)
-    flow = optical_flow(torch.from_numpy(pair.frames), preset=preset)[0]
+    flow = optical_flow(torch.from_numpy(pair.frames), preset=preset, backend=backend)[0]
     return pair.end_point_error(flow.numpy())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("size", SIZES, ids=["224x224", "210x260", "native"])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_gpu_has_the_cpus_error(shared_data, name, size) -> None:
+    refusal = cuda_refusal()
+    if refusal:
+        pytest.skip(f"the flow's kernels cannot run: {refusal}")
+    folder = shared_data / "flow" / name
+    for preset in ("fast", "default", "best"):
+        on_cpu, on_gpu = (
+            end_point_error(folder, size, preset, backend) for backend in ("cpu", "cuda")
+        )
+        assert abs(on_gpu - on_cpu) <= 1e-3
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["224x224", "210x260", "native"])

@@ -83,12 +83,13 @@ def test_it_runs_on_the_current_stream_and_never_waits() -> None:
 
 @pytest.mark.parametrize(("T", "H", "W"), [(9, 8, 32767), (9, 32767, 8), (33, 8192, 8192)])
 def test_big_clips(T: int, H: int, W: int) -> None:
-    """The longest side; and frames and flow of more than 2^31 elements."""
+    """The longest side; and a clip of more than 2^31 pixels."""
     if torch.cuda.get_device_properties(0).total_memory < 12 * T * H * W:
         pytest.skip("the GPU's memory holds no clip and flow of that size")
     frames = torch.randint(0, 256, (T, H, W), dtype=torch.uint8, device="cuda")
     flow = optical_flow(frames, preset="fast")
-    assert all(torch.equal(flow[t], optical_flow(frames[t:], preset="fast")[0]) for t in (0, T - 2))
+    for t in (0, T - 2):
+        assert torch.equal(flow[t], optical_flow(frames[t : t + 2], preset="fast")[0])
 
 
 def test_many_pairs() -> None:

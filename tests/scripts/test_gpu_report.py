@@ -12,7 +12,7 @@ import torch
 from benchmarks import floors, parity
 from benchmarks.cases import Case, make_inputs
 from benchmarks.floors import Ceilings
-from benchmarks.gpu_report import correctness, plan, targets, timings
+from benchmarks.gpu_report import correctness, plan, sanitizer, targets, timings
 from benchmarks.gpu_report.correctness import AttentionShape
 from benchmarks.gpu_report.jobs import Job, Outcome, run_jobs
 from benchmarks.gpu_report.report import Report
@@ -81,7 +81,10 @@ def test_a_report_of_the_cpu_runs_no_sanitizer(tmp_path: Path, monkeypatch) -> N
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     for device, passed in (("cpu", None), ("cuda", False)):
-        results = [job.function(**job.arguments) for job in plan.sanitizer_jobs(device, 60.0)]
+        results = [
+            job.function(**job.arguments)
+            for job in plan.sanitizer_jobs(device, time.monotonic() + 60)
+        ]
         assert [result["passed"] for result in results] == [passed] * 3
 
 
@@ -210,6 +213,20 @@ def test_targets() -> None:
     assert verdicts[f"{block}, B = 256, backward <= 60 us"] == ("70.0 us", False)
     assert verdicts[f"{block} forward against the faster eager >= 2.5x"] == ("2.40x", False)
     assert verdicts[f"{block} forward against torch.compile >= 1.5x"] == ("not measured", None)
+    [flow] = targets.flow_targets({"flow default 224x224": 61e-6, "flow fast 224x224": 1e-6})
+    assert (flow.found, flow.passed) == ("61.0 us", False)
+
+
+def test_a_sanitizer_ends_with_all_under_it(tmp_path: Path, monkeypatch) -> None:
+    """The tool starts a program, whose number it leaves in a file, and hangs."""
+    program, number = tmp_path / "compute-sanitizer", tmp_path / "number"
+    program.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {number}\nwait\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(subprocess.TimeoutExpired):
+        sanitizer.run("memcheck", "cuda", time.monotonic() + 1)
+    state = Path("/proc", number.read_text().strip(), "stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
 def test_poison_ends_with_the_check() -> None:

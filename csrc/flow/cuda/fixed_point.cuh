@@ -94,7 +94,7 @@ struct Reader {
 };
 
 // The flow so far of a strip and of its neighbours makes the weights of the edges to the right and down. In shared
-// memory they take the place of the flow.
+// memory they take the place of u; that of v is free then.
 template <bool kIsFirst>
 __device__ __forceinline__ void set_weights(const Pair& pair, const Strip& strip, Cells& cells) {
   const Size size = pair.job.size;
@@ -155,7 +155,7 @@ __device__ __forceinline__ void set_equations(const Pair& pair, const Strip& str
     Relaxation<float> equation[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      reader.centre = renewed(reader.centre);
+      reader.centre = renewed(reader.centre);  // there are no registers for the addresses of several rows
       const int row = 2 * k + i, y = strip.y + row;
       equation[i] = {0, 0, 0, 0, 0};
       // A branch, and the same one for a warp: otherwise loads for later rows take the registers of this one.
@@ -165,14 +165,15 @@ __device__ __forceinline__ void set_equations(const Pair& pair, const Strip& str
       const float2 increment = pair.increment_at<kIsFirst>(pair.row(y) + reader.centre);
       equation[i] = reader.equation_at(y, increment, edges, num_own);
       if (strip.x >= size.width) equation[i].step_u = equation[i].step_v = 0;
-      strip.cell(cells, row).y = equation[i].b2;  // has no register until the weights are taken
+      // It waits where nobody else reads: there is no register for it while equations are set.
+      strip.cell(cells, row).y = equation[i].b2;
     }
     pixels.equation[0][k] = chosen(is_even, equation[0], equation[1]);
     pixels.equation[1][k] = chosen(is_even, equation[1], equation[0]);
   }
 }
 
-__device__ __forceinline__ void take_weights(const Strip& strip, Cells& cells, Pixels& pixels) {
+__device__ __forceinline__ void take_cells(const Strip& strip, Cells& cells, Pixels& pixels) {
 #pragma unroll
   for (int k = 0; k < kStripPairs; ++k) {
 #pragma unroll
@@ -262,7 +263,7 @@ __global__ void __launch_bounds__(kRegionThreads, 1) fixed_point_kernel(FixedPoi
   set_weights<kIsFirst>(pair, strip, cells);
   Pixels pixels;
   set_equations<kIsFirst>(pair, renewed(strip), cells, pixels);
-  take_weights(strip, cells, pixels);
+  take_cells(strip, cells, pixels);
   __syncthreads();
   take_increments<kIsFirst>(pair, renewed(strip), cells, pixels);
   for (int sweep = 0; sweep < job.sweeps; ++sweep) {
