@@ -47,6 +47,7 @@ def jobs() -> list[list[dict]]:
         (100, "bfloat16", HALVES),
         (80, "float16", HALVES),
         (80, "float32", FLOATS),
+        (90, "float32", PLAIN[:1]),
     ]
     if os.environ.get("SLT_FAST_TEST_EVERY_TYPE") == "1":
         groups += [(90, "float16", HALVES), (100, "float16", HALVES), (80, "bfloat16", HALVES)]
