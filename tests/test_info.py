@@ -32,7 +32,7 @@ def test_names_the_device(rows) -> None:
 
 def test_names_the_backend_of_every_operator(rows) -> None:
     flow, attention = "cpu: the extension, ", "reference: "
-    if torch.cuda.is_available() and extension.cuda_refusal() is None:
+    if extension.cuda_refusal() is None:
         flow = "cuda: the extension's kernels"
     if torch.cuda.is_available() and machine_refusal(torch.device("cuda")) is None:
         attention = "triton: fused kernels on a GPU"

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
+from slt_fast.ops.extension import cuda_refusal
+
 # On a GPU the kernels run as they are; elsewhere Triton interprets them, which knows no bfloat16.
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = [torch.float32, torch.float16]
@@ -27,6 +29,14 @@ def relative_error(value: torch.Tensor, exact: torch.Tensor) -> float:
     """Norm of the error over that of the exact value; NaN is the worst error."""
     error = (value.detach().double() - exact).norm() / exact.norm().clamp(min=1e-30)
     return float(error.nan_to_num(torch.inf))
+
+
+@pytest.fixture(scope="session")
+def flow_kernels() -> None:
+    """Skips what needs the flow's kernels where they cannot run."""
+    refusal = cuda_refusal()
+    if refusal:
+        pytest.skip(f"the flow's kernels cannot run: {refusal}")
 
 
 Values = Sequence[torch.Tensor]

@@ -7,7 +7,6 @@ import torch
 
 from benchmarks.flow_pairs import load_pair
 from slt_fast.ops import optical_flow
-from slt_fast.ops.extension import cuda_refusal
 
 # Mean end-point error in pixels at 224x224, 210x260 (W x H) and native size.
 EXPECTED = {
@@ -32,10 +31,7 @@ def end_point_error(
 @pytest.mark.gpu
 @pytest.mark.parametrize("size", SIZES, ids=["224x224", "210x260", "native"])
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_gpu_has_the_cpus_error(shared_data, name, size) -> None:
-    refusal = cuda_refusal()
-    if refusal:
-        pytest.skip(f"the flow's kernels cannot run: {refusal}")
+def test_a_gpu_has_the_cpus_error(flow_kernels, shared_data, name, size) -> None:
     folder = shared_data / "flow" / name
     for preset in ("fast", "default", "best"):
         on_cpu, on_gpu = (

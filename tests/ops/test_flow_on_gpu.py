@@ -5,21 +5,13 @@ import torch
 
 from benchmarks.gpu_report.flow import moving_clip
 from slt_fast.ops import optical_flow
-from slt_fast.ops.extension import cuda_refusal
 from slt_fast.ops.optical_flow import choose_flow_backend, flow_parameters, rgb_to_grey
 from slt_fast.ops.optical_flow.grey import rgb_to_grey_reference
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("flow_kernels")]
 
 PRESETS = ("fast", "default", "best")
 SIZES = [(8, 8), (8, 300), (33, 47), (64, 64), (65, 129), (224, 224), (260, 210), (720, 1280)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def kernels() -> None:
-    refusal = cuda_refusal()
-    if refusal:
-        pytest.skip(f"the flow's kernels cannot run: {refusal}")
 
 
 @pytest.mark.parametrize("preset", PRESETS)

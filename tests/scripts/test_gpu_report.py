@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,11 +76,21 @@ def test_without_a_gpu_it_says_what_is_needed(run_script, tmp_path: Path) -> Non
     assert "found no CUDA GPU" in str(finished.status)
 
 
-def test_a_report_of_the_cpu_runs_no_sanitizer(tmp_path: Path, monkeypatch) -> None:
-    program = tmp_path / "compute-sanitizer"
-    program.write_text("#!/bin/sh\nexit 1\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+@pytest.fixture
+def fake_sanitizer(tmp_path: Path, monkeypatch) -> Callable[[str], None]:
+    """Puts a shell script in the place of compute-sanitizer."""
+
+    def put(script: str) -> None:
+        program = tmp_path / "compute-sanitizer"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    return put
+
+
+def test_a_report_of_the_cpu_runs_no_sanitizer(fake_sanitizer) -> None:
+    fake_sanitizer("exit 1")
     for device, passed in (("cpu", None), ("cuda", False)):
         results = [
             job.function(**job.arguments)
@@ -217,12 +228,10 @@ def test_targets() -> None:
     assert (flow.found, flow.passed) == ("61.0 us", False)
 
 
-def test_a_sanitizer_ends_with_all_under_it(tmp_path: Path, monkeypatch) -> None:
+def test_a_sanitizer_ends_with_all_under_it(tmp_path: Path, fake_sanitizer) -> None:
     """The tool starts a program, whose number it leaves in a file, and hangs."""
-    program, number = tmp_path / "compute-sanitizer", tmp_path / "number"
-    program.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {number}\nwait\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    number = tmp_path / "number"
+    fake_sanitizer(f"sleep 600 &\necho $! > {number}\nwait")
     with pytest.raises(subprocess.TimeoutExpired):
         sanitizer.run("memcheck", "cuda", time.monotonic() + 1)
     state = Path("/proc", number.read_text().strip(), "stat")
