@@ -10,7 +10,7 @@ from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches
 from slt_fast.data.loading import load_images
 from slt_fast.data.sources import read_split
 from slt_fast.device import choose_device, computes_bfloat16
-from slt_fast.training.config import RECIPES, Recipe
+from slt_fast.recipe import RECIPES, Recipe
 from slt_fast.training.loop import Trainer
 from slt_fast.training.run import RunConfig
 

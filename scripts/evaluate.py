@@ -13,15 +13,15 @@ from typing import Literal
 
 import tyro
 
+from slt_fast.checkpoint import load_model
 from slt_fast.command_line import run
 from slt_fast.data.batching import ClipDataset
-from slt_fast.data.files import write_json
-from slt_fast.data.flow_cache import open_flow_cache, with_cached_flow
+from slt_fast.data.flow_cache.cache import open_flow_cache, with_cached_flow
 from slt_fast.data.input import flow_device
 from slt_fast.data.probes import probe
 from slt_fast.data.sources import data_root, read_split
 from slt_fast.device import choose_device
-from slt_fast.training.checkpoint import load_model
+from slt_fast.files import write_json
 from slt_fast.training.evaluation import evaluate
 
 

@@ -20,8 +20,8 @@ import torch
 import tyro
 
 from slt_fast.command_line import run
-from slt_fast.data.extraction import extract, format_bytes, make_plan, share_of_work
-from slt_fast.data.flow_cache import flow_bytes, open_flow_cache
+from slt_fast.data.flow_cache.cache import flow_bytes, open_flow_cache
+from slt_fast.data.flow_cache.extraction import extract, format_bytes, make_plan, share_of_work
 from slt_fast.data.input import InputConfig, flow_device
 from slt_fast.data.sources import read_videos
 from slt_fast.device import choose_device

@@ -15,7 +15,7 @@ import tyro
 from rich.console import Console
 
 from slt_fast.command_line import run
-from slt_fast.training.config import RECIPES, Recipe, differences
+from slt_fast.recipe import RECIPES, Recipe, differences
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.loop import train
 from slt_fast.training.run import RunConfig, resumed, resumes

@@ -11,12 +11,12 @@ from typing import Annotated
 
 import tyro
 
+from slt_fast.checkpoint import load_model
 from slt_fast.command_line import run
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
 from slt_fast.data.vocabulary import GLOSS_SPECIALS
 from slt_fast.device import choose_device
 from slt_fast.inference.translate import translate_source
-from slt_fast.training.checkpoint import load_model
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from slt_fast.command_line import run
 from slt_fast.data.clip import FrameSource
 from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import read_synthetic
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
 from slt_fast.visualize import flow_sheet, page, write_png
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from slt_fast.data.flow_image import encode_flow, resize_flow
+from slt_fast.data.flow_images import encode_flow, resize_flow
 from slt_fast.ops.optical_flow import optical_flow
 
 # What stands to the left of a row, and the encoder of its pictures; the first shows the frames.

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from slt_fast.command_line import run
-from slt_fast.data.errors import DataError
+from slt_fast.errors import DataError
 
 
 def failing(error: BaseException):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from slt_fast.data.flow_image import flow_images
+from slt_fast.data.flow_images import flow_images
 from slt_fast.visualize import flow_sheet, page, write_png
 
 

@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from slt_fast.data.augmentation import AugmentationConfig, augment
 from slt_fast.data.clip import Clip, minimum_ctc_frames
-from slt_fast.data.errors import DataError
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loading import make_images, read_clip
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
+from slt_fast.errors import DataError
 
 
 @dataclass(frozen=True)

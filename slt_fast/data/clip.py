@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from slt_fast.data.errors import DataError
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS
+from slt_fast.errors import DataError
 
 if TYPE_CHECKING:
-    from slt_fast.data.flow_cache import CachedFlow
+    from slt_fast.data.flow_cache.cache import CachedFlow
 
 
 class FrameSource(Protocol):

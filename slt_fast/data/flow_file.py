@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from slt_fast.data.errors import DataError
-from slt_fast.data.files import replacing
+from slt_fast.errors import DataError
+from slt_fast.files import replacing
 
 TAG = 202021.25
 LARGEST_SIDE = 99_999  # Baker et al., "A Database and Evaluation Methodology for Optical Flow"

@@ -10,9 +10,9 @@ from typing import Any
 
 from slt_fast import __version__
 from slt_fast.data.clip import FrameSource
-from slt_fast.data.errors import DataError
 from slt_fast.data.synthetic import SyntheticSource
-from slt_fast.data.video import VideoSource, frame_files
+from slt_fast.data.video.source import VideoSource, frame_files
+from slt_fast.errors import DataError
 
 
 @dataclass(frozen=True)

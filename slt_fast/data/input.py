@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from slt_fast.data.flow_image import ENCODERS, flow_images
+from slt_fast.data.flow_images import ENCODERS, flow_images
 from slt_fast.ops.optical_flow import (
     GPU_BACKENDS,
     PRESETS,

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from slt_fast.data.clip import Clip, check_ctc_length
-from slt_fast.data.errors import DataError, ErrorHandler, Result, report, result_or_error
-from slt_fast.data.flow_image import encode_flow
+from slt_fast.data.flow_images import encode_flow
 from slt_fast.data.input import InputConfig, clip_images
-from slt_fast.data.workers import in_processes
+from slt_fast.errors import DataError, ErrorHandler, Result, report, result_or_error
+from slt_fast.workers import in_processes
 
 
 def read_clip(clip: Clip, config: InputConfig) -> torch.Tensor | DataError:

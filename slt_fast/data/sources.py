@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slt_fast.data.clip import Clip, FrameSource
-from slt_fast.data.errors import ErrorHandler
-from slt_fast.data.manifest import MANIFEST_SUFFIXES, manifest_splits, read_manifest
-from slt_fast.data.phoenix14t import phoenix14t_root, phoenix14t_splits, read_phoenix14t
+from slt_fast.data.datasets.manifest import MANIFEST_SUFFIXES, manifest_splits, read_manifest
+from slt_fast.data.datasets.phoenix14t import phoenix14t_root, phoenix14t_splits, read_phoenix14t
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
-from slt_fast.data.video_folder import find_videos
+from slt_fast.data.video.folder import find_videos
+from slt_fast.errors import ErrorHandler
 
 
 def read_split(data: str, split: str, *, on_error: ErrorHandler | None = None) -> list[Clip]:

@@ -18,7 +18,7 @@ from slt_fast.model.encoder import Encoded
 from slt_fast.model.translator import Translator
 
 if TYPE_CHECKING:
-    from slt_fast.training.checkpoint import LoadedModel
+    from slt_fast.checkpoint import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def translate_images(
     ]
 
 
-def translate_batch(loaded: LoadedModel, batch: Batch, *, beam_size: int) -> list[Translation]:
+def translate_batch(loaded: TrainedModel, batch: Batch, *, beam_size: int) -> list[Translation]:
     """Translates the clips of a batch with a trained model, in its own precision.
 
     Args:
@@ -100,7 +100,7 @@ def translate_batch(loaded: LoadedModel, batch: Batch, *, beam_size: int) -> lis
         raise ValueError(too_many_frames(batch.clips, len(batch.images), device)) from error
 
 
-def translate_source(loaded: LoadedModel, source: FrameSource) -> Translation:
+def translate_source(loaded: TrainedModel, source: FrameSource) -> Translation:
     """Translates a video.
 
     Args:

@@ -8,9 +8,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from slt_fast.checkpoint import TrainedModel
 from slt_fast.data.batching import ClipDataset, batches
 from slt_fast.data.clip import Clip
-from slt_fast.data.errors import ErrorHandler, report
+from slt_fast.errors import ErrorHandler, report
 from slt_fast.inference.translate import Translation, translate_batch
 from slt_fast.metrics import (
     clean_phoenix_gloss,
@@ -18,7 +19,6 @@ from slt_fast.metrics import (
     translation_scores,
     word_error_rate,
 )
-from slt_fast.training.checkpoint import LoadedModel
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Evaluation:
 
 
 def evaluate(
-    loaded: LoadedModel,
+    loaded: TrainedModel,
     dataset: ClipDataset,
     *,
     beam_size: int,

@@ -12,12 +12,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, too_many_frames
-from slt_fast.data.errors import DataError, ErrorHandler, report
-from slt_fast.data.files import read_json, write_json
-from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
-from slt_fast.training.checkpoint import (
-    LoadedModel,
+from slt_fast.checkpoint import (
+    TrainedModel,
     build_model,
     checkpoint_folder,
     load_model,
@@ -25,7 +21,11 @@ from slt_fast.training.checkpoint import (
     save_checkpoint,
     without_weights,
 )
-from slt_fast.training.config import Recipe
+from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, too_many_frames
+from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
+from slt_fast.errors import DataError, ErrorHandler, report
+from slt_fast.files import read_json, write_json
+from slt_fast.recipe import Recipe
 from slt_fast.training.evaluation import Evaluation, evaluate
 from slt_fast.training.log import RunLog
 from slt_fast.training.losses import translation_loss
@@ -124,7 +124,7 @@ class Trainer:
         model = build_model(without_weights(recipe) if resumes(run) else recipe, vocabularies)
         model.to(self.device, memory_format=torch.channels_last)
         data = trained_on(run, train_set.clips)
-        self.loaded = LoadedModel(model, recipe, vocabularies, data)
+        self.loaded = TrainedModel(model, recipe, vocabularies, data)
         self.optimizer = torch.optim.AdamW(
             model.parameters(),
             lr=settings.learning_rate,

@@ -10,22 +10,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from slt_fast.data.augmentation import AugmentationConfig
-from slt_fast.data.batching import ClipDataset
-from slt_fast.data.clip import Clip
-from slt_fast.data.errors import DataError, ErrorHandler
-from slt_fast.data.flow_cache import FlowCache, open_flow_cache, with_cached_flow
-from slt_fast.data.input import flow_device
-from slt_fast.data.loading import count_frames, keep_good, preload
-from slt_fast.data.sources import data_root, read_split
-from slt_fast.device import choose_device
-from slt_fast.training.checkpoint import (
-    LoadedModel,
+from slt_fast.checkpoint import (
+    TrainedModel,
     TrainedOn,
     checkpoint_folder,
     read_description,
 )
-from slt_fast.training.config import Recipe, differences
+from slt_fast.data.augmentation import AugmentationConfig
+from slt_fast.data.batching import ClipDataset
+from slt_fast.data.clip import Clip
+from slt_fast.data.flow_cache.cache import FlowCache, open_flow_cache, with_cached_flow
+from slt_fast.data.input import flow_device
+from slt_fast.data.loading import count_frames, keep_good, preload
+from slt_fast.data.sources import data_root, read_split
+from slt_fast.device import choose_device
+from slt_fast.errors import DataError, ErrorHandler
+from slt_fast.recipe import Recipe, differences
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ def resumed(run: RunConfig) -> tuple[Recipe, RunConfig]:
     return recipe, replace(run, **known)
 
 
-def check_same(folder: Path, found: LoadedModel, asked: LoadedModel) -> None:
+def check_same(folder: Path, found: TrainedModel, asked: TrainedModel) -> None:
     """Resuming goes on with the same settings and data, or not at all.
 
     Only skip_bad and flow_cache may change: a run that met a bad clip can go on without it, and

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from slt_fast.data.sources import synthetic_seed
-from slt_fast.training.config import Recipe
+from slt_fast.recipe import Recipe
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.run import RunConfig
 

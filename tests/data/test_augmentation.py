@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from slt_fast.data.augmentation import AugmentationConfig, augment
-from slt_fast.data.flow_image import encode_flow
+from slt_fast.data.flow_images import encode_flow
 from slt_fast.data.input import InputConfig, blank_value
 
 FLOW, RGB = InputConfig(image_size=32), InputConfig(input="rgb", image_size=32)

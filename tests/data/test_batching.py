@@ -9,12 +9,12 @@ import torch
 from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, collate
 from slt_fast.data.clip import Clip
-from slt_fast.data.errors import DataError
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loading import count_frames, keep_good, load_images, preload
 from slt_fast.data.probes import BlankSource
 from slt_fast.data.synthetic import SyntheticSource
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import DataError
 
 RGB = InputConfig(input="rgb", image_size=32)
 FLOW = InputConfig(image_size=32, flow_preset="fast")

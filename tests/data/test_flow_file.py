@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from slt_fast.data.errors import DataError
 from slt_fast.data.flow_file import read_flow, write_flow
+from slt_fast.errors import DataError
 
 
 def flow_of(H: int, W: int) -> np.ndarray:

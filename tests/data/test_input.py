@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from slt_fast.data.flow_image import ENCODERS, flow_images
+from slt_fast.data.flow_images import ENCODERS, flow_images
 from slt_fast.data.input import InputConfig, blank_value, clip_images, flow_device
 
 

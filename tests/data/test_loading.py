@@ -9,12 +9,12 @@ import torch
 from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.batching import ClipDataset, Vocabularies, batches
 from slt_fast.data.clip import Clip
-from slt_fast.data.extraction import extract, make_plan
-from slt_fast.data.flow_cache import open_flow_cache, with_cached_flow
+from slt_fast.data.flow_cache.cache import open_flow_cache, with_cached_flow
+from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loading import load_images, make_images, preload, read_clip
 from slt_fast.data.synthetic import SyntheticSource
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
 
 FLOW = InputConfig(image_size=32, flow_preset="fast")
 CPU = torch.device("cpu")

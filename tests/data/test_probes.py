@@ -7,7 +7,7 @@ import pytest
 from slt_fast.data.clip import Clip
 from slt_fast.data.probes import PROBES, probe
 from slt_fast.data.synthetic import SyntheticSource
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
 
 SOURCE = SyntheticSource("a", ("MOTHER", "SLEEP"), "negation", 0, (0, 1), (48, 40))
 CLIP = Clip("a", SOURCE, "text", ("MOTHER", "SLEEP"), "Signer01", "test", "here:1")

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from slt_fast.data.errors import DataError
 from slt_fast.data.sources import read_split, read_videos
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
+from slt_fast.errors import DataError
 
 
 def manifest(folder: Path, *rows: str) -> Path:

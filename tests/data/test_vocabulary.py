@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from slt_fast.data.phoenix14t import read_annotations
+from slt_fast.data.datasets.phoenix14t import read_annotations
 from slt_fast.data.vocabulary import (
     BLANK,
     BOS,

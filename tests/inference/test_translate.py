@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import torch
 
+from slt_fast.checkpoint import TrainedModel, TrainedOn, build_model
 from slt_fast.data.batching import Batch, Vocabularies
-from slt_fast.data.errors import DataError
 from slt_fast.data.input import InputConfig, clip_images
 from slt_fast.data.synthetic import SyntheticSource
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
+from slt_fast.errors import DataError
 from slt_fast.inference.translate import Translation, translate_batch, translate_source
 from slt_fast.model.config import ModelConfig
-from slt_fast.training.checkpoint import LoadedModel, TrainedOn, build_model
-from slt_fast.training.config import Recipe, TrainingConfig
+from slt_fast.recipe import Recipe, TrainingConfig
 
 TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
 WORDS = Vocabularies(
@@ -24,7 +24,7 @@ WORDS = Vocabularies(
 
 
 @pytest.fixture
-def loaded() -> LoadedModel:
+def loaded() -> TrainedModel:
     recipe = Recipe(
         input=InputConfig(image_size=32, flow_preset="fast"),
         model=ModelConfig(
@@ -42,7 +42,7 @@ def loaded() -> LoadedModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
-    return LoadedModel(model, recipe, WORDS, TRAINED_ON)
+    return TrainedModel(model, recipe, WORDS, TRAINED_ON)
 
 
 def batch(*clips: torch.Tensor) -> Batch:

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from slt_fast.data.files import read_json
 from slt_fast.data.sources import read_split
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
+from slt_fast.files import read_json
 from slt_fast.training import evaluation
 
 

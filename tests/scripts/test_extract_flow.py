@@ -11,14 +11,14 @@ from pathlib import Path
 import cv2
 import pytest
 
-from slt_fast.data import extraction
-from slt_fast.data.errors import DataError
-from slt_fast.data.flow_cache import CachedFlow, open_flow_cache
+from slt_fast.data.flow_cache import extraction
+from slt_fast.data.flow_cache.cache import CachedFlow, open_flow_cache
 from slt_fast.data.input import InputConfig
 from slt_fast.data.sources import read_videos
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "extract_flow.py"

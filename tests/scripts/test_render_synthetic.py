@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slt_fast.data.phoenix14t import read_phoenix14t
+from slt_fast.data.datasets.phoenix14t import read_phoenix14t
 from slt_fast.data.synthetic import read_synthetic
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
 
 NAME = "PHOENIX-2014-T.test.corpus.csv"
 ROWS = """name|video|start|end|speaker|orth|translation

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from slt_fast.data.files import read_json
+from slt_fast.checkpoint import checkpoint_folder, load_model, load_tensors
+from slt_fast.files import read_json
 from slt_fast.ops.extension import cuda_refusal
-from slt_fast.training.checkpoint import checkpoint_folder, load_model, load_tensors
 from slt_fast.training.loop import Trainer
 from slt_fast.training.run import RunConfig, load_dataset
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from slt_fast.checkpoint import build_model, load_model, save_checkpoint
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, Vocabulary
 from slt_fast.inference import translate
-from slt_fast.training.checkpoint import build_model, load_model, save_checkpoint
 
 
 @pytest.mark.parametrize("name", ["first.mp4", "second"])

@@ -11,7 +11,7 @@ from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.model.config import ModelConfig
-from slt_fast.training.config import Recipe, TrainingConfig
+from slt_fast.recipe import Recipe, TrainingConfig
 from slt_fast.training.loop import train
 from slt_fast.training.run import RunConfig
 

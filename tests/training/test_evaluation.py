@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from slt_fast.checkpoint import TrainedModel, TrainedOn, build_model
 from slt_fast.data.batching import ClipDataset, Vocabularies
 from slt_fast.data.clip import Clip
-from slt_fast.data.errors import DataError
 from slt_fast.data.sources import read_split
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import DataError
 from slt_fast.inference.translate import Translation
 from slt_fast.training import evaluation
-from slt_fast.training.checkpoint import LoadedModel, TrainedOn, build_model
 from slt_fast.training.evaluation import evaluate, score
 
 TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
@@ -23,9 +23,9 @@ def clips(manifest: Path) -> list[Clip]:
 
 
 @pytest.fixture
-def loaded(tiny_recipe, clips) -> LoadedModel:
+def loaded(tiny_recipe, clips) -> TrainedModel:
     vocabularies = Vocabularies.build(clips)
-    return LoadedModel(
+    return TrainedModel(
         build_model(tiny_recipe, vocabularies), tiny_recipe, vocabularies, TRAINED_ON
     )
 

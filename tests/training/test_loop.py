@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from slt_fast.checkpoint import load_model
 from slt_fast.data.batching import batches
-from slt_fast.data.errors import DataError
-from slt_fast.data.files import read_json
+from slt_fast.errors import DataError
+from slt_fast.files import read_json
+from slt_fast.recipe import Recipe
 from slt_fast.training import loop
-from slt_fast.training.checkpoint import load_model
-from slt_fast.training.config import Recipe
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.loop import Trainer, train
 from slt_fast.training.run import RunConfig, load_dataset

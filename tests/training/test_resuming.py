@@ -11,10 +11,11 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-from slt_fast.data.errors import DataError
-from slt_fast.data.files import read_json, write_json
-from slt_fast.training import checkpoint, loop
-from slt_fast.training.config import Recipe
+from slt_fast import checkpoint
+from slt_fast.errors import DataError
+from slt_fast.files import read_json, write_json
+from slt_fast.recipe import Recipe
+from slt_fast.training import loop
 from slt_fast.training.loop import Trainer, train
 from slt_fast.training.run import RunConfig
 

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from slt_fast.checkpoint import TrainedModel, build_model, save_checkpoint
 from slt_fast.data.batching import Vocabularies
-from slt_fast.data.errors import DataError
-from slt_fast.data.extraction import extract, make_plan
-from slt_fast.data.files import read_json, write_json
-from slt_fast.data.flow_cache import open_flow_cache
+from slt_fast.data.flow_cache.cache import open_flow_cache
+from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.sources import read_split, read_videos
-from slt_fast.training.checkpoint import LoadedModel, build_model, save_checkpoint
+from slt_fast.errors import DataError
+from slt_fast.files import read_json, write_json
 from slt_fast.training.run import (
     RunConfig,
     SkippedClips,
@@ -78,7 +78,7 @@ def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path
     clips = read_split(run.data, "dev")
     words = Vocabularies.build(clips)
     model = build_model(tiny_recipe, words)
-    loaded = LoadedModel(model, tiny_recipe, words, trained_on(run, clips))
+    loaded = TrainedModel(model, tiny_recipe, words, trained_on(run, clips))
     save_checkpoint(tmp_path, 1, ("last",), loaded, tensors={}, progress={})
     assert resumed(bare) == (tiny_recipe, replace(run, resume=True))
     # Before there was a flow cache, checkpoints did not name one.
@@ -94,7 +94,7 @@ def test_resuming_with_another_flow_cache(tiny_recipe, manifest: Path, tmp_path:
     words = Vocabularies.build(clips)
     model = build_model(tiny_recipe, words)
     found, asked = (
-        LoadedModel(model, tiny_recipe, words, trained_on(RunConfig(flow_cache=folder), clips))
+        TrainedModel(model, tiny_recipe, words, trained_on(RunConfig(flow_cache=folder), clips))
         for folder in (None, Path("flow"))
     )
     assert (found.trained_on.flow_cache, asked.trained_on.flow_cache) == (None, "flow")

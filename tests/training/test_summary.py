@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from slt_fast.data.clip import Clip
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.run import RunConfig
 from slt_fast.training.summary import next_commands, score_table

@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from slt_fast.data.errors import DataError
-from slt_fast.data.files import replacing
-from slt_fast.data.phoenix14t import FRAMES_FOLDER, HEADER, Annotation, read_annotations
+from slt_fast.data.datasets.phoenix14t import FRAMES_FOLDER, HEADER, Annotation, read_annotations
 from slt_fast.data.synthetic.corpus import SyntheticSource
+from slt_fast.errors import DataError
+from slt_fast.files import replacing
 
 
 def render_annotations(

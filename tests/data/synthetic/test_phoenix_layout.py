@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slt_fast.data.errors import DataError
-from slt_fast.data.phoenix14t import FRAMES_FOLDER, read_annotations, read_phoenix14t
+from slt_fast.data.datasets.phoenix14t import FRAMES_FOLDER, read_annotations, read_phoenix14t
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.synthetic.phoenix_layout import render_annotations, signer_number
+from slt_fast.errors import DataError
 
 HEADER = "name|video|start|end|speaker|orth|translation"
 ROWS = [

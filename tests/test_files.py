@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from slt_fast.data.errors import DataError
-from slt_fast.data.files import read_json, remove_leftovers, replacing, write_json
+from slt_fast.errors import DataError
+from slt_fast.files import read_json, remove_leftovers, replacing, write_json
 
 
 def test_json_is_never_half_written(tmp_path: Path, monkeypatch) -> None:

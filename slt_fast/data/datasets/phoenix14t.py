@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slt_fast.data.clip import Clip
-from slt_fast.data.errors import DataError, ErrorHandler, report
-from slt_fast.data.text_lines import read_text_lines
-from slt_fast.data.video import VideoSource
+from slt_fast.data.datasets.text_lines import read_text_lines
+from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import DataError, ErrorHandler, report
 
 HEADER = ("name", "video", "start", "end", "speaker", "orth", "translation")
 FRAMES_FOLDER = Path("features", "fullFrame-210x260px")

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from slt_fast.data.errors import DataError
-from slt_fast.data.video import IMAGE_SUFFIXES, VideoSource, natural_key
+from slt_fast.data.video.source import IMAGE_SUFFIXES, VideoSource, natural_key
+from slt_fast.errors import DataError
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".ts", ".mts"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from slt_fast.data.errors import DataError
+from slt_fast.errors import DataError
 
 
 def read_text_lines(path: Path) -> list[tuple[int, str]]:

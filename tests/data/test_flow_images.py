@@ -7,8 +7,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.utils import flow_to_image
 
-from slt_fast.data import flow_image
-from slt_fast.data.flow_image import clip_flow, encode_flow, flow_images, resize_flow
+from slt_fast.data import flow_images as flow_image
+from slt_fast.data.flow_images import clip_flow, encode_flow, flow_images, resize_flow
 from slt_fast.ops import optical_flow
 
 ENCODERS = ("uvm", "wheel", "hsv")
@@ -168,7 +168,7 @@ def test_flow_is_computed_part_by_part(shifted_clip, monkeypatch, num_frames, nu
     As many pairs at a time as the bound on pixels holds, and one of frames that are larger.
     """
     bound = int(num_pairs * shifted_clip[0].numel())
-    monkeypatch.setattr("slt_fast.data.flow_image._PIXELS_AT_ONCE", bound)
+    monkeypatch.setattr("slt_fast.data.flow_images._PIXELS_AT_ONCE", bound)
     frames = shifted_clip.repeat(10, 1, 1)[:num_frames]
     sizes = []
 
@@ -176,7 +176,7 @@ def test_flow_is_computed_part_by_part(shifted_clip, monkeypatch, num_frames, nu
         sizes.append(len(part))
         return optical_flow(part, **options)
 
-    monkeypatch.setattr("slt_fast.data.flow_image.optical_flow", recorded)
+    monkeypatch.setattr("slt_fast.data.flow_images.optical_flow", recorded)
     images = flow_images(frames, size=(28, 32), bound=4.0, preset="fast")
     assert max(sizes) == min(num_frames, max(1, int(num_pairs)) + 1)
     assert sum(sizes) - len(sizes) == num_frames - 1

@@ -15,8 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from slt_fast.data.container import check_complete
-from slt_fast.data.errors import DataError
+from slt_fast.data.video.container import check_complete
+from slt_fast.errors import DataError
 
 # Between two frames, in seconds: recordings with a varying frame rate have gaps of their own.
 _LONGEST_GAP = 0.5

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from slt_fast.data.workers import in_processes
+from slt_fast.workers import in_processes
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def square(number: int) -> tuple[int, int, int]:
@@ -58,7 +58,7 @@ def test_results_wait_for_no_more_than_a_few_others() -> None:
 
 SCRIPT = """
 import os, sys, time
-from slt_fast.data.workers import in_processes
+from slt_fast.workers import in_processes
 
 def work(_):
     print(os.getpid(), flush=True)

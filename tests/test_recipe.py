@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from slt_fast.training.config import (
+from slt_fast.recipe import (
     RECIPES,
     Recipe,
     TrainingConfig,

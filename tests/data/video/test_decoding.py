@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from slt_fast.data.errors import DataError
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import DataError
 
 NUM_FRAMES = 60
 

@@ -1,4 +1,4 @@
-"""The error for data a user brought: one line that names place, finding and expectation."""
+"""Errors that a user causes and can mend: one line, without a traceback."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import cv2
 Result = TypeVar("Result")
 
 
-class DataError(ValueError):
+class UserError(ValueError):
+    """An error raised on purpose for the person who called: its message says what to change.
+
+    Any other ValueError is a defect of ours or of a library, and keeps its traceback.
+    """
+
+
+class DataError(UserError):
     """A file or clip that cannot be used.
 
     Args:

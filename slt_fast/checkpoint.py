@@ -26,12 +26,12 @@ from safetensors.torch import load_file, save_file
 
 from slt_fast import __version__
 from slt_fast.data.batching import Vocabularies
-from slt_fast.data.errors import DataError
-from slt_fast.data.files import read_json, sync, to_json
 from slt_fast.data.vocabulary import Vocabulary
+from slt_fast.errors import DataError
+from slt_fast.files import read_json, sync, to_json
 from slt_fast.model.translator import Translator
 from slt_fast.ops.extension import cuda_refusal
-from slt_fast.training.config import Recipe, recipe_from_json, recipe_to_json
+from slt_fast.recipe import Recipe, recipe_from_json, recipe_to_json
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class TrainedOn:
 
 
 @dataclass(frozen=True)
-class LoadedModel:
+class TrainedModel:
     """A trained network and everything needed to feed and read it."""
 
     model: Translator
@@ -80,7 +80,7 @@ def save_checkpoint(
     run: Path,
     step: int,
     links: tuple[str, ...],
-    loaded: LoadedModel,
+    loaded: TrainedModel,
     *,
     tensors: dict[str, torch.Tensor],
     progress: dict[str, Any],
@@ -122,7 +122,7 @@ def save_checkpoint(
     _delete_unlinked(run)
 
 
-def load_model(checkpoint: Path) -> LoadedModel:
+def load_model(checkpoint: Path) -> TrainedModel:
     """The model of a checkpoint, on the CPU, in evaluation mode.
 
     Args:
@@ -137,7 +137,7 @@ def load_model(checkpoint: Path) -> LoadedModel:
     recipe, vocabularies, trained_on = read_description(folder)
     model = build_model(without_weights(recipe), vocabularies)
     load_weights(model, folder / "model.safetensors")
-    return LoadedModel(model.eval(), recipe, vocabularies, trained_on)
+    return TrainedModel(model.eval(), recipe, vocabularies, trained_on)
 
 
 def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn]:
@@ -203,7 +203,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise DataError(path, f"{error}", "a whole safetensors file") from error
 
 
-def _description(loaded: LoadedModel) -> dict[str, Any]:
+def _description(loaded: TrainedModel) -> dict[str, Any]:
     return {
         "slt_fast": __version__,
         "recipe": recipe_to_json(loaded.recipe),

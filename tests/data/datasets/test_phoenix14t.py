@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from slt_fast.data.clip import check_ctc_length
-from slt_fast.data.errors import DataError
-from slt_fast.data.phoenix14t import read_annotations, read_phoenix14t
+from slt_fast.data.datasets.phoenix14t import read_annotations, read_phoenix14t
+from slt_fast.errors import DataError
 
 HEADER = "name|video|start|end|speaker|orth|translation"
 ROW = 'monday-1|monday-1/1/*.png|-1|-1|Signer01|REGEN loc-NORD REGEN|im norden "regen'

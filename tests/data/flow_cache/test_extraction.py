@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from slt_fast.data import extraction
-from slt_fast.data.errors import DataError
-from slt_fast.data.extraction import extract, extract_clip, format_bytes, make_plan, share_of_work
-from slt_fast.data.flow_cache import FlowCache, flow_bytes, open_flow_cache
-from slt_fast.data.flow_image import clip_flow
+from slt_fast.data.flow_cache import extraction
+from slt_fast.data.flow_cache.cache import FlowCache, flow_bytes, open_flow_cache
+from slt_fast.data.flow_cache.extraction import (
+    extract,
+    extract_clip,
+    format_bytes,
+    make_plan,
+    share_of_work,
+)
+from slt_fast.data.flow_images import clip_flow
 from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import SyntheticSource
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import DataError
 
 FLOW = InputConfig(image_size=32, flow_preset="fast")
 

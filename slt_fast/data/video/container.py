@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from slt_fast.data.errors import DataError
-from slt_fast.data.mp4 import FIRST_BOXES, mp4_size, shown_frames
+from slt_fast.data.video.mp4 import FIRST_BOXES, mp4_size, shown_frames
+from slt_fast.errors import DataError
 
 _UNKNOWN_RIFF_SIZES = (0, 0xFFFFFFFF)
 _EBML_ID, _SEGMENT_ID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"

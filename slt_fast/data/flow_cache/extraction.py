@@ -20,13 +20,13 @@ import torch
 from tqdm import tqdm
 
 from slt_fast.data.clip import FrameSource
-from slt_fast.data.errors import DataError, ErrorHandler, report, result_or_error
-from slt_fast.data.flow_cache import FlowCache, flow_bytes, to_float16
-from slt_fast.data.flow_image import clip_flow
+from slt_fast.data.flow_cache.cache import FlowCache, flow_bytes, to_float16
+from slt_fast.data.flow_images import clip_flow
 from slt_fast.data.identity import Identity
 from slt_fast.data.input import InputConfig
-from slt_fast.data.video import VideoSource
-from slt_fast.data.workers import in_processes
+from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import DataError, ErrorHandler, report, result_or_error
+from slt_fast.workers import in_processes
 
 _BYTES_PER_FILE = 4096  # the header, and the last block of a disk
 _COUNTED = 1000  # of more clips, the frames of so many are counted

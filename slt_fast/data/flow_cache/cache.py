@@ -31,10 +31,10 @@ from tqdm import tqdm
 
 from slt_fast import __version__
 from slt_fast.data.clip import Clip, FrameSource
-from slt_fast.data.errors import DataError
-from slt_fast.data.files import read_json, remove_leftovers, replacing, write_json
 from slt_fast.data.identity import Identity, source_identity, source_place
 from slt_fast.data.input import InputConfig
+from slt_fast.errors import DataError
+from slt_fast.files import read_json, remove_leftovers, replacing, write_json
 
 DESCRIPTION = "cache.json"
 _TENSOR, _TYPE = "flow", "F16"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from slt_fast.data.errors import DataError
-from slt_fast.data.manifest import read_manifest
+from slt_fast.data.datasets.manifest import read_manifest
+from slt_fast.errors import DataError
 
 HEADER = "id,video,text,gloss,signer,split,start,end,fps,remark"
 ROWS = [

@@ -10,13 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from slt_fast.data.decoding import (
+from slt_fast.data.video.decoding import (
     check_count,
     count_video_frames,
     estimate_video_frames,
     video_images,
 )
-from slt_fast.data.errors import DataError
+from slt_fast.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 

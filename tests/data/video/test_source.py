@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from slt_fast.data.clip import Clip, check_ctc_length, minimum_ctc_frames
-from slt_fast.data.errors import DataError
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import DataError
 
 NUM_FRAMES, HEIGHT, WIDTH = 12, 48, 64
 
@@ -185,7 +185,7 @@ STATUS = Path("/proc/self/status")
 PEAK_OF_READING = f"""
 import sys
 from pathlib import Path
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
 
 def status(name):
     lines = Path("{STATUS}").read_text().splitlines()

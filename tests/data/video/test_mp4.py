@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from slt_fast.data.mp4 import mp4_size, shown_frames
+from slt_fast.data.video.mp4 import mp4_size, shown_frames
 
 MOVIE_TICKS, MEDIA_TICKS = 1000, 600
 

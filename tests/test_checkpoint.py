@@ -12,20 +12,20 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 
-from slt_fast.data.batching import Vocabularies
-from slt_fast.data.errors import DataError
-from slt_fast.data.files import read_json
-from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
-from slt_fast.ops.extension import cuda_refusal
-from slt_fast.training import checkpoint
-from slt_fast.training.checkpoint import (
-    LoadedModel,
+from slt_fast import checkpoint
+from slt_fast.checkpoint import (
+    TrainedModel,
     TrainedOn,
     build_model,
     load_model,
     save_checkpoint,
 )
-from slt_fast.training.config import recipe_from_json
+from slt_fast.data.batching import Vocabularies
+from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
+from slt_fast.errors import DataError
+from slt_fast.files import read_json
+from slt_fast.ops.extension import cuda_refusal
+from slt_fast.recipe import recipe_from_json
 
 FILES = ["model.json", "model.safetensors", "training.json", "training.safetensors"]
 FIRST_WEIGHT = "encoder.backbone.stem.0.weight"
@@ -36,11 +36,11 @@ WORDS = Vocabularies(
 
 
 @pytest.fixture
-def loaded(tiny_recipe) -> LoadedModel:
-    return LoadedModel(build_model(tiny_recipe, WORDS), tiny_recipe, WORDS, TRAINED_ON)
+def loaded(tiny_recipe) -> TrainedModel:
+    return TrainedModel(build_model(tiny_recipe, WORDS), tiny_recipe, WORDS, TRAINED_ON)
 
 
-def save(run: Path, step: int, loaded: LoadedModel, *links: str) -> None:
+def save(run: Path, step: int, loaded: TrainedModel, *links: str) -> None:
     """With the step in the weights, so that a test can tell which checkpoint it finds."""
     with torch.no_grad():
         loaded.model.get_parameter(FIRST_WEIGHT).fill_(step)
@@ -63,7 +63,7 @@ def names(run: Path) -> list[str]:
     return sorted(path.name for path in (run / "checkpoints").iterdir())
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path, loaded: LoadedModel) -> None:
+def test_what_is_saved_is_loaded(tmp_path: Path, loaded: TrainedModel) -> None:
     loaded.model.train()
     save(tmp_path, 7, loaded, "last", "best")
     for place in (tmp_path, tmp_path / "last", tmp_path / "checkpoints" / names(tmp_path)[0]):
@@ -78,14 +78,14 @@ def test_what_is_saved_is_loaded(tmp_path: Path, loaded: LoadedModel) -> None:
     assert description["recipe"]["training"]["epochs"] == loaded.recipe.training.epochs
 
 
-def test_channels_last_weights_are_saved_as_they_are(tmp_path: Path, loaded: LoadedModel) -> None:
+def test_channels_last_weights_are_saved_as_they_are(tmp_path: Path, loaded: TrainedModel) -> None:
     loaded.model.to(memory_format=torch.channels_last)
     save(tmp_path, 1, loaded, "best")
     found = load_model(tmp_path).model.state_dict()
     assert all(torch.equal(found[name], value) for name, value in loaded.model.state_dict().items())
 
 
-def test_only_linked_checkpoints_are_kept(tmp_path: Path, loaded: LoadedModel) -> None:
+def test_only_linked_checkpoints_are_kept(tmp_path: Path, loaded: TrainedModel) -> None:
     save(tmp_path, 1, loaded, "last")
     save(tmp_path, 2, loaded, "last", "best")
     save(tmp_path, 3, loaded, "last")
@@ -96,7 +96,7 @@ def test_only_linked_checkpoints_are_kept(tmp_path: Path, loaded: LoadedModel) -
     assert step_of(moved / "best") == 2  # links are relative
 
 
-def test_the_same_step_again(tmp_path: Path, loaded: LoadedModel) -> None:
+def test_the_same_step_again(tmp_path: Path, loaded: TrainedModel) -> None:
     for links in (["last"], ["last", "best"], ["last"], ["last", "best"]):
         save(tmp_path, 5, loaded, *links)
         assert step_of(tmp_path / "last") == 5
@@ -129,7 +129,7 @@ def killed_at(monkeypatch, number: int) -> None:
 
 @pytest.mark.parametrize("step", [2, 3], ids=["same_step", "next_step"])
 def test_killed_before_any_file_operation(
-    tmp_path: Path, loaded: LoadedModel, monkeypatch, step: int
+    tmp_path: Path, loaded: TrainedModel, monkeypatch, step: int
 ) -> None:
     save(tmp_path / "start", 1, loaded, "last", "best")
     save(tmp_path / "start", 2, loaded, "last")
@@ -216,7 +216,7 @@ def test_disk_full_at_the_json(tmp_path, loaded, monkeypatch) -> None:
 
 
 @pytest.fixture
-def saved(tmp_path: Path, loaded: LoadedModel) -> Path:
+def saved(tmp_path: Path, loaded: TrainedModel) -> Path:
     save(tmp_path, 1, loaded, "best", "last")
     return (tmp_path / "best").resolve()
 
@@ -348,7 +348,7 @@ def test_other_flow(saved: Path, changes: dict) -> None:
     fails(saved, r"model\.json: found a model trained on flow \{.*\}; expected \{.*as made here")
 
 
-def test_learned_flow_of_other_weights(tmp_path: Path, loaded: LoadedModel, monkeypatch) -> None:
+def test_learned_flow_of_other_weights(tmp_path: Path, loaded: TrainedModel, monkeypatch) -> None:
     for name in ("ours", "theirs"):
         weights = torchvision.models.optical_flow.raft_small().state_dict()
         torch.save(weights, tmp_path / f"{name}.pth")
@@ -371,7 +371,7 @@ def test_another_version_of_our_flow_is_refused(saved: Path) -> None:
     fails(saved, r"model\.json: found a model trained on flow \{.*'version': 0")
 
 
-def test_another_version_of_a_library_warns(tmp_path: Path, loaded: LoadedModel, caplog) -> None:
+def test_another_version_of_a_library_warns(tmp_path: Path, loaded: TrainedModel, caplog) -> None:
     recipe = replace(loaded.recipe, input=replace(loaded.recipe.input, flow_backend="opencv"))
     save(tmp_path, 1, replace(loaded, recipe=recipe), "best")
     load_model(tmp_path)
@@ -388,7 +388,7 @@ def test_flow_of_a_gpu_needs_none(saved: Path) -> None:
     assert load_model(saved).recipe.input.flow_backend == "auto"
 
 
-def test_rgb_model_has_no_flow(tmp_path: Path, loaded: LoadedModel) -> None:
+def test_rgb_model_has_no_flow(tmp_path: Path, loaded: TrainedModel) -> None:
     recipe = replace(loaded.recipe, input=replace(loaded.recipe.input, input="rgb"))
     save(tmp_path, 1, replace(loaded, recipe=recipe), "best")
     assert read_json(tmp_path / "best" / "model.json")["flow"] == {}

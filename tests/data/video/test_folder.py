@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from slt_fast.data.errors import DataError
-from slt_fast.data.video_folder import find_videos
+from slt_fast.data.video.folder import find_videos
+from slt_fast.errors import DataError
 
 
 def tree(root: Path, *names: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from slt_fast.data.errors import DataError
+from slt_fast.errors import DataError
 
 _SUFFIX = ".writing"
 # Nothing of ours is written for so long: what is older was left behind by a process that is gone.

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 
 from slt_fast.data.clip import Clip
-from slt_fast.data.errors import DataError, ErrorHandler, report
-from slt_fast.data.text_lines import read_text_lines
-from slt_fast.data.video import VideoSource
+from slt_fast.data.datasets.text_lines import read_text_lines
+from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import DataError, ErrorHandler, report
 
 _REQUIRED = ("id", "video", "text")
 _COLUMNS = (*_REQUIRED, "gloss", "signer", "split", "start", "end", "fps")

@@ -11,23 +11,24 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from slt_fast.data import flow_cache, identity
+from slt_fast.data import identity
 from slt_fast.data.batching import ClipDataset, Vocabularies, batches
 from slt_fast.data.clip import Clip
-from slt_fast.data.errors import DataError
-from slt_fast.data.flow_cache import (
+from slt_fast.data.flow_cache import cache as flow_cache
+from slt_fast.data.flow_cache.cache import (
     FlowCache,
     flow_bytes,
     open_flow_cache,
     to_float16,
     with_cached_flow,
 )
-from slt_fast.data.flow_image import ENCODERS, clip_flow
+from slt_fast.data.flow_images import ENCODERS, clip_flow
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loading import count_frames, load_images
 from slt_fast.data.probes import BlankSource
 from slt_fast.data.synthetic import SyntheticSource
-from slt_fast.data.video import VideoSource
+from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import DataError
 
 FLOW = InputConfig(image_size=32, flow_preset="fast", flow_bound=4.0)
 RENDERED = SyntheticSource("train-00007", ("MOTHER", "SLEEP"), "statement", 0, (0, 7), (48, 48))

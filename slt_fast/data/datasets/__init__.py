@@ -1,0 +1,1 @@
+"""Data sets: annotation files and where their videos are."""

@@ -1,0 +1,1 @@
+"""Optical flow on disk: the cache, and the extraction that fills it."""
