@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.input import InputConfig
+from slt_fast.errors import UserError
 from slt_fast.model.config import ModelConfig
 
 
@@ -47,21 +48,17 @@ class TrainingConfig:
     """Epochs from one scoring of the dev split to the next."""
     checkpoint_minutes: float = 10.0
     """Minutes after which a checkpoint is written within an epoch, too."""
-    beam_size: int = 4
-    """Beams of the final scoring; dev scoring within the training is greedy."""
-    max_text_length: int = 60
-    """Longest translation, in tokens."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "evaluate_every", "beam_size", "max_text_length"):
+        for name in ("epochs", "batch_size", "evaluate_every"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: found {getattr(self, name)}; expected at least 1")
+                raise UserError(f"{name}: found {getattr(self, name)}; expected at least 1")
         for name in ("learning_rate", "gradient_clip", "checkpoint_minutes"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: found {getattr(self, name)}; expected more than 0")
+                raise UserError(f"{name}: found {getattr(self, name)}; expected more than 0")
         for name in ("weight_decay", "ctc_weight", "text_weight", "num_workers"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: found {getattr(self, name)}; expected 0 or more")
+                raise UserError(f"{name}: found {getattr(self, name)}; expected 0 or more")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing: found {self.label_smoothing}; expected 0 to 1")
         for name, allowed in (
@@ -69,17 +66,41 @@ class TrainingConfig:
             ("precision", ("auto", "float32", "bfloat16")),
         ):
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}: found {getattr(self, name)!r}; expected {allowed}")
+                raise UserError(f"{name}: found {getattr(self, name)!r}; expected {allowed}")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How sentences are searched for."""
+
+    beam_size: int = 4
+    """Beams; 1 is greedy, as is the scoring of dev during training."""
+    length_penalty: float = 1.0
+    """Sentences are ranked by log probability / length ** length_penalty."""
+    max_text_length: int = 60
+    """Longest translation in tokens."""
+
+    def __post_init__(self) -> None:
+        for name in ("beam_size", "max_text_length"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: found {getattr(self, name)}; expected at least 1")
+        if not 0 <= self.length_penalty < math.inf:
+            raise UserError(f"length_penalty: found {self.length_penalty}; expected 0 or more")
+
+    def greedy(self) -> SearchConfig:
+        """Returns the same search with one beam."""
+        return replace(self, beam_size=1)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run: what the network sees, what it is, how it learns."""
+    """Every setting of a run: what the network sees, what it is, how it learns and searches."""
 
     input: InputConfig = field(default_factory=InputConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -121,8 +142,8 @@ RECIPES: dict[str, Recipe] = {
             weight_decay=0.01,
             label_smoothing=0.1,
             preload=True,
-            max_text_length=24,
         ),
+        search=SearchConfig(max_text_length=24),
     ),
 }
 
@@ -142,9 +163,28 @@ def recipe_from_json(values: object) -> Recipe:
         ValueError: An unknown or missing key, or a value that its config refuses.
     """
     parts = {"input": InputConfig, "augmentation": AugmentationConfig}
-    parts |= {"model": ModelConfig, "training": TrainingConfig}
+    parts |= {"model": ModelConfig, "training": TrainingConfig, "search": SearchConfig}
     _check_keys("recipe", values, set(parts))
     return Recipe(**{name: _from_json(name, kind, values[name]) for name, kind in parts.items()})
+
+
+def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the plain values of a recipe, with those of version 0.1 in their new places.
+
+    Version 0.1 kept the search among the training settings and knew one backbone by name.
+    """
+    if "search" in values:
+        return values
+    training, model = dict(values["training"]), dict(values["model"])
+    search = {name: training.pop(name) for name in ("beam_size", "max_text_length")}
+    if model.pop("backbone") != "resnet18":
+        raise UserError(f"backbone: found {values['model']['backbone']!r}; expected 'resnet18'")
+    return {
+        **values,
+        "model": model,
+        "training": training,
+        "search": {"length_penalty": 1.0, **search},
+    }
 
 
 def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:

@@ -10,10 +10,8 @@ from typing import Literal
 class ModelConfig:
     """What the network is (arXiv 2502.02587; "assumed" marks what the paper leaves open)."""
 
-    backbone: Literal["resnet18"] = "resnet18"
-    """Network that turns an image into a feature map."""
     backbone_stages: int = 4
-    """Stages of the backbone that are kept; 4 gives 512 channels at 1/32 of the image's size."""
+    """Stages of ResNet18 that are kept; 4 gives 512 channels at 1/32 of the image's size."""
     backbone_weights: str = "imagenet"
     """imagenet (torchvision's), none, or a file with a state dict of ResNet18."""
     key_channels: int | None = None
@@ -83,7 +81,6 @@ class ModelConfig:
         if len(self.memory_map_size) != 2 or min(self.memory_map_size) < 1:
             raise ValueError(f"memory_map_size: found {self.memory_map_size}; expected two sizes")
         for name, allowed in (
-            ("backbone", ("resnet18",)),
             ("norm_placement", ("post", "pre")),
             ("decoder_norm_placement", ("pre", "post")),
             ("feed_forward", ("standard", "depthwise")),
