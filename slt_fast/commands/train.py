@@ -1,7 +1,7 @@
 """Trains a translator by a recipe, scores it, shows examples.
 
-python scripts/train.py --recipe quickstart
-python scripts/train.py --recipe paper --data phoenix14t:PATH --output runs/phoenix
+slt-train --recipe quickstart
+slt-train --recipe paper --data phoenix14t:PATH --output runs/phoenix
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from slt_fast.command_line import run
+from slt_fast import command_line
 from slt_fast.recipe import RECIPES, Recipe, differences
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.loop import train
-from slt_fast.training.run import RunConfig, resumed, resumes
+from slt_fast.training.resuming import has_checkpoint_to_resume, settings_to_resume
+from slt_fast.training.run import RunConfig
 from slt_fast.training.summary import next_commands, score_table
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Every option overrides what the recipe says."""
+    """Every option overrides the recipe."""
 
     run: RunConfig = field(default_factory=RunConfig)
     settings: Recipe = field(default_factory=Recipe)
@@ -33,7 +34,7 @@ class Arguments:
 
 
 def parse_arguments() -> Arguments:
-    """The command line over the defaults of the recipe, or of the run that is resumed."""
+    """Parses the command line over the defaults of the recipe, or of the run to resume."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--recipe", default="quickstart", choices=RECIPES)
     first.add_argument("--output", type=Path)
@@ -41,21 +42,20 @@ def parse_arguments() -> Arguments:
     given = first.parse_known_args()[0]
     output = given.output or Path("runs") / given.recipe
     name, settings = given.recipe, RECIPES[given.recipe]
-    run_config = RunConfig(output=output, resume=given.resume)
-    if resumes(run_config):
-        settings, run_config = resumed(run_config)
+    run = RunConfig(output=output, resume=given.resume)
+    if has_checkpoint_to_resume(run):
+        settings, run = settings_to_resume(run)
         name = min(RECIPES, key=lambda name: len(differences(RECIPES[name], settings)))
-    default = Arguments(run_config, settings, name)
+    default = Arguments(run, settings, name)
     kind = Annotated[Arguments, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes]
     return tyro.cli(kind, default=default, description=__doc__)
 
 
-def show(metrics: dict, test: Evaluation, arguments: Arguments) -> None:
-    """A table of scores, a few examples, and what to try next."""
+def show(test: Evaluation, arguments: Arguments) -> None:
+    """Prints a table of scores, a few examples, and what to try next."""
     console, split, seed = Console(), arguments.run.test_split, arguments.settings.training.seed
-    title = f"{split}: {len(test.clips)} clips, seed {seed}"
-    console.print(score_table(metrics, split, title))
-    console.print(f"BLEU signature: {metrics[f'{split}.signature']}", highlight=False)
+    console.print(score_table(test.scores, f"{split}: {len(test.clips)} clips, seed {seed}"))
+    console.print(f"BLEU signature: {test.scores['bleu4'].signature}", highlight=False)
     for clip, translation in list(zip(test.clips, test.translations, strict=True))[:5]:
         console.print(f"\n[bold]{clip.id}[/bold]")
         console.print("  said:     ", clip.text, highlight=False, markup=False)
@@ -66,10 +66,12 @@ def show(metrics: dict, test: Evaluation, arguments: Arguments) -> None:
 
 
 def main() -> None:
+    """Trains as the command line says."""
     arguments = parse_arguments()
-    metrics, test = train(arguments.settings, arguments.run)
-    show(metrics, test, arguments)
+    _, test = train(arguments.settings, arguments.run)
+    show(test, arguments)
 
 
-if __name__ == "__main__":
-    run(main)
+def entry() -> None:
+    """Runs the command; errors that a user can mend are one line."""
+    command_line.run(main)
