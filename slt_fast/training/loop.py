@@ -24,7 +24,7 @@ from slt_fast.checkpoint import (
 )
 from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, too_many_frames
 from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
-from slt_fast.errors import DataError, ErrorHandler, UserError, report
+from slt_fast.errors import DataError, ErrorHandler, UserError, handle
 from slt_fast.files import read_json, write_json
 from slt_fast.recipe import Recipe
 from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on, warn_of_long_texts
@@ -176,7 +176,7 @@ class Trainer:
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Takes one optimisation step; returns its losses, none if no clip could be read."""
         for error in batch.errors:
-            report(error, self.on_error)
+            handle(error, self.on_error)
         if not batch.clips:
             return {}
         progress = self.progress
