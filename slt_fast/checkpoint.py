@@ -14,7 +14,6 @@ ever unpickled.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from slt_fast import __version__
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.vocabulary import Vocabulary
 from slt_fast.errors import DataError
-from slt_fast.files import read_json, sync, to_json
+from slt_fast.files import read_json, replace_link, replacing_folder, to_json
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.ops.extension import cuda_refusal
 from slt_fast.recipe import Recipe, recipe_from_json, recipe_to_json, upgraded_from_0_1
@@ -102,23 +101,17 @@ def save_checkpoint(
     folder, number = run / "checkpoints", 0
     while (final := folder / f"step-{step:08d}.{number}").exists():
         number += 1
-    temporary = folder / f".writing-{final.name}"
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        save_file(_contiguous(trained.network.state_dict()), temporary / "model.safetensors")
-        save_file(_contiguous(tensors), temporary / "training.safetensors")
-        _write_json(temporary / "model.json", _description(trained))
-        _write_json(temporary / "training.json", progress)
-        for path in (*temporary.iterdir(), temporary):
-            sync(path)
+        with replacing_folder(final) as temporary:
+            save_file(_contiguous(trained.network.state_dict()), temporary / "model.safetensors")
+            save_file(_contiguous(tensors), temporary / "training.safetensors")
+            _write_json(temporary / "model.json", _description(trained))
+            _write_json(temporary / "training.json", progress)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise OSError(f"{final}: could not write the checkpoint: {error}") from error
-    os.replace(temporary, final)
     # Best goes first, so that a run resumed from `last` finds the best checkpoint it knows of.
     for link in sorted(links, key=("best", "last").index):
-        _point(run / link, final)
+        replace_link(run / link, final)
     _delete_unlinked(run)
 
 
@@ -245,13 +238,6 @@ def _contiguous(tensors: StateDict) -> StateDict:
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
     path.write_text(to_json(values), encoding="utf-8")
-
-
-def _point(link: Path, target: Path) -> None:
-    temporary = link.with_name(f".{link.name}.writing")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
-    os.replace(temporary, link)
 
 
 def _delete_unlinked(run: Path) -> None:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
 from slt_fast import command_line
 from slt_fast.checkpoint import load_model
 from slt_fast.device import choose_device
@@ -48,7 +46,7 @@ class Arguments:
 
 def main() -> None:
     """Scores a checkpoint as the command line says."""
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = command_line.parse(Arguments, __doc__)
     trained = load_model(arguments.checkpoint)
     trained.network.to(choose_device(arguments.device))
     split = arguments.split or trained.trained_on.test_split

@@ -58,7 +58,7 @@ class Arguments:
 
 def main() -> None:
     """Computes flow as the command line says."""
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = command_line.parse(Arguments, __doc__)
     started = time.monotonic()
     problems: list[DataError] = []
     on_error = problems.append if arguments.skip_bad else None

@@ -48,7 +48,7 @@ def parse_arguments() -> Arguments:
         name = min(RECIPES, key=lambda name: len(differences(RECIPES[name], settings)))
     default = Arguments(run, settings, name)
     kind = Annotated[Arguments, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes]
-    return tyro.cli(kind, default=default, description=__doc__)
+    return command_line.parse(kind, __doc__, default=default)
 
 
 def show(test: Evaluation, arguments: Arguments) -> None:

@@ -32,7 +32,7 @@ class Arguments:
 
 def main() -> None:
     """Translates a video as the command line says."""
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = command_line.parse(Arguments, __doc__)
     translator = Translator.load(arguments.checkpoint, device=arguments.device)
     translation = translator(arguments.video, start=arguments.start, end=arguments.end)
     print(translation.text)
