@@ -51,11 +51,11 @@ class Arguments:
 
 def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
-    loaded = load_model(arguments.checkpoint)
+    trained = load_model(arguments.checkpoint)
     device = choose_device(arguments.device)
-    loaded.model.to(device)
-    data = arguments.data or loaded.trained_on.data
-    split = arguments.split or loaded.trained_on.test_split
+    trained.network.to(device)
+    data = arguments.data or trained.trained_on.data
+    split = arguments.split or trained.trained_on.test_split
     problems = []
     on_error = problems.append if arguments.skip_bad else None
     clips = read_split(data, split, on_error=on_error)
@@ -63,14 +63,14 @@ def main() -> None:
         clips = [probe(clip, arguments.probe) for clip in clips]
     if arguments.flow_cache:
         root = data_root(data)
-        cache = open_flow_cache(arguments.flow_cache, loaded.recipe.input, root)
+        cache = open_flow_cache(arguments.flow_cache, trained.recipe.input, root)
         clips = with_cached_flow(clips, cache)
     beam_size = arguments.beam_size
     if beam_size is None:
-        beam_size = loaded.recipe.training.beam_size
-    config = loaded.recipe.input
+        beam_size = trained.recipe.training.beam_size
+    config = trained.recipe.input
     dataset = ClipDataset(clips, config, device=flow_device(config, device))
-    result = evaluate(loaded, dataset, beam_size=beam_size, on_error=on_error)
+    result = evaluate(trained, dataset, beam_size=beam_size, on_error=on_error)
     for error in problems:
         print(f"left out: {error}", file=sys.stderr)
     scores = {f"{split}.{name}": value for name, value in result.scores.items()}

@@ -38,11 +38,11 @@ class Arguments:
 def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
     source = VideoSource(arguments.video, arguments.start, arguments.end)
-    loaded = load_model(arguments.checkpoint)
-    loaded.model.to(choose_device(arguments.device))
-    translation = translate_source(loaded, source)
+    trained = load_model(arguments.checkpoint)
+    trained.network.to(choose_device(arguments.device))
+    translation = translate_source(trained, source)
     print(translation.text)
-    knows_glosses = len(loaded.vocabularies.gloss) > len(GLOSS_SPECIALS)
+    knows_glosses = len(trained.vocabularies.gloss) > len(GLOSS_SPECIALS)
     none = "none" if knows_glosses else "none (the model was trained without)"
     print("glosses:", " ".join(translation.glosses) or none)
 

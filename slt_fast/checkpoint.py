@@ -29,7 +29,7 @@ from slt_fast.data.batching import Vocabularies
 from slt_fast.data.vocabulary import Vocabulary
 from slt_fast.errors import DataError
 from slt_fast.files import read_json, sync, to_json
-from slt_fast.model.translator import Translator
+from slt_fast.model.network import TranslationNetwork
 from slt_fast.ops.extension import cuda_refusal
 from slt_fast.recipe import Recipe, recipe_from_json, recipe_to_json
 
@@ -63,15 +63,15 @@ class TrainedOn:
 class TrainedModel:
     """A trained network and everything needed to feed and read it."""
 
-    model: Translator
+    network: TranslationNetwork
     recipe: Recipe
     vocabularies: Vocabularies
     trained_on: TrainedOn
 
 
-def build_model(recipe: Recipe, vocabularies: Vocabularies) -> Translator:
+def build_network(recipe: Recipe, vocabularies: Vocabularies) -> TranslationNetwork:
     """A network with fresh weights for these vocabularies."""
-    return Translator(
+    return TranslationNetwork(
         recipe.model, num_glosses=len(vocabularies.gloss), num_words=len(vocabularies.text)
     )
 
@@ -80,7 +80,7 @@ def save_checkpoint(
     run: Path,
     step: int,
     links: tuple[str, ...],
-    loaded: TrainedModel,
+    trained: TrainedModel,
     *,
     tensors: dict[str, torch.Tensor],
     progress: dict[str, Any],
@@ -91,7 +91,7 @@ def save_checkpoint(
         run: The run's folder.
         step: Training steps done; names the checkpoint.
         links: "last", "best" or both.
-        loaded: The model, its recipe and vocabularies.
+        trained: The model, its recipe and vocabularies.
         tensors: Optimiser and random states.
         progress: Epoch, step and scores, ready for JSON.
 
@@ -106,9 +106,9 @@ def save_checkpoint(
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        save_file(_contiguous(loaded.model.state_dict()), temporary / "model.safetensors")
+        save_file(_contiguous(trained.network.state_dict()), temporary / "model.safetensors")
         save_file(_contiguous(tensors), temporary / "training.safetensors")
-        _write_json(temporary / "model.json", _description(loaded))
+        _write_json(temporary / "model.json", _description(trained))
         _write_json(temporary / "training.json", progress)
         for path in (*temporary.iterdir(), temporary):
             sync(path)
@@ -135,7 +135,7 @@ def load_model(checkpoint: Path) -> TrainedModel:
     """
     folder = checkpoint_folder(checkpoint)
     recipe, vocabularies, trained_on = read_description(folder)
-    model = build_model(without_weights(recipe), vocabularies)
+    model = build_network(without_weights(recipe), vocabularies)
     load_weights(model, folder / "model.safetensors")
     return TrainedModel(model.eval(), recipe, vocabularies, trained_on)
 
@@ -203,14 +203,14 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise DataError(path, f"{error}", "a whole safetensors file") from error
 
 
-def _description(loaded: TrainedModel) -> dict[str, Any]:
+def _description(trained: TrainedModel) -> dict[str, Any]:
     return {
         "slt_fast": __version__,
-        "recipe": recipe_to_json(loaded.recipe),
-        "trained_on": asdict(loaded.trained_on),
-        "flow": loaded.recipe.input.parameters(),
-        "text": loaded.vocabularies.text.to_json(),
-        "glosses": loaded.vocabularies.gloss.to_json(),
+        "recipe": recipe_to_json(trained.recipe),
+        "trained_on": asdict(trained.trained_on),
+        "flow": trained.recipe.input.parameters(),
+        "text": trained.vocabularies.text.to_json(),
+        "glosses": trained.vocabularies.gloss.to_json(),
     }
 
 

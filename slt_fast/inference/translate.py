@@ -15,7 +15,7 @@ from slt_fast.device import autocast
 from slt_fast.inference.ctc import greedy_ctc
 from slt_fast.inference.search import beam_search
 from slt_fast.model.encoder import Encoded
-from slt_fast.model.translator import Translator
+from slt_fast.model.network import TranslationNetwork
 
 if TYPE_CHECKING:
     from slt_fast.checkpoint import TrainedModel
@@ -31,7 +31,7 @@ class Translation:
 
 @torch.no_grad()
 def translate_images(
-    model: Translator,
+    model: TranslationNetwork,
     vocabularies: Vocabularies,
     images: torch.Tensor,
     lengths: torch.Tensor,
@@ -71,11 +71,11 @@ def translate_images(
     ]
 
 
-def translate_batch(loaded: TrainedModel, batch: Batch, *, beam_size: int) -> list[Translation]:
+def translate_batch(trained: TrainedModel, batch: Batch, *, beam_size: int) -> list[Translation]:
     """Translates the clips of a batch with a trained model, in its own precision.
 
     Args:
-        loaded: The model; its device computes.
+        trained: The model; its device computes.
         batch: Clips; their texts and glosses are not looked at.
         beam_size: Beams of the search; 1 is greedy.
 
@@ -85,12 +85,12 @@ def translate_batch(loaded: TrainedModel, batch: Batch, *, beam_size: int) -> li
     Raises:
         ValueError: More frames than the device's memory holds.
     """
-    settings, device = loaded.recipe.training, next(loaded.model.parameters()).device
+    settings, device = trained.recipe.training, next(trained.network.parameters()).device
     try:
         with autocast(device, settings.precision):
             return translate_images(
-                loaded.model,
-                loaded.vocabularies,
+                trained.network,
+                trained.vocabularies,
                 batch.images,
                 batch.lengths,
                 beam_size=beam_size,
@@ -100,21 +100,21 @@ def translate_batch(loaded: TrainedModel, batch: Batch, *, beam_size: int) -> li
         raise ValueError(too_many_frames(batch.clips, len(batch.images), device)) from error
 
 
-def translate_source(loaded: TrainedModel, source: FrameSource) -> Translation:
+def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
     """Translates a video.
 
     Args:
-        loaded: The model; its device computes.
+        trained: The model; its device computes.
         source: Where the frames come from.
 
     Raises:
         DataError: A video that cannot be read.
         ValueError: Frames too small for optical flow, or more than the device's memory holds.
     """
-    config, device = loaded.recipe.input, next(loaded.model.parameters()).device
+    config, device = trained.recipe.input, next(trained.network.parameters()).device
     clip = Clip(source.name, source, "", None, None, "", source.name)
     dataset = ClipDataset([clip], config, device=flow_device(config, device))
-    (batch,) = batches(dataset, loaded.vocabularies, batch_size=1)
+    (batch,) = batches(dataset, trained.vocabularies, batch_size=1)
     for error in batch.errors:
         raise error
-    return translate_batch(loaded, batch, beam_size=loaded.recipe.training.beam_size)[0]
+    return translate_batch(trained, batch, beam_size=trained.recipe.training.beam_size)[0]

@@ -40,7 +40,7 @@ class Evaluation:
 
 
 def evaluate(
-    loaded: TrainedModel,
+    trained: TrainedModel,
     dataset: ClipDataset,
     *,
     beam_size: int,
@@ -51,7 +51,7 @@ def evaluate(
     Warns of a model that says the same sentence to most of the clips.
 
     Args:
-        loaded: The model, on the device that is to compute.
+        trained: The model, on the device that is to compute.
         dataset: The clips.
         beam_size: Beams of the search; 1 is greedy.
         on_error: Called with each clip that cannot be read, which is then left out; None raises it.
@@ -59,13 +59,13 @@ def evaluate(
     Raises:
         DataError: A clip that cannot be read, if on_error is None.
     """
-    model = loaded.model
+    model = trained.network
     clips, translations = [], []
     was_training = model.training
     model.eval()
-    num_workers = dataset.num_workers(loaded.recipe.training.num_workers)
-    size = loaded.recipe.training.batch_size
-    loader = batches(dataset, loaded.vocabularies, batch_size=size, num_workers=num_workers)
+    num_workers = dataset.num_workers(trained.recipe.training.num_workers)
+    size = trained.recipe.training.batch_size
+    loader = batches(dataset, trained.vocabularies, batch_size=size, num_workers=num_workers)
     with tqdm(total=len(dataset), desc="translating", unit="clip", leave=False) as bar:
         for batch in loader:
             for error in batch.errors:
@@ -73,7 +73,7 @@ def evaluate(
             bar.update(len(batch.clips) + len(batch.errors))
             if not batch.clips:
                 continue
-            translations += translate_batch(loaded, batch, beam_size=beam_size)
+            translations += translate_batch(trained, batch, beam_size=beam_size)
             clips += batch.clips
     model.train(was_training)
     scores = score(clips, translations)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from slt_fast.checkpoint import (
     TrainedModel,
-    build_model,
+    build_network,
     checkpoint_folder,
     load_model,
     load_tensors,
@@ -91,7 +91,7 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
         losses = trainer.train_epoch()
         trainer.finish_epoch(losses, dev_set)
     best = load_model(run.output / "best")
-    best.model.to(trainer.device)
+    best.network.to(trainer.device)
     beam_size = recipe.training.beam_size
     test = evaluate(best, test_set, beam_size=beam_size, on_error=skipped)
     metrics = {f"{run.test_split}.{name}": value for name, value in test.scores.items()}
@@ -121,10 +121,10 @@ class Trainer:
         self.device = choose_device(settings.device)
         vocabularies = Vocabularies.build(train_set.clips)
         # A resumed run has its weights from the checkpoint.
-        model = build_model(without_weights(recipe) if resumes(run) else recipe, vocabularies)
+        model = build_network(without_weights(recipe) if resumes(run) else recipe, vocabularies)
         model.to(self.device, memory_format=torch.channels_last)
         data = trained_on(run, train_set.clips)
-        self.loaded = TrainedModel(model, recipe, vocabularies, data)
+        self.trained = TrainedModel(model, recipe, vocabularies, data)
         self.optimizer = torch.optim.AdamW(
             model.parameters(),
             lr=settings.learning_rate,
@@ -149,14 +149,14 @@ class Trainer:
         values: dict[str, list[float]] = {}
         loader = batches(
             self.train_set,
-            self.loaded.vocabularies,
+            self.trained.vocabularies,
             batch_size=settings.batch_size,
             num_workers=self.train_set.num_workers(settings.num_workers),
             shuffle_epoch=progress.epoch,
             skip=progress.batch,
         )
         saved = time.monotonic()
-        self.loaded.model.train()
+        self.trained.network.train()
         label = f"epoch {progress.epoch + 1}/{settings.epochs}"
         total = self.batches_per_epoch
         bar = tqdm(loader, label, total, unit="step", initial=progress.batch, leave=False)
@@ -195,7 +195,7 @@ class Trainer:
         return values
 
     def _compute_gradient(self, batch: Batch) -> dict[str, torch.Tensor]:
-        model, settings, device = self.loaded.model, self.recipe.training, self.device
+        model, settings, device = self.trained.network, self.recipe.training, self.device
         text = batch.text.to(device)
         with autocast(device, settings.precision):
             output = model(batch.images.to(device), batch.lengths.to(device), text)
@@ -238,7 +238,7 @@ class Trainer:
         record |= {f"train.{name}": value for name, value in losses.items()}
         if epoch == settings.epochs or epoch % settings.evaluate_every == 0:
             self.save("last")  # the scoring may need more memory than the training
-            scores = evaluate(self.loaded, dev_set, beam_size=1, on_error=self.on_error).scores
+            scores = evaluate(self.trained, dev_set, beam_size=1, on_error=self.on_error).scores
             record |= {f"dev.{name}": value for name, value in scores.items()}
             if scores["bleu4"] >= progress.best_bleu4:  # of equals, the one trained longer
                 progress.best_bleu4 = scores["bleu4"]
@@ -255,7 +255,7 @@ class Trainer:
             self.run.output,
             self.progress.step,
             links,
-            self.loaded,
+            self.trained,
             tensors=pack_state(self.optimizer),
             progress=asdict(self.progress),
         )
@@ -274,8 +274,8 @@ class Trainer:
         found = load_model(folder)
         tensors = load_tensors(folder / "training.safetensors")
         progress = read_json(folder / "training.json")
-        check_same(folder, found, self.loaded)
-        self.loaded.model.load_state_dict(found.model.state_dict())
+        check_same(folder, found, self.trained)
+        self.trained.network.load_state_dict(found.network.state_dict())
         try:
             restore_state(self.optimizer, tensors)
             self.progress = Progress(**progress)

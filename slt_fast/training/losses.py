@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from slt_fast.data.vocabulary import BLANK, PAD
-from slt_fast.model.translator import Output
+from slt_fast.model.network import Output
 
 
 def translation_loss(
@@ -22,7 +22,7 @@ def translation_loss(
     """The weighted sum of both losses, in float32.
 
     Args:
-        output: Of the Translator for these clips; its text logits predict text[:, 1:].
+        output: Of the TranslationNetwork for these clips; its text logits predict text[:, 1:].
         glosses: int64 [B, longest], padded.
         gloss_lengths: int64 [B]; a clip with 0 has no glosses and no share in the CTC loss.
         text: int64 [B, S], from <bos> to <eos>, padded with 0.

@@ -10,7 +10,7 @@ import cv2
 import pytest
 import torch
 
-from slt_fast.checkpoint import TrainedModel, TrainedOn, build_model, save_checkpoint
+from slt_fast.checkpoint import TrainedModel, TrainedOn, build_network, save_checkpoint
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.input import InputConfig
 from slt_fast.data.sources import read_split
@@ -118,7 +118,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Path
     )
     words = Vocabularies.build(read_split(f"manifest:{manifest}", "train"))
     trained_on = TrainedOn(f"manifest:{manifest}", "train", "train", "train", "0" * 64, False)
-    loaded = TrainedModel(build_model(recipe, words), recipe, words, trained_on)
+    trained = TrainedModel(build_network(recipe, words), recipe, words, trained_on)
     run = tmp_path_factory.mktemp("run")
-    save_checkpoint(run, 0, ("last", "best"), loaded, tensors={}, progress={})
+    save_checkpoint(run, 0, ("last", "best"), trained, tensors={}, progress={})
     return run

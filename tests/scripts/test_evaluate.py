@@ -29,9 +29,9 @@ def seen(monkeypatch) -> list[torch.Tensor]:
     """The images that the model was shown, batch by batch."""
     images, real = [], evaluation.translate_batch
 
-    def translate_batch(loaded, batch, *, beam_size):
+    def translate_batch(trained, batch, *, beam_size):
         images.append(batch.images)
-        return real(loaded, batch, beam_size=beam_size)
+        return real(trained, batch, beam_size=beam_size)
 
     monkeypatch.setattr(evaluation, "translate_batch", translate_batch)
     return images

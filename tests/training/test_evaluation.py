@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from slt_fast.checkpoint import TrainedModel, TrainedOn, build_model
+from slt_fast.checkpoint import TrainedModel, TrainedOn, build_network
 from slt_fast.data.batching import ClipDataset, Vocabularies
 from slt_fast.data.clip import Clip
 from slt_fast.data.sources import read_split
@@ -23,10 +23,10 @@ def clips(manifest: Path) -> list[Clip]:
 
 
 @pytest.fixture
-def loaded(tiny_recipe, clips) -> TrainedModel:
+def trained(tiny_recipe, clips) -> TrainedModel:
     vocabularies = Vocabularies.build(clips)
     return TrainedModel(
-        build_model(tiny_recipe, vocabularies), tiny_recipe, vocabularies, TRAINED_ON
+        build_network(tiny_recipe, vocabularies), tiny_recipe, vocabularies, TRAINED_ON
     )
 
 
@@ -35,8 +35,8 @@ def oracle(monkeypatch) -> list[int]:
     """A model that is always right; gives the sizes of the batches it was asked for."""
     sizes = []
 
-    def translate(loaded, batch, *, beam_size):
-        assert not loaded.model.training
+    def translate(trained, batch, *, beam_size):
+        assert not trained.network.training
         sizes.append(len(batch.clips))
         return [Translation(clip.text, clip.glosses or ()) for clip in batch.clips]
 
@@ -44,61 +44,61 @@ def oracle(monkeypatch) -> list[int]:
     return sizes
 
 
-def test_translates_every_clip_in_order(loaded, clips) -> None:
-    loaded.model.train()
-    result = evaluate(loaded, ClipDataset(clips, loaded.recipe.input), beam_size=2)
+def test_translates_every_clip_in_order(trained, clips) -> None:
+    trained.network.train()
+    result = evaluate(trained, ClipDataset(clips, trained.recipe.input), beam_size=2)
     assert result.clips == clips and len(result.translations) == len(clips)
     assert result.scores["num_clips"] == len(clips)
     assert 0 <= result.scores["bleu4"] <= 100 and "wer" in result.scores
-    assert loaded.model.training  # as it was
-    loaded.model.eval()
-    evaluate(loaded, ClipDataset(clips[:1], loaded.recipe.input), beam_size=1)
-    assert not loaded.model.training
+    assert trained.network.training  # as it was
+    trained.network.eval()
+    evaluate(trained, ClipDataset(clips[:1], trained.recipe.input), beam_size=1)
+    assert not trained.network.training
 
 
-def test_the_right_sentence_scores_full(loaded, clips, oracle) -> None:
-    result = evaluate(loaded, ClipDataset(clips * 2, loaded.recipe.input), beam_size=1)
+def test_the_right_sentence_scores_full(trained, clips, oracle) -> None:
+    result = evaluate(trained, ClipDataset(clips * 2, trained.recipe.input), beam_size=1)
     assert result.scores["bleu4_low"] == result.scores["bleu4_high"] == pytest.approx(100)
     assert (result.scores["bleu4"], result.scores["wer"]) == (pytest.approx(100), 0)
     assert result.scores["exact_match"] == 100
-    assert oracle == [loaded.recipe.training.batch_size] * len(clips)
+    assert oracle == [trained.recipe.training.batch_size] * len(clips)
 
 
-def test_a_bad_clip_stops_or_is_listed(loaded, clips, oracle) -> None:
+def test_a_bad_clip_stops_or_is_listed(trained, clips, oracle) -> None:
     bad = replace(clips[0], id="bad", source=VideoSource("missing.mp4"))
-    dataset = ClipDataset([clips[1], bad, clips[2]], loaded.recipe.input)
+    dataset = ClipDataset([clips[1], bad, clips[2]], trained.recipe.input)
     with pytest.raises(DataError, match=r"missing\.mp4: found no such file"):
-        evaluate(loaded, dataset, beam_size=1)
+        evaluate(trained, dataset, beam_size=1)
     errors: list[DataError] = []
-    result = evaluate(loaded, dataset, beam_size=1, on_error=errors.append)
+    result = evaluate(trained, dataset, beam_size=1, on_error=errors.append)
     assert result.clips == clips[1:3] and len(result.translations) == 2
     assert [str(error.path) for error in errors] == ["missing.mp4"]
     assert result.scores["exact_match"] == 100 and result.scores["num_clips"] == 2
 
 
-def test_nothing_to_score(loaded, clips, oracle) -> None:
+def test_nothing_to_score(trained, clips, oracle) -> None:
     bad = replace(clips[0], source=VideoSource("missing.mp4"))
     with pytest.raises(ValueError, match="expected .* at least one"):
-        evaluate(loaded, ClipDataset([bad], loaded.recipe.input), beam_size=1, on_error=[].append)
+        evaluate(trained, ClipDataset([bad], trained.recipe.input), beam_size=1, on_error=[].append)
 
 
-def test_warns_of_a_model_that_always_says_the_same(loaded, clips, oracle, caplog) -> None:
+def test_warns_of_a_model_that_always_says_the_same(trained, clips, oracle, caplog) -> None:
     for said in (clips[:1] * 2 + clips[1:3], clips[:1]):
-        evaluate(loaded, ClipDataset(said, loaded.recipe.input), beam_size=1)
+        evaluate(trained, ClipDataset(said, trained.recipe.input), beam_size=1)
         assert not caplog.records
     said = clips[:1] * 3 + clips[1:3]
-    evaluate(loaded, ClipDataset(said, loaded.recipe.input), beam_size=1)
+    evaluate(trained, ClipDataset(said, trained.recipe.input), beam_size=1)
     assert "more than half of the train translations are the same sentence" in caplog.text
 
 
-def test_memory_that_runs_out_names_the_clips(loaded, clips, monkeypatch) -> None:
+def test_memory_that_runs_out_names_the_clips(trained, clips, monkeypatch) -> None:
     def full(*_: torch.Tensor) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(loaded.model, "encode", full)
+    monkeypatch.setattr(trained.network, "encode", full)
     message = r"^clips clip0, clip1: found \d+ frames, more than the memory of cpu holds; expected"
     with pytest.raises(ValueError, match=message):
-        evaluate(loaded, ClipDataset(clips, loaded.recipe.input), beam_size=1)
+        evaluate(trained, ClipDataset(clips, trained.recipe.input), beam_size=1)
 
 
 def clip(text: str, glosses: tuple[str, ...] | None) -> Clip:

@@ -147,7 +147,7 @@ def test_memory_that_runs_out_names_the_clips(trainer: Trainer, monkeypatch) -> 
     def full(*_: torch.Tensor) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(trainer.loaded.model, "forward", full)
+    monkeypatch.setattr(trainer.trained.network, "forward", full)
     message = r"step 0, clips \S+, \S+: found \d+ frames, more than the memory of cpu holds"
     with pytest.raises(ValueError, match=message):
         trainer.train_epoch()
@@ -183,18 +183,18 @@ def test_learning_rate(trainer: Trainer) -> None:
 
 def first_batch(trainer: Trainer):
     return next(
-        batches(trainer.train_set, trainer.loaded.vocabularies, batch_size=2, shuffle_epoch=None)
+        batches(trainer.train_set, trainer.trained.vocabularies, batch_size=2, shuffle_epoch=None)
     )
 
 
 def test_a_step_changes_the_weights_and_lowers_the_loss(trainer: Trainer) -> None:
     trainer.recipe = with_training(trainer.recipe, schedule="constant")
-    batch, before = first_batch(trainer), trainer.loaded.model.state_dict()
+    batch, before = first_batch(trainer), trainer.trained.network.state_dict()
     before = {name: value.clone() for name, value in before.items()}
     losses = [trainer.train_step(batch) for _ in range(12)]
     assert losses[0].keys() == {"ctc", "text"}
     assert trainer.progress.step == 12
-    for name, parameter in trainer.loaded.model.named_parameters():
+    for name, parameter in trainer.trained.network.named_parameters():
         assert not torch.equal(parameter, before[name]), name
     assert losses[-1]["ctc"] < losses[0]["ctc"] and losses[-1]["text"] < losses[0]["text"]
 
@@ -202,7 +202,7 @@ def test_a_step_changes_the_weights_and_lowers_the_loss(trainer: Trainer) -> Non
 def test_gradient_is_clipped(trainer: Trainer) -> None:
     trainer.recipe = with_training(trainer.recipe, gradient_clip=1e-3)
     trainer.train_step(first_batch(trainer))
-    gradients = [parameter.grad for parameter in trainer.loaded.model.parameters()]
+    gradients = [parameter.grad for parameter in trainer.trained.network.parameters()]
     norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
     assert float(norm) == pytest.approx(1e-3, rel=1e-3)
 
@@ -210,11 +210,11 @@ def test_gradient_is_clipped(trainer: Trainer) -> None:
 def test_a_gradient_that_is_not_finite(trainer: Trainer) -> None:
     batch = first_batch(trainer)
     batch.images[0] = math.nan
-    weight = next(trainer.loaded.model.parameters()).clone()
+    weight = next(trainer.trained.network.parameters()).clone()
     message = r"^step 0, clips clip0, clip1: found a gradient of norm nan .*; expected a finite one"
     with pytest.raises(ValueError, match=message):
         trainer.train_step(batch)
-    assert torch.equal(next(trainer.loaded.model.parameters()), weight)
+    assert torch.equal(next(trainer.trained.network.parameters()), weight)
 
 
 def test_a_batch_without_a_readable_clip(trainer: Trainer) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from slt_fast.checkpoint import TrainedModel, build_model, save_checkpoint
+from slt_fast.checkpoint import TrainedModel, build_network, save_checkpoint
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.flow_cache.cache import open_flow_cache
 from slt_fast.data.flow_cache.extraction import extract, make_plan
@@ -77,9 +77,9 @@ def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path
     bare = RunConfig(output=tmp_path, resume=True)
     clips = read_split(run.data, "dev")
     words = Vocabularies.build(clips)
-    model = build_model(tiny_recipe, words)
-    loaded = TrainedModel(model, tiny_recipe, words, trained_on(run, clips))
-    save_checkpoint(tmp_path, 1, ("last",), loaded, tensors={}, progress={})
+    model = build_network(tiny_recipe, words)
+    trained = TrainedModel(model, tiny_recipe, words, trained_on(run, clips))
+    save_checkpoint(tmp_path, 1, ("last",), trained, tensors={}, progress={})
     assert resumed(bare) == (tiny_recipe, replace(run, resume=True))
     # Before there was a flow cache, checkpoints did not name one.
     description = read_json(tmp_path / "last" / "model.json")
@@ -92,7 +92,7 @@ def test_resuming_with_another_flow_cache(tiny_recipe, manifest: Path, tmp_path:
     """Its flow is the same, or it is refused."""
     clips = read_split(f"manifest:{manifest}", "dev")
     words = Vocabularies.build(clips)
-    model = build_model(tiny_recipe, words)
+    model = build_network(tiny_recipe, words)
     found, asked = (
         TrainedModel(model, tiny_recipe, words, trained_on(RunConfig(flow_cache=folder), clips))
         for folder in (None, Path("flow"))

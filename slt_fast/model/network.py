@@ -26,7 +26,7 @@ class Output(NamedTuple):
     text_logits: torch.Tensor
 
 
-class Translator(nn.Module):
+class TranslationNetwork(nn.Module):
     """Spatio-temporal transformer of arXiv 2502.02587.
 
     Args:

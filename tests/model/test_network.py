@@ -5,7 +5,7 @@ from slt_fast.inference.ctc import greedy_ctc
 from slt_fast.inference.search import beam_search
 from slt_fast.model.config import ModelConfig
 from slt_fast.model.encoder import Encoded
-from slt_fast.model.translator import Translator
+from slt_fast.model.network import TranslationNetwork
 from slt_fast.training.losses import translation_loss
 
 TEXT = torch.tensor([[1, 4, 5, 6, 2], [1, 6, 4, 2, 0]])
@@ -18,7 +18,7 @@ VARIANTS = [
 ]
 
 
-def translator(**settings) -> Translator:
+def network(**settings) -> TranslationNetwork:
     config = ModelConfig(
         **{
             "backbone_stages": 1,
@@ -32,7 +32,7 @@ def translator(**settings) -> Translator:
             **settings,
         }
     )
-    return Translator(config, num_glosses=4, num_words=8)
+    return TranslationNetwork(config, num_glosses=4, num_words=8)
 
 
 def clips() -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,7 +41,7 @@ def clips() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("settings", VARIANTS)
 def test_every_weight_learns(settings) -> None:
-    model = translator(**settings)
+    model = network(**settings)
     output = model(*clips(), TEXT)
     assert output.gloss_logits.shape == (2, 6, 4)
     assert output.gloss_lengths.tolist() == [6, 5]
@@ -56,7 +56,7 @@ def test_every_weight_learns(settings) -> None:
 
 @pytest.mark.parametrize("settings", VARIANTS)
 def test_autocast_comes_close(settings) -> None:
-    model, (images, lengths) = translator(**settings), clips()
+    model, (images, lengths) = network(**settings), clips()
     expected = model(images, lengths, TEXT)
     with torch.autocast("cpu", torch.bfloat16):
         output = model(images, lengths, TEXT)
@@ -69,7 +69,7 @@ def test_autocast_comes_close(settings) -> None:
 
 
 def test_forward_is_encode_and_decode_of_all_but_the_last_token() -> None:
-    model, (images, lengths) = translator().eval(), clips()
+    model, (images, lengths) = network().eval(), clips()
     output, encoded = model(images, lengths, TEXT), model.encode(images, lengths)
     torch.testing.assert_close(output.gloss_logits, encoded.gloss_logits)
     torch.testing.assert_close(output.text_logits, model.decode(encoded, TEXT[:, :-1]))
@@ -77,7 +77,7 @@ def test_forward_is_encode_and_decode_of_all_but_the_last_token() -> None:
 
 @pytest.mark.parametrize("memory", ["frame", "pixel"])
 def test_learns_two_clips_by_heart(memory) -> None:
-    model, (images, lengths) = translator(memory=memory), clips()
+    model, (images, lengths) = network(memory=memory), clips()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(60):
         total, _ = translation_loss(model(images, lengths, TEXT), GLOSSES, GLOSS_LENGTHS, TEXT)
