@@ -11,7 +11,7 @@ from tqdm import tqdm
 from slt_fast.checkpoint import TrainedModel
 from slt_fast.data.batching import ClipDataset, batches
 from slt_fast.data.clip import Clip
-from slt_fast.errors import ErrorHandler, report
+from slt_fast.errors import ErrorHandler, handle
 from slt_fast.inference.translate import Translation, translate_batch
 from slt_fast.metrics import (
     clean_phoenix_gloss,
@@ -69,7 +69,7 @@ def evaluate(
     with tqdm(total=len(dataset), desc="translating", unit="clip", leave=False) as bar:
         for batch in loader:
             for error in batch.errors:
-                report(error, on_error)
+                handle(error, on_error)
             bar.update(len(batch.clips) + len(batch.errors))
             if not batch.clips:
                 continue

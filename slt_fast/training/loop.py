@@ -23,7 +23,7 @@ from slt_fast.checkpoint import (
 )
 from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, too_many_frames
 from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
-from slt_fast.errors import DataError, ErrorHandler, report
+from slt_fast.errors import DataError, ErrorHandler, handle
 from slt_fast.files import read_json, write_json
 from slt_fast.recipe import Recipe
 from slt_fast.training.evaluation import Evaluation, evaluate
@@ -174,7 +174,7 @@ class Trainer:
     def train_step(self, batch: Batch) -> dict[str, float]:
         """One optimisation step; returns its losses, none for a batch without a readable clip."""
         for error in batch.errors:
-            report(error, self.on_error)
+            handle(error, self.on_error)
         if not batch.clips:
             return {}
         progress = self.progress
