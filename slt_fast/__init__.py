@@ -14,4 +14,4 @@ Legend of dimensions, the same letters everywhere:
     V   entries of the text vocabulary
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
