@@ -16,11 +16,18 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
+
+from slt_fast.errors import DataError
+from slt_fast.state_dict import (
+    StateDict,
+    check_state_dict,
+    download_state_dict,
+    read_state_dict,
+)
 
 if TYPE_CHECKING:
     from torchvision.models.optical_flow import RAFT
@@ -34,7 +41,6 @@ _MULTIPLE, _MINIMUM_SIDE = 8, 128
 _CORRELATION_BYTES = 256 * 2**20
 _PAIRS_AT_ONCE = 16
 
-_READING_ERRORS = (UnpicklingError, RuntimeError, OSError, EOFError, ValueError)
 _running = threading.Lock()  # the network keeps its correlations in itself
 
 
@@ -130,54 +136,34 @@ def _empty_network(preset: str) -> RAFT:
 
 
 @functools.lru_cache(maxsize=2)
-def _weights(preset: str, path: str) -> tuple[dict[str, torch.Tensor], str]:
-    """The weights, of a file or torchvision's own where the path is empty, and their SHA-256."""
+def _weights(preset: str, path: str) -> tuple[StateDict, str]:
+    """Reads the weights and their SHA-256. An empty path means torchvision's own."""
     state = _file_weights(Path(path), preset) if path else _torchvision_weights(preset)
-    expected = _empty_network(preset).state_dict()
     source = path or f"torchvision's weights of {preset}"
-    for name in sorted(state.keys() ^ expected.keys()):
-        found = "no" if name in expected else "an unknown"
-        raise ValueError(f"{source}: found {found} tensor {name!r}; expected those of {preset}")
-    for name, tensor in state.items():
-        if tensor.shape != expected[name].shape:
-            shapes = f"found {name} of {[*tensor.shape]}; expected {[*expected[name].shape]}"
-            raise ValueError(f"{source}: {shapes}, as in {preset}")
+    network = _empty_network(preset).state_dict()
+    check_state_dict(state, network, source=source, expected=f"those of {preset}")
     return state, _checksum(state)
 
 
-def _torchvision_weights(preset: str) -> dict[str, torch.Tensor]:
+def _torchvision_weights(preset: str) -> StateDict:
     from torchvision.models import get_model_weights
 
-    weights = get_model_weights(preset).DEFAULT
-    try:
-        return weights.get_state_dict(progress=True, check_hash=True)
-    except _READING_ERRORS as error:  # no network, or a file that is not the right one
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        raise ValueError(
-            f"optical_flow: could not download {weights.url} ({error}); expected a network. Fetch "
-            f"the file on another machine and put it into {folder}, or name its path in "
-            f"{WEIGHTS_VARIABLE} in the environment"
-        ) from error
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    advice = (
+        f"Fetch the file on another machine and put it into {folder}, or name its path in "
+        f"{WEIGHTS_VARIABLE} in the environment"
+    )
+    return download_state_dict(get_model_weights(preset).DEFAULT, "optical_flow", advice)
 
 
-def _file_weights(path: Path, preset: str) -> dict[str, torch.Tensor]:
-    expected = f"expected a state dict of torchvision's {preset}"
+def _file_weights(path: Path, preset: str) -> StateDict:
+    expected = f"a state dict of torchvision's {preset}"
     if not path.is_file():
-        raise ValueError(f"{WEIGHTS_VARIABLE}: found no file {path}; {expected}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except _READING_ERRORS as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: found {reason}; {expected}") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{path}: found a {type(state).__name__}; {expected}")
-    for name, value in state.items():
-        if not isinstance(value, torch.Tensor):
-            raise ValueError(f"{path}: found {type(value).__name__} {name!r}; {expected}")
-    return state
+        raise DataError(WEIGHTS_VARIABLE, f"no file {path}", expected)
+    return read_state_dict(path, expected)
 
 
-def _checksum(state: dict[str, torch.Tensor]) -> str:
+def _checksum(state: StateDict) -> str:
     """Of the values, so that the same weights count as the same in whatever file they come."""
     digest = hashlib.sha256()
     for name in sorted(state):
