@@ -40,7 +40,7 @@ def explain(function: Callable, *arguments: Any, **options: Any) -> str:
     return "\n".join(_EXPLAINERS[function](*arguments, **options))
 
 
-def _pixel_attention(q, k, v, *, bias=None, scale=None, return_attention=False, backend="auto"):
+def _pixel_attention(q, k, v, *, bias=None, scale=None, backend="auto"):
     operator.check(q, k, v, bias)
     q, k, v = to_autocast_type(q), to_autocast_type(k), to_autocast_type(v)
     refusal = operator.kernel_refusal(q, k, v)
@@ -55,7 +55,7 @@ def _pixel_attention(q, k, v, *, bias=None, scale=None, return_attention=False, 
         lines += _regime_notes(q.shape[2], k.shape[2], q.dtype)
         for name, tensor in (("q", q), ("k", k), ("v", v)):
             lines += _stride_notes(name, tensor)
-    return lines + _weights_note(return_attention)
+    return lines
 
 
 def _pixel_attention_block(
@@ -68,7 +68,6 @@ def _pixel_attention_block(
     num_heads=1,
     positional_encoding=None,
     scale=None,
-    return_attention=False,
     backend="auto",
 ):
     tensors = (x, qkv_weight, qkv_bias, gamma)
@@ -91,7 +90,7 @@ def _pixel_attention_block(
                 "note: the map's channels are not adjacent in memory: one more transposing pass; "
                 "x.to(memory_format=torch.channels_last) avoids it"
             )
-    return lines + _weights_note(return_attention)
+    return lines
 
 
 def _add_positional_encoding_2d(x, *, backend="auto"):
@@ -149,9 +148,3 @@ def _stride_notes(name: str, tensor: torch.Tensor) -> list[str]:
         f"note: {name}'s channels are not adjacent in memory (stride {tensor.stride(3)}): "
         "narrow loads; token-major tensors are the fast ones"
     ]
-
-
-def _weights_note(return_attention: bool) -> list[str]:
-    if not return_attention:
-        return []
-    return ["note: the weights that are returned, too, come from the reference formula"]

@@ -15,9 +15,9 @@ import torch
 from slt_fast.ops.backend import check_devices, choose_backend
 from slt_fast.ops.pixel_attention import plan
 from slt_fast.ops.pixel_attention.reference import (
-    attention_weights,
     pixel_attention_gradients,
     pixel_attention_reference,
+    softmax_weights,
 )
 from slt_fast.ops.registering import Backward, define
 
@@ -31,24 +31,21 @@ def pixel_attention(
     *,
     bias: torch.Tensor | None = None,
     scale: float | None = None,
-    return_attention: bool = False,
     backend: str = "auto",
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+) -> torch.Tensor:
     """Computes softmax(q k^T * scale + bias) v.
 
     Args:
-        q: [B, heads, Nq, dk], any strides. Under autocast q, k and v are cast to its type.
+        q: [B, heads, Nq, dk], any strides. Autocast casts q, k and v.
         k: [B, heads, Nk, dk].
         v: [B, heads, Nk, dv].
-        bias: Broadcasts to [B, heads, Nq, Nk], or None; may need a gradient. A first size that
-            divides B is repeated: that of windows which are the same in each image.
+        bias: Broadcasts to [B, heads, Nq, Nk], or None; may need a gradient. If its first size
+            divides B, its entries are repeated, as for windows that are the same in each image.
         scale: Factor on q k^T; None means dk ** -0.5.
-        return_attention: Whether the softmax's weights are returned, too; computed by the reference
-            formula, since the kernels never hold them.
-        backend: "auto", "reference" or "triton"; slt_fast.ops.explain tells what "auto" takes.
+        backend: "auto", "reference" or "triton"; slt_fast.ops.explain shows the choice of "auto".
 
     Returns:
-        [B, heads, Nq, dv] in the type of v; with return_attention also [B, heads, Nq, Nk].
+        [B, heads, Nq, dv] in the type of v.
 
     Raises:
         ValueError: Shapes that do not fit, or a backend that cannot run.
@@ -56,12 +53,34 @@ def pixel_attention(
     check(q, k, v, bias)
     q, k, v = to_autocast_type(q), to_autocast_type(k), to_autocast_type(v)
     chosen, _ = choose_backend("pixel_attention", backend, q.device, kernel_refusal(q, k, v))
-    scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
-    if chosen == "reference":
-        out = pixel_attention_reference(q, k, v, bias, scale)
-    else:
-        out = _fused(q, k, v, bias, scale)
-    return (out, attention_weights(q, k, bias, scale)) if return_attention else out
+    compute = pixel_attention_reference if chosen == "reference" else _fused
+    return compute(q, k, v, bias, _factor(scale, q))
+
+
+def attention_weights(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    *,
+    bias: torch.Tensor | None = None,
+    scale: float | None = None,
+) -> torch.Tensor:
+    """Computes the weights softmax(q k^T * scale + bias), by the formula: kernels never hold them.
+
+    Args:
+        q: [B, heads, Nq, dk].
+        k: [B, heads, Nk, dk].
+        bias: As for pixel_attention.
+        scale: As for pixel_attention.
+
+    Returns:
+        [B, heads, Nq, Nk] in float32, or float64 if the scores are.
+
+    Raises:
+        ValueError: Shapes that do not fit.
+    """
+    check(q, k, k, bias)
+    q, k = to_autocast_type(q), to_autocast_type(k)
+    return softmax_weights(q, k, bias, _factor(scale, q))
 
 
 def kernel_refusal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str | None:
@@ -110,6 +129,10 @@ def _bias_fits(bias: torch.Tensor, B: int, heads: int, Nq: int, Nk: int) -> bool
     ):
         return False
     return sizes[0] in (1, B) or (sizes[0] > 1 and B % sizes[0] == 0)
+
+
+def _factor(scale: float | None, q: torch.Tensor) -> float:
+    return q.shape[-1] ** -0.5 if scale is None else float(scale)
 
 
 def _kernels(

@@ -10,8 +10,6 @@ The block of "Spatio-temporal transformer to support automatic sign language tra
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from slt_fast.ops.backend import check_devices, choose_backend
@@ -20,7 +18,6 @@ from slt_fast.ops.pixel_attention.operator import to_autocast_type
 from slt_fast.ops.pixel_attention.plan import empty_token_major, refusal, regime
 from slt_fast.ops.pixel_attention_block import plan
 from slt_fast.ops.pixel_attention_block.reference import (
-    block_attention_weights,
     pixel_attention_block_gradients,
     pixel_attention_block_reference,
 )
@@ -37,28 +34,24 @@ def pixel_attention_block(
     num_heads: int = 1,
     positional_encoding: torch.Tensor | None = None,
     scale: float | None = None,
-    return_attention: bool = False,
     backend: str = "auto",
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+) -> torch.Tensor:
     """Computes h + gamma * attention(h) with h = x + positional_encoding.
 
     Args:
         x: [B, C, H, W], either memory format; channels_last is the fast one.
-        qkv_weight: [2 * key_channels + C, C]; its rows in the order q, k, v. Under autocast it is
-            cast to its type, with qkv_bias; elsewhere it has the type of x.
+        qkv_weight: [2 * key_channels + C, C], rows in the order q, k, v. Autocast casts it and
+            qkv_bias; without autocast it has the type of x.
         qkv_bias: [2 * key_channels + C], or None.
         gamma: Scalar tensor.
         key_channels: Channels of q, and of k, over all heads; divisible by num_heads, as is C.
         num_heads: Heads of the attention.
         positional_encoding: [C, H, W], or None.
         scale: Factor on q k^T; None means (key_channels / num_heads) ** -0.5.
-        return_attention: Whether the softmax's weights are returned, too; computed by the reference
-            formula, since the kernels never hold them.
-        backend: "auto", "reference" or "triton"; slt_fast.ops.explain tells what "auto" takes.
+        backend: "auto", "reference" or "triton"; slt_fast.ops.explain shows the choice of "auto".
 
     Returns:
-        [B, C, H, W] in the type and memory format of x; with return_attention also
-        [B, heads, H*W, H*W].
+        [B, C, H, W] in the type and memory format of x.
 
     Raises:
         ValueError: Shapes that do not fit, or a backend that cannot run.
@@ -70,10 +63,7 @@ def pixel_attention_block(
     scale = (key_channels / num_heads) ** -0.5 if scale is None else float(scale)
     tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
     compute = pixel_attention_block_reference if chosen == "reference" else _fused
-    y = compute(*tensors, key_channels, num_heads, scale)
-    settings: Any = {"key_channels": key_channels, "num_heads": num_heads, "scale": scale}
-    settings |= {"positional_encoding": positional_encoding}
-    return (y, block_attention_weights(*tensors[:3], **settings)) if return_attention else y
+    return compute(*tensors, key_channels, num_heads, scale)
 
 
 def kernel_refusal(
