@@ -7,8 +7,7 @@ their values wide.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -145,31 +144,20 @@ def _kernels(
     return results["out"], results["row_statistics"]
 
 
-def _memory(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _memory(q, k, v, bias, scale):
     B, heads, Nq, _ = q.shape
     is_flash = plan.regime(Nq, k.shape[2], q.dtype) == "flash"
     row_statistics = q.new_empty((B, heads, 2, Nq) if is_flash else (0,), dtype=torch.float32)
     return plan.empty_token_major(q, B, heads, Nq, v.shape[3]), row_statistics
 
 
-def _backward_kernels(
-    gradient: torch.Tensor,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    bias: torch.Tensor | None,
-    out: torch.Tensor | None,
-    row_statistics: torch.Tensor,
-    scale: float,
-    needed: list[bool],
-) -> tuple[torch.Tensor | None, ...]:
+def _backward_kernels(gradient, q, k, v, bias, out, row_statistics, scale, needed):
     saved = (out, row_statistics) if row_statistics.numel() else (None, None)
-    arguments = (gradient, q, k, v, bias, *saved, scale, needed[3])
+    *_, needs_dbias = needed
+    arguments = (gradient, q, k, v, bias, *saved, scale, needs_dbias)
     results = plan.backward_plan.run(q.device, *arguments)
     dbias = None
-    if bias is not None and needed[3]:
+    if needs_dbias:
         dbias = results["partial"].sum(0).sum_to_size(bias.shape).to(bias.dtype)
     return results["dq"], results["dk"], results["dv"], dbias
 
@@ -179,26 +167,15 @@ def _gradient_memory(number: int, tensor: torch.Tensor) -> torch.Tensor:
     return tensor.new_empty(tensor.shape) if is_bias else torch.empty_like(tensor)
 
 
-def _vmap(
-    operator: Callable,
-    info: Any,
-    in_dims: tuple,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    bias: torch.Tensor | None,
-    scale: float,
-) -> tuple:
+def _vmap(operator, info, in_dims, q, k, v, bias, scale):
     """Maps an operator over a dimension by making it a part of the batch."""
     V = info.batch_size
     q, k, v = (_folded(tensor, dim, V) for tensor, dim in zip((q, k, v), in_dims, strict=False))
     bias = _folded_bias(bias, in_dims[3], V, q.shape[0] // V)
     out, row_statistics = operator(q, k, v, bias, scale)
-    is_saved = row_statistics.ndim == 4
-    row_statistics = (
-        row_statistics.unflatten(0, (V, -1)) if is_saved else row_statistics.expand(V, 0)
-    )
-    return (out.unflatten(0, (V, -1)), row_statistics), (0, 0)
+    is_empty = row_statistics.ndim == 1
+    rows = row_statistics.expand(V, 0) if is_empty else row_statistics.unflatten(0, (V, -1))
+    return (out.unflatten(0, (V, -1)), rows), (0, 0)
 
 
 def _folded(tensor: torch.Tensor, dim: int | None, V: int) -> torch.Tensor:
