@@ -15,7 +15,7 @@ SHAPES = [
     (3, 32, 1, 1, 16, 1),
     (2, 48, 5, 7, 16, 1),
     (1, 64, 9, 9, 16, 1),
-    (1, 32, 13, 21, 32, 2),
+    pytest.param((1, 32, 13, 21, 32, 2), marks=pytest.mark.slow),
 ]
 SIDES = [4, 5, 7]  # one for each regime, as small_regimes sets them
 PARAMETERS = (2, 3, 4)  # gradients of weight, bias and gamma among the results
