@@ -35,8 +35,10 @@ def assert_same_flow(found: torch.Tensor, expected: torch.Tensor) -> None:
     assert difference.quantile(0.99) <= 1e-2
 
 
-@pytest.mark.parametrize("preset", DISVR_PRESETS)
-@pytest.mark.parametrize(("H", "W"), SIZES)
+@pytest.mark.parametrize(
+    ("preset", "H", "W"),
+    [("default", *size) for size in SIZES] + [("fast", 40, 70), ("fast", 9, 13), ("best", 17, 33)],
+)
 def test_extension_computes_the_same(preset, H, W) -> None:
     frames = moving_clip(3, H, W)
     found = optical_flow(frames, preset=preset, backend="cpu")
@@ -44,7 +46,10 @@ def test_extension_computes_the_same(preset, H, W) -> None:
     assert_same_flow(found, optical_flow(frames, preset=preset, backend="reference"))
 
 
-@pytest.mark.parametrize("preset", DISVR_PRESETS)
+@pytest.mark.parametrize(
+    "preset",
+    ["default", *(pytest.param(name, marks=pytest.mark.slow) for name in ("fast", "best"))],
+)
 @pytest.mark.parametrize("name", PAIRS)
 def test_extension_computes_the_same_on_real_pairs(shared_data, preset, name) -> None:
     pair = load_pair(shared_data / "flow" / name, (224, 224))
