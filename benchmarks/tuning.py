@@ -25,6 +25,7 @@ from benchmarks.gpu_report.jobs import Job, Worker, run_jobs
 from benchmarks.peers import ours, plain
 from slt_fast.ops import kernel_table
 from slt_fast.ops.kernel_table import Row
+from slt_fast.ops.launching import Launch
 
 # Tile sizes that are tried beside a row's own; a block that is not named stays as it is.
 BLOCKS = {
@@ -145,20 +146,19 @@ def _with_bias(inputs: Inputs, case: Case, needs_gradient: bool) -> Inputs:
 @contextlib.contextmanager
 def using(row: Row) -> Iterator[list[int]]:
     """Puts a row in the place of the table's; yields the spilled registers of each launch."""
-    find, spills = kernel_table.find, []
+    find, start, spills = kernel_table.find, Launch.start, []
 
     def find_row(kernel: str, *arguments, **options) -> Row:
         return row if kernel == row.kernel else find(kernel, *arguments, **options)
 
-    def launch(kernel, num_programs: int, launched: Row, device: torch.device, **arguments) -> None:
-        options = {"num_warps": launched.num_warps, "num_stages": launched.num_stages}
-        compiled = kernel[(num_programs,)](**{**launched.blocks, **arguments}, **options)
-        if launched == row:
+    def start_and_note(launch: Launch, tensors: dict) -> None:
+        compiled = start(launch, tensors)
+        if launch.row == row:
             spills.append(compiled.n_spills)
 
     with (
         mock.patch.object(kernel_table, "find", find_row),
-        mock.patch.object(kernel_table, "launch", launch),
+        mock.patch.object(Launch, "start", start_and_note),
     ):
         yield spills
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import asdict
+from typing import Any
 
 import torch
 
@@ -72,7 +73,8 @@ def _dis_flow(frames: torch.Tensor, settings: DISParameters, finest_scale: int) 
     T, H, W = frames.shape
     flow = torch.empty(T - 1, 2, H, W)
     # A fresh object costs microseconds a clip; a kept one is not safe to share between threads.
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # Any, because OpenCV's type stubs do not allow None for the flow.
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setPatchStride(settings.patch_stride)
     dis.setGradientDescentIterations(settings.descent_iterations)
     dis.setVariationalRefinementIterations(settings.refinement_iterations)
