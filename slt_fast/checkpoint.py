@@ -29,7 +29,7 @@ from slt_fast.errors import DataError
 from slt_fast.files import read_json, replace_link, replacing_folder, to_json
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.ops.extension import cuda_refusal
-from slt_fast.recipe import Recipe, recipe_from_json, recipe_to_json, upgraded_from_0_1
+from slt_fast.recipe import Recipe, recipe_from_json, upgraded_from_0_1
 from slt_fast.state_dict import StateDict, check_state_dict, read_state_dict
 
 logger = logging.getLogger(__name__)
@@ -84,13 +84,9 @@ def save_checkpoint(
     tensors: StateDict,
     progress: dict[str, Any],
 ) -> None:
-    """Writes one checkpoint and points links at it.
+    """Writes a checkpoint of a run, named by its step, and points "last", "best" or both at it.
 
     Args:
-        run: Folder of the run.
-        step: Training steps done; names the checkpoint.
-        links: "last", "best" or both.
-        trained: The model with its recipe and vocabularies.
         tensors: Optimiser and random states.
         progress: Epoch, step and scores, ready for JSON.
 
@@ -129,7 +125,10 @@ def load_model(checkpoint: Path) -> TrainedModel:
     folder = checkpoint_folder(checkpoint)
     recipe, vocabularies, trained_on = read_description(folder)
     network = build_network(without_weights(recipe), vocabularies)
-    load_weights(network, folder / "model.safetensors")
+    weights = load_tensors(path := folder / "model.safetensors")
+    expected = "the tensors of the model that model.json describes"
+    check_state_dict(weights, network.state_dict(), source=path, expected=expected)
+    network.load_state_dict(weights)
     return TrainedModel(network.eval(), recipe, vocabularies, trained_on)
 
 
@@ -155,11 +154,7 @@ def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn]:
 
 
 def checkpoint_folder(checkpoint: Path) -> Path:
-    """Returns the folder with a checkpoint's files; for a run, that of its best checkpoint.
-
-    Raises:
-        DataError: There is none.
-    """
+    """Returns the folder with a checkpoint's files; for a run, that of its best checkpoint."""
     checkpoint = Path(checkpoint)
     for folder in (checkpoint, checkpoint / "best"):
         if (folder / "model.json").is_file():
@@ -168,24 +163,8 @@ def checkpoint_folder(checkpoint: Path) -> Path:
     raise DataError(checkpoint, "no model.json" if checkpoint.exists() else "nothing", expected)
 
 
-def load_weights(network: TranslationNetwork, path: Path) -> None:
-    """Loads weights, all of them and no others.
-
-    Raises:
-        DataError: The file is missing or broken, or a name or shape does not fit the network.
-    """
-    expected = "the tensors of the model that model.json describes"
-    found = load_tensors(path)
-    check_state_dict(found, network.state_dict(), source=path, expected=expected)
-    network.load_state_dict(found)
-
-
 def load_tensors(path: Path) -> StateDict:
-    """Reads the tensors of a safetensors file.
-
-    Raises:
-        DataError: The file is missing or broken.
-    """
+    """Reads the tensors of a safetensors file; raises DataError if it is missing or broken."""
     if not path.is_file():
         raise DataError(path, "no such file", "a safetensors file")
     return read_state_dict(path, "a whole safetensors file")
@@ -199,7 +178,7 @@ def without_weights(recipe: Recipe) -> Recipe:
 def _description(trained: TrainedModel) -> dict[str, Any]:
     return {
         "slt_fast": __version__,
-        "recipe": recipe_to_json(trained.recipe),
+        "recipe": asdict(trained.recipe),
         "trained_on": asdict(trained.trained_on),
         "flow": trained.recipe.input.parameters(),
         "text": trained.vocabularies.text.to_json(),
