@@ -1,7 +1,7 @@
-"""The flow's CUDA kernels without a GPU: what ptxas makes of them, and their numbers on the CPU.
+"""The flow's CUDA kernels without a GPU: ptxas' report, and their results on the CPU.
 
-g++ compiles the same files with tests/csrc/cuda_on_cpu in the place of CUDA's runtime, where the
-threads of a block are fibers.
+g++ compiles the same files with tests/csrc/cuda_on_cpu instead of CUDA's runtime. The threads of a
+block are then fibers.
 """
 
 import ctypes
@@ -69,7 +69,7 @@ def run_kernels(
     is_backward: bool = False,
     level: int = -1,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The flow, and the frames at a level of the pyramid."""
+    """Returns the flow, and the frames at a level of the pyramid."""
     T, H, W = frames.shape
     flow = torch.full((T - 1, 2, H, W), torch.nan)
     pyramid = torch.full((T, H >> max(level, 0), W >> max(level, 0)), torch.nan)
@@ -98,7 +98,7 @@ def test_stages_equal_the_cpus(library, stage, H, W) -> None:
     ("preset", "size"), FLOWS + [pytest.param(*flow, marks=SLOW) for flow in SLOW_FLOWS]
 )
 def test_flow_equals_the_cpus(library, preset, size) -> None:
-    """Bounds of rounding, to which a few pixels of a field react strongly."""
+    """Uses percentiles, because a few pixels of a field react strongly to rounding."""
     frames = moving_clip(3, *size)
     expected = torch.ops.slt_fast.disvr(frames, *PRESETS[preset])
     difference = (run_kernels(library, frames, PRESETS[preset])[0] - expected).abs()
@@ -108,7 +108,7 @@ def test_flow_equals_the_cpus(library, preset, size) -> None:
 
 @pytest.mark.parametrize("sweeps", [1, 4, 12])
 def test_regions_leave_no_trace(library, sweeps) -> None:
-    """More sweeps take more pixels around a region; the CPU has no regions."""
+    """More sweeps need a wider halo around a region; the CPU has no regions."""
     settings = (0, 4, 0, 1, 2, sweeps)
     frames = moving_clip(2, 81, 150)
     expected = torch.ops.slt_fast.disvr(frames, *settings)
@@ -126,7 +126,7 @@ def test_regions_leave_no_trace(library, sweeps) -> None:
     ],
 )
 def test_neither_clip_nor_order_change_a_bit(library, preset, H, W) -> None:
-    """Nor how many pairs are computed at a time, nor which thread or block comes first."""
+    """Neither does the number of pairs at a time, nor which thread or block comes first."""
     frames, settings = moving_clip(4, H, W), PRESETS[preset]
     together, _ = run_kernels(library, frames, settings)
     alone = [run_kernels(library, frames[t : t + 2], settings)[0] for t in range(3)]
@@ -189,7 +189,7 @@ def test_memory_is_bounded(library) -> None:
 
 @pytest.fixture(scope="module")
 def toolkit():
-    """The CUDA toolkit that the extension is built with, and how."""
+    """Returns the CUDA toolkit that the extension is built with."""
     path = PROJECT_ROOT / "csrc" / "cuda_toolkit.py"
     spec = importlib.util.spec_from_file_location("cuda_toolkit", path)
     module = importlib.util.module_from_spec(spec)
@@ -203,7 +203,7 @@ def toolkit():
 
 @pytest.fixture(scope="module")
 def resources(toolkit, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict]:
-    """What each kernel takes on each target, as ptxas reports it."""
+    """Returns what each kernel uses on each target, as ptxas reports it."""
     source = PROJECT_ROOT / "csrc" / "flow" / "cuda" / "flow.cu"
     command = [toolkit.root / "bin" / "nvcc", "-std=c++17", "-O3", "--threads=2", "-Xptxas=-v"]
     command += [f"-I{toolkit.include}", *toolkit.architecture_flags()]

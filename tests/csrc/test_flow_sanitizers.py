@@ -24,7 +24,7 @@ FLAGS = [
     "-fno-sanitize-recover=all",
     "-pthread",
 ]
-# A seed that draws every preset and every pattern.
+# This seed draws every preset and every pattern.
 CLIPS, SEED = "12", "47"
 LARGEST_HEIGHT, LARGEST_WIDTH, MOST_FRAMES, MOST_PIXELS = "60", "80", "12", "10000"
 

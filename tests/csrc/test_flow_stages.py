@@ -1,4 +1,4 @@
-"""The stages of csrc/flow/cpu, each alone, against the reference in float64."""
+"""Each stage of csrc/flow/cpu alone against the reference in float64."""
 
 import ctypes
 from collections.abc import Callable
@@ -72,7 +72,7 @@ def run(build: Callable[..., Path], request: pytest.FixtureRequest) -> Run:
 
 
 def random_pair(H: int, W: int) -> torch.Tensor:
-    """Two float32 images [2, H, W] of smooth noise, 0 to 255, that differ by a few grey levels."""
+    """Returns two images [2, H, W] of smooth noise, 0 to 255, that differ by a few grey levels."""
     generator = torch.Generator().manual_seed(100 * H + W)
     coarse = torch.rand(2, 1, H // 3 + 2, W // 3 + 2, generator=generator)
     coarse[1] = coarse[0] + 0.1 * (coarse[1] - 0.5)

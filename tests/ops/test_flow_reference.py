@@ -1,4 +1,4 @@
-"""The flow in plain PyTorch: by itself, and beside the extension's."""
+"""The flow in plain PyTorch, alone and against the extension."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def moving_clip(T: int, H: int, W: int) -> torch.Tensor:
 
 
 def assert_same_flow(found: torch.Tensor, expected: torch.Tensor) -> None:
-    """A few patches without texture react strongly to rounding: percentiles, not the maximum."""
+    """Uses percentiles, because a few patches without texture react strongly to rounding."""
     difference = (found - expected).abs()
     assert difference.median() <= 1e-4
     assert difference.quantile(0.99) <= 1e-2
