@@ -2,7 +2,7 @@
 
 kernel_table.json holds, for each kernel, architecture (80, 90, 100), bytes an element (2, 4), with
 and without a bias, and greatest size it is meant for (keys of the attention; 0 where none matters),
-the kernel's block sizes, warps and pipeline stages. `python scripts/tune.py` measures it anew on a
+the kernel's block sizes, warps and pipeline stages. `python -m benchmarks.tuning` measures them on a
 GPU.
 """
 
