@@ -29,21 +29,22 @@ from benchmarks.peers import ours, plain
 from slt_fast.files import replacing
 from slt_fast.ops import kernel_table
 from slt_fast.ops.kernel_table import Row
+from slt_fast.ops.launching import Launch
 
 # Tile sizes to try besides a row's own; blocks that are not named stay as they are.
 BLOCKS = {
-    "add_encoding": {"BLOCK": (1024, 2048, 4096, 8192), "FRAMES": (1, 2, 4, 8)},
+    "add_encoding": {"BLOCK": (1024, 2048, 4096, 8192), "MAPS": (1, 2, 4, 8)},
     "dbias": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64), "BLOCK_V": (32, 64)},
     "dk": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64, 128), "BLOCK_V": (32, 64, 128)},
     "dv": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64, 128), "BLOCK_V": (64, 128, 256)},
     "flash_dq": {"BLOCK_Q": (32, 64, 128), "BLOCK_K": (32, 64), "BLOCK_V": (32, 64, 128)},
     "flash_forward": {"BLOCK_Q": (64, 128), "BLOCK_K": (32, 64, 128), "BLOCK_V": (64, 128, 256)},
-    "frame_backward": {"BLOCK_V": (16, 32, 64, 128)},
     "projection": {
         "BLOCK_ROWS": (64, 128, 256),
         "BLOCK_COLUMNS": (64, 128, 256),
         "BLOCK_CHANNELS": (16, 32, 64),
     },
+    "whole_map_backward": {"BLOCK_V": (16, 32, 64, 128)},
     "whole_row_dq": {"BLOCK_Q": (16, 32, 64), "BLOCK_V": (32, 64, 128)},
     "whole_row_forward": {"BLOCK_Q": (16, 32, 64), "BLOCK_V": (32, 64, 128)},
 }
@@ -149,20 +150,19 @@ def _with_bias(inputs: Inputs, case: Case, needs_gradient: bool) -> Inputs:
 @contextlib.contextmanager
 def using(row: Row) -> Iterator[list[int]]:
     """Replaces the table's row by another one; yields the spilled registers of each launch."""
-    find, spills = kernel_table.find, []
+    find, start, spills = kernel_table.find, Launch.start, []
 
     def find_row(kernel: str, *arguments, **options) -> Row:
         return row if kernel == row.kernel else find(kernel, *arguments, **options)
 
-    def launch(kernel, num_programs: int, launched: Row, device: torch.device, **arguments) -> None:
-        options = {"num_warps": launched.num_warps, "num_stages": launched.num_stages}
-        compiled = kernel[(num_programs,)](**{**launched.blocks, **arguments}, **options)
-        if launched == row:
+    def start_and_note(launch: Launch, tensors: dict) -> None:
+        compiled = start(launch, tensors)
+        if launch.row == row:
             spills.append(compiled.n_spills)
 
     with (
         mock.patch.object(kernel_table, "find", find_row),
-        mock.patch.object(kernel_table, "launch", launch),
+        mock.patch.object(Launch, "start", start_and_note),
     ):
         yield spills
 

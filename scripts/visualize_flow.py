@@ -1,23 +1,33 @@
-"""Draws a page of clips: frames, and below them their optical flow.
+"""Draws clips with their optical flow below, as a page or as an animation.
 
 python scripts/visualize_flow.py first.mp4 second.gif folder --output page.png
+python scripts/visualize_flow.py --height 112 --output signers.webp
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
-from slt_fast.command_line import run
+from slt_fast.command_line import parse, run
 from slt_fast.data.clip import FrameSource
 from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.video.source import VideoSource
-from slt_fast.visualize import flow_sheet, page, write_png
+from slt_fast.errors import UserError
+from slt_fast.visualize import (
+    ANIMATIONS,
+    flow_animation,
+    flow_sheet,
+    page,
+    write_animation,
+    write_png,
+)
 
 
 @dataclass(frozen=True)
@@ -27,9 +37,9 @@ class Arguments:
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Video files or folders of frames; without any, clips of the synthetic corpus are drawn."""
     output: Path = Path("flow.png")
-    """Picture to write, *.png."""
+    """Picture to write: a page (*.png) or an animation (*.gif, *.webp)."""
     columns: int = 6
-    """Frames shown of each clip."""
+    """Frames of each clip on a page."""
     clips: int = 3
     """Clips of the synthetic corpus."""
     height: int = 160
@@ -43,36 +53,39 @@ class Arguments:
 
     def __post_init__(self) -> None:
         if self.clips < 1:
-            raise ValueError(f"clips: found {self.clips}; expected at least 1")
+            raise UserError(f"clips: found {self.clips}; expected at least 1")
 
 
-def sheet(source: FrameSource, title: str, arguments: Arguments) -> np.ndarray:
-    """Frames of a clip with their flow."""
-    frames = source.read()
-    H, W = frames.shape[1:3]
-    try:
-        return flow_sheet(
-            frames,
-            f"{title}: {len(frames)} frames of {W}x{H}",
-            num_columns=arguments.columns,
-            height=arguments.height,
-            bound=arguments.bound,
-            preset=arguments.preset,
-            backend=arguments.backend,
-        )
-    except ValueError as error:
-        raise ValueError(f"{source.name}: {error}") from error
+def draw_page(
+    sources: Sequence[FrameSource], titles: Sequence[str], columns: int, options: dict[str, Any]
+) -> np.ndarray:
+    """Draws one sheet a clip, below each other."""
+    sheets = []
+    for source, title in zip(sources, titles, strict=True):
+        frames = source.read()
+        H, W = frames.shape[1:3]
+        title = f"{title}: {len(frames)} frames of {W}x{H}"
+        try:
+            sheets.append(flow_sheet(frames, title, num_columns=columns, **options))
+        except UserError as error:
+            raise UserError(f"{source.name}: {error}") from error
+    return page(sheets)
 
 
 def main() -> None:
-    arguments = tyro.cli(Arguments, description=__doc__)
-    if arguments.videos:
-        sources = [(VideoSource(path), path.name) for path in arguments.videos]
-    else:
+    """Draws what the command line says."""
+    arguments = parse(Arguments, __doc__)
+    sources: list[FrameSource] = [VideoSource(path) for path in arguments.videos]
+    titles = [path.name for path in arguments.videos]
+    if not sources:
         clips = read_synthetic("test", num_clips=arguments.clips)
-        sources = [(clip.source, clip.id) for clip in clips]
-    sheets = [sheet(source, title, arguments) for source, title in sources]
-    write_png(arguments.output, page(sheets))
+        sources, titles = [clip.source for clip in clips], [clip.id for clip in clips]
+    options = {name: getattr(arguments, name) for name in ("height", "bound", "preset", "backend")}
+    if arguments.output.suffix.lower() in ANIMATIONS:
+        pictures = flow_animation([source.read() for source in sources], titles, **options)
+        write_animation(arguments.output, pictures)
+    else:
+        write_png(arguments.output, draw_page(sources, titles, arguments.columns, options))
     print(f"wrote {arguments.output}")
 
 

@@ -1,27 +1,47 @@
-"""What the scripts share: readable logging, and bad input as one line instead of a traceback."""
+"""What all commands share: options, readable logging, and bad input as one line."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Callable
+from typing import Any
 
+import tyro
 from rich.console import Console
 from rich.logging import RichHandler
 
+_TRACEBACK = "--traceback"
+_HELP = f"Every command also takes {_TRACEBACK}: it shows where in the code an error arose."
+
+
+def parse(kind: Any, description: str | None, **options: Any) -> Any:
+    """Reads the command line.
+
+    Args:
+        kind: Dataclass of the options.
+        description: Text of --help.
+        options: More arguments of tyro.cli.
+    """
+    return tyro.cli(kind, description=f"{description or ''}\n\n{_HELP}", **options)
+
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a script's main function.
+    """Runs the main function of a command.
 
-    Bad input (ValueError, OSError) ends the program with its message and exit status 1; anything
-    else is a defect of ours and keeps its traceback.
+    An error that the user can mend (UserError, OSError) ends the program with one line and exit
+    status 1. Any other error is a defect and keeps its traceback; --traceback shows it for all.
     """
     console = Console(stderr=True)  # standard output is for results
     handler = RichHandler(console=console, show_path=False, rich_tracebacks=False, markup=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    shows_traceback = _TRACEBACK in sys.argv[1:]
+    sys.argv = [argument for argument in sys.argv if argument != _TRACEBACK]
     try:
         main()
     except (ValueError, OSError) as error:
+        if shows_traceback:
+            raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

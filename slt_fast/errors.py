@@ -1,4 +1,4 @@
-"""Errors that a user causes and can mend: one line, without a traceback."""
+"""Errors that a user causes and can mend: shown in one line, without a traceback."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import cv2
-
 Result = TypeVar("Result")
 
 
 class UserError(ValueError):
-    """An error raised on purpose for the person who called: its message says what to change.
+    """An error raised on purpose: its message tells the user what to change.
 
     Any other ValueError is a defect of ours or of a library, and keeps its traceback.
     """
@@ -22,10 +20,10 @@ class DataError(UserError):
     """A file or clip that cannot be used.
 
     Args:
-        path: The file, folder or "file:line" that is at fault.
+        path: The file, folder or clip at fault.
         found: What is there.
         expected: What should be there.
-        line: Line in the file, from 1; None where lines mean nothing.
+        line: Line in the file, from 1; None if there are no lines.
     """
 
     def __init__(
@@ -46,8 +44,8 @@ class DataError(UserError):
 ErrorHandler = Callable[[DataError], None]
 
 
-def report(error: DataError, on_error: ErrorHandler | None) -> None:
-    """Hand an error to a reader's handler, which may leave the row out; raise it if there is none.
+def handle(error: DataError, on_error: ErrorHandler | None) -> None:
+    """Passes an error to a handler, which may leave the clip out.
 
     Raises:
         DataError: The error itself, if `on_error` is None.
@@ -57,20 +55,25 @@ def report(error: DataError, on_error: ErrorHandler | None) -> None:
     on_error(error)
 
 
-def result_or_error(name: str, read: Callable[[], Result]) -> Result | DataError:
-    """What `read` gives; or what is wrong with a clip: its data, its files, or its frames.
+def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError:
+    """Turns the errors of a clip into values; the only place that does.
+
+    Only errors that a user can mend are turned: UserError and OSError. A defect raises, so that
+    leaving out bad clips never hides one.
 
     Args:
-        name: What errors call the clip's source.
-        read: Reads it, and may compute its flow.
+        name: Name of the clip's source in errors.
+        work: Reads the clip or computes its images.
+
+    Returns:
+        The result of `work`, or the error.
     """
     try:
-        return read()
+        return work()
     except DataError as error:
         return error
+    except ValueError as error:
+        return DataError(name, str(error), "frames that optical flow can read")
     except OSError as error:
         found = error.strerror or str(error)
         return DataError(error.filename or name, found, "a file that can be read")
-    except (ValueError, cv2.error) as error:
-        found = " ".join(str(error).split())
-        return DataError(name, found, "frames that optical flow can read")

@@ -1,9 +1,10 @@
-"""Files that are whole or not there, whenever the program is killed."""
+"""Writes files and folders whole or not at all, even if the program is killed."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -14,27 +15,26 @@ from typing import Any
 from slt_fast.errors import DataError
 
 _SUFFIX = ".writing"
-# Nothing of ours is written for so long: what is older was left behind by a process that is gone.
+# No write of ours takes this long: older leftovers belong to processes that are gone.
 _LEFTOVER_SECONDS = 3600
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name to write a file under, which takes its place when all went well.
+    """Writes a file under a temporary name and renames it once the block has succeeded.
 
-    It stands in the same folder, is hidden, and is this process's own: several may write the same
-    file, and the last one stays.
+    Several processes may write the same file; the last one wins.
 
     Args:
         path: The file to write; an older one is replaced.
 
     Yields:
-        The name to write under; the file is deleted if the block raises.
+        The temporary name, hidden and in the same folder; deleted if the block raises.
 
     Raises:
         OSError: The file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}{_SUFFIX}")
+    temporary = _temporary(path)
     try:
         yield temporary
         sync(temporary)
@@ -43,18 +43,62 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(folder: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Fills a folder under a temporary name and renames it once the block has succeeded.
+
+    Args:
+        folder: The folder to write, with missing parents; an older one is replaced.
+        durable: Wait until the files are on the disk. This takes milliseconds a file and guards
+            against a power failure only.
+
+    Yields:
+        A new empty folder, hidden and beside `folder`; deleted if the block raises.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    temporary = _temporary(folder)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for path in (*temporary.iterdir(), temporary) if durable else ():
+            sync(path)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """Points a symbolic link at a folder; the link is never missing in between."""
+    temporary = _temporary(link)
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
+    os.replace(temporary, link)
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Deletes what processes that were killed left behind in a folder more than an hour ago."""
+    """Deletes what killed processes left behind in a folder more than an hour ago."""
     for path in folder.glob(f".*{_SUFFIX}"):
         try:
-            if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
+            if time.time() - path.lstat().st_mtime < _LEFTOVER_SECONDS:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 path.unlink()
         except FileNotFoundError:  # another process was faster
             continue
 
 
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}{_SUFFIX}")
+
+
 def sync(path: Path) -> None:
-    """Waits until a file, or the list of names in a folder, is on the disk."""
+    """Waits until a file, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -63,10 +107,10 @@ def sync(path: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
+    """Reads a JSON object.
 
     Raises:
-        DataError: A missing or broken file.
+        DataError: The file is missing or broken.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -78,11 +122,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Writes a JSON file that is never half-written."""
+    """Writes a JSON file, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(to_json(values), encoding="utf-8")
 
 
 def to_json(values: dict[str, Any]) -> str:
-    """The text of a JSON file."""
+    """Formats values as the text of a JSON file."""
     return json.dumps(values, indent=1, ensure_ascii=False) + "\n"

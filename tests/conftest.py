@@ -65,3 +65,39 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"no real test data at {path} (set SLT_FAST_TEST_DATA to its folder)")
     return path
+
+
+@pytest.fixture
+def tiny_recipe():
+    """A recipe that trains in less than a second, with dropout, augmentation and random order."""
+    # Imported here, because the operators are also tested where only torch and triton are.
+    from slt_fast.data.augmentation import AugmentationConfig
+    from slt_fast.data.input import InputConfig
+    from slt_fast.model.config import ModelConfig
+    from slt_fast.recipe import Recipe, SearchConfig, TrainingConfig
+
+    return Recipe(
+        InputConfig(image_size=32, flow_preset="fast", flow_bound=4.0),
+        AugmentationConfig(zoom=0.1, shift=0.05, vigour=0.1, frame_dropout=0.1),
+        ModelConfig(
+            backbone_stages=1,
+            backbone_weights="none",
+            gamma_start=0.5,
+            memory_map_size=(2, 2),
+            width=32,
+            decoder_layers=1,
+            decoder_feed_forward=64,
+            dropout=0.1,
+        ),
+        TrainingConfig(
+            epochs=2,
+            batch_size=2,
+            learning_rate=3e-3,
+            schedule="cosine",
+            weight_decay=0.01,
+            preload=True,
+            num_workers=0,
+            device="cpu",
+        ),
+        SearchConfig(beam_size=2, max_text_length=8),
+    )

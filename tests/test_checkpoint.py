@@ -16,8 +16,9 @@ from slt_fast import checkpoint
 from slt_fast.checkpoint import (
     TrainedModel,
     TrainedOn,
-    build_model,
+    build_network,
     load_model,
+    read_description,
     save_checkpoint,
 )
 from slt_fast.data.batching import Vocabularies
@@ -36,17 +37,17 @@ WORDS = Vocabularies(
 
 
 @pytest.fixture
-def loaded(tiny_recipe) -> TrainedModel:
-    return TrainedModel(build_model(tiny_recipe, WORDS), tiny_recipe, WORDS, TRAINED_ON)
+def trained(tiny_recipe) -> TrainedModel:
+    return TrainedModel(build_network(tiny_recipe, WORDS), tiny_recipe, WORDS, TRAINED_ON)
 
 
-def save(run: Path, step: int, loaded: TrainedModel, *links: str) -> None:
+def save(run: Path, step: int, trained: TrainedModel, *links: str) -> None:
     """With the step in the weights, so that a test can tell which checkpoint it finds."""
     with torch.no_grad():
-        loaded.model.get_parameter(FIRST_WEIGHT).fill_(step)
+        trained.network.get_parameter(FIRST_WEIGHT).fill_(step)
     tensors = {"random.cpu": torch.full((3,), step)}
     progress = {"step": step}
-    save_checkpoint(run, step, links or ("last",), loaded, tensors=tensors, progress=progress)
+    save_checkpoint(run, step, links or ("last",), trained, tensors=tensors, progress=progress)
 
 
 def step_of(folder: Path) -> int:
@@ -63,42 +64,44 @@ def names(run: Path) -> list[str]:
     return sorted(path.name for path in (run / "checkpoints").iterdir())
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path, loaded: TrainedModel) -> None:
-    loaded.model.train()
-    save(tmp_path, 7, loaded, "last", "best")
+def test_what_is_saved_is_loaded(tmp_path: Path, trained: TrainedModel) -> None:
+    trained.network.train()
+    save(tmp_path, 7, trained, "last", "best")
     for place in (tmp_path, tmp_path / "last", tmp_path / "checkpoints" / names(tmp_path)[0]):
         found = load_model(place)
-        assert found.recipe == loaded.recipe and found.vocabularies == WORDS
+        assert found.recipe == trained.recipe and found.vocabularies == WORDS
         assert found.trained_on == TRAINED_ON
-        assert not found.model.training
-        for name, value in loaded.model.state_dict().items():
-            assert torch.equal(found.model.state_dict()[name], value), name
+        assert not found.network.training
+        for name, value in trained.network.state_dict().items():
+            assert torch.equal(found.network.state_dict()[name], value), name
     description = read_json(tmp_path / "best" / "model.json")
-    assert description["flow"] == loaded.recipe.input.parameters()
-    assert description["recipe"]["training"]["epochs"] == loaded.recipe.training.epochs
+    assert description["flow"] == trained.recipe.input.parameters()
+    assert description["recipe"]["training"]["epochs"] == trained.recipe.training.epochs
 
 
-def test_channels_last_weights_are_saved_as_they_are(tmp_path: Path, loaded: TrainedModel) -> None:
-    loaded.model.to(memory_format=torch.channels_last)
-    save(tmp_path, 1, loaded, "best")
-    found = load_model(tmp_path).model.state_dict()
-    assert all(torch.equal(found[name], value) for name, value in loaded.model.state_dict().items())
+def test_channels_last_weights_are_saved_as_they_are(tmp_path: Path, trained: TrainedModel) -> None:
+    trained.network.to(memory_format=torch.channels_last)
+    save(tmp_path, 1, trained, "best")
+    found = load_model(tmp_path).network.state_dict()
+    assert all(
+        torch.equal(found[name], value) for name, value in trained.network.state_dict().items()
+    )
 
 
-def test_only_linked_checkpoints_are_kept(tmp_path: Path, loaded: TrainedModel) -> None:
-    save(tmp_path, 1, loaded, "last")
-    save(tmp_path, 2, loaded, "last", "best")
-    save(tmp_path, 3, loaded, "last")
-    save(tmp_path, 4, loaded, "last")
+def test_only_linked_checkpoints_are_kept(tmp_path: Path, trained: TrainedModel) -> None:
+    save(tmp_path, 1, trained, "last")
+    save(tmp_path, 2, trained, "last", "best")
+    save(tmp_path, 3, trained, "last")
+    save(tmp_path, 4, trained, "last")
     assert names(tmp_path) == ["step-00000002.0", "step-00000004.0"]
     assert step_of(tmp_path / "best") == 2 and step_of(tmp_path / "last") == 4
     moved = tmp_path.rename(tmp_path.with_name("moved"))
     assert step_of(moved / "best") == 2  # links are relative
 
 
-def test_the_same_step_again(tmp_path: Path, loaded: TrainedModel) -> None:
+def test_the_same_step_again(tmp_path: Path, trained: TrainedModel) -> None:
     for links in (["last"], ["last", "best"], ["last"], ["last", "best"]):
-        save(tmp_path, 5, loaded, *links)
+        save(tmp_path, 5, trained, *links)
         assert step_of(tmp_path / "last") == 5
     assert len(names(tmp_path)) == 1
 
@@ -127,19 +130,21 @@ def killed_at(monkeypatch, number: int) -> None:
     monkeypatch.setattr(checkpoint, "save_file", stopping(checkpoint.save_file))
 
 
-@pytest.mark.parametrize("step", [2, 3], ids=["same_step", "next_step"])
+@pytest.mark.parametrize(
+    "step", [2, pytest.param(3, marks=pytest.mark.slow)], ids=["same_step", "next_step"]
+)
 def test_killed_before_any_file_operation(
-    tmp_path: Path, loaded: TrainedModel, monkeypatch, step: int
+    tmp_path: Path, trained: TrainedModel, monkeypatch, step: int
 ) -> None:
-    save(tmp_path / "start", 1, loaded, "last", "best")
-    save(tmp_path / "start", 2, loaded, "last")
+    save(tmp_path / "start", 1, trained, "last", "best")
+    save(tmp_path / "start", 2, trained, "last")
     for number in range(1000):
         run = tmp_path / str(number)
         shutil.copytree(tmp_path / "start", run, symlinks=True)
         with monkeypatch.context() as patch:
             killed_at(patch, number)
             try:
-                save(run, step, loaded, "last", "best")
+                save(run, step, trained, "last", "best")
                 break
             except Killed:
                 pass
@@ -151,19 +156,19 @@ def test_killed_before_any_file_operation(
             if folder.resolve() not in ((run / "last").resolve(), (run / "best").resolve()):
                 continue  # half deleted, perhaps, but no link names it
             assert step_of(folder) in (1, 2, step)
-        save(run, step, loaded, "last", "best")
+        save(run, step, trained, "last", "best")
         assert step_of(run / "last") == step_of(run / "best") == step
         assert len(names(run)) == 1 and not list(run.glob(".*"))
     assert number > 15
 
 
-def test_killed_before_the_first_checkpoint(tmp_path, loaded, monkeypatch) -> None:
+def test_killed_before_the_first_checkpoint(tmp_path, trained, monkeypatch) -> None:
     for number in range(1000):
         run = tmp_path / str(number)
         with monkeypatch.context() as patch:
             killed_at(patch, number)
             try:
-                save(run, 1, loaded, "last", "best")
+                save(run, 1, trained, "last", "best")
                 break
             except Killed:
                 pass
@@ -184,8 +189,8 @@ def test_killed_before_the_first_checkpoint(tmp_path, loaded, monkeypatch) -> No
     ],
     ids=["OSError", "SafetensorError"],
 )
-def test_disk_full(tmp_path, loaded, monkeypatch, failing: int, error: Exception) -> None:
-    save(tmp_path, 1, loaded, "last", "best")
+def test_disk_full(tmp_path, trained, monkeypatch, failing: int, error: Exception) -> None:
+    save(tmp_path, 1, trained, "last", "best")
     calls = iter((1, 2))
 
     def half_written(tensors, path):
@@ -197,27 +202,27 @@ def test_disk_full(tmp_path, loaded, monkeypatch, failing: int, error: Exception
     monkeypatch.setattr(checkpoint, "save_file", half_written)
     message = r"step-00000002.0: could not write the checkpoint: .*No space left on device"
     with pytest.raises(OSError, match=message):
-        save(tmp_path, 2, loaded, "last", "best")
+        save(tmp_path, 2, trained, "last", "best")
     assert names(tmp_path) == ["step-00000001.0"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "checkpoints", "last"]
     assert step_of(tmp_path / "last") == step_of(tmp_path / "best") == 1
 
 
-def test_disk_full_at_the_json(tmp_path, loaded, monkeypatch) -> None:
-    save(tmp_path, 1, loaded, "last", "best")
+def test_disk_full_at_the_json(tmp_path, trained, monkeypatch) -> None:
+    save(tmp_path, 1, trained, "last", "best")
 
     def full(path, *arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="could not write the checkpoint"):
-        save(tmp_path, 2, loaded, "last")
+        save(tmp_path, 2, trained, "last")
     assert names(tmp_path) == ["step-00000001.0"] and step_of(tmp_path / "last") == 1
 
 
 @pytest.fixture
-def saved(tmp_path: Path, loaded: TrainedModel) -> Path:
-    save(tmp_path, 1, loaded, "best", "last")
+def saved(tmp_path: Path, trained: TrainedModel) -> Path:
+    save(tmp_path, 1, trained, "best", "last")
     return (tmp_path / "best").resolve()
 
 
@@ -348,13 +353,13 @@ def test_other_flow(saved: Path, changes: dict) -> None:
     fails(saved, r"model\.json: found a model trained on flow \{.*\}; expected \{.*as made here")
 
 
-def test_learned_flow_of_other_weights(tmp_path: Path, loaded: TrainedModel, monkeypatch) -> None:
+def test_learned_flow_of_other_weights(tmp_path: Path, trained: TrainedModel, monkeypatch) -> None:
     for name in ("ours", "theirs"):
         weights = torchvision.models.optical_flow.raft_small().state_dict()
         torch.save(weights, tmp_path / f"{name}.pth")
-    recipe = replace(loaded.recipe, input=replace(loaded.recipe.input, flow_preset="raft_small"))
+    recipe = replace(trained.recipe, input=replace(trained.recipe.input, flow_preset="raft_small"))
     monkeypatch.setenv("SLT_FAST_RAFT_WEIGHTS", str(tmp_path / "ours.pth"))
-    save(tmp_path, 1, replace(loaded, recipe=recipe))
+    save(tmp_path, 1, replace(trained, recipe=recipe))
     assert load_model(tmp_path / "last").recipe == recipe
     monkeypatch.setenv("SLT_FAST_RAFT_WEIGHTS", str(tmp_path / "theirs.pth"))
     fails(tmp_path / "last", r"model\.json: found a model trained on flow \{.*raft.*weights_sha256")
@@ -371,9 +376,9 @@ def test_another_version_of_our_flow_is_refused(saved: Path) -> None:
     fails(saved, r"model\.json: found a model trained on flow \{.*'version': 0")
 
 
-def test_another_version_of_a_library_warns(tmp_path: Path, loaded: TrainedModel, caplog) -> None:
-    recipe = replace(loaded.recipe, input=replace(loaded.recipe.input, flow_backend="opencv"))
-    save(tmp_path, 1, replace(loaded, recipe=recipe), "best")
+def test_another_version_of_a_library_warns(tmp_path: Path, trained: TrainedModel, caplog) -> None:
+    recipe = replace(trained.recipe, input=replace(trained.recipe.input, flow_backend="opencv"))
+    save(tmp_path, 1, replace(trained, recipe=recipe), "best")
     load_model(tmp_path)
     assert not caplog.records
     change(tmp_path / "best" / "model.json", flow__version="1.2.3")
@@ -388,22 +393,40 @@ def test_flow_of_a_gpu_needs_none(saved: Path) -> None:
     assert load_model(saved).recipe.input.flow_backend == "auto"
 
 
-def test_rgb_model_has_no_flow(tmp_path: Path, loaded: TrainedModel) -> None:
-    recipe = replace(loaded.recipe, input=replace(loaded.recipe.input, input="rgb"))
-    save(tmp_path, 1, replace(loaded, recipe=recipe), "best")
+def test_rgb_model_has_no_flow(tmp_path: Path, trained: TrainedModel) -> None:
+    recipe = replace(trained.recipe, input=replace(trained.recipe.input, input="rgb"))
+    save(tmp_path, 1, replace(trained, recipe=recipe), "best")
     assert read_json(tmp_path / "best" / "model.json")["flow"] == {}
     assert load_model(tmp_path).recipe == recipe
 
 
-def test_backbone_weights_are_not_fetched_again(tmp_path, loaded, monkeypatch) -> None:
+def test_a_model_of_version_0_1(tmp_path: Path, tiny_recipe) -> None:
+    """Its description, as that version wrote it for this recipe, with weights made here."""
+    shutil.copy(Path(__file__).with_name("model_0_1_0.json"), tmp_path / "model.json")
+    recipe, words, trained_on = read_description(tmp_path)
+    assert recipe == tiny_recipe and len(words.text) == 13
+    assert trained_on.data == "manifest:clips/manifest.csv"
+    network = build_network(recipe, words)
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    found = load_model(tmp_path).network.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_backbone_of_version_0_1_that_never_was(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).with_name("model_0_1_0.json"), tmp_path / "model.json")
+    change(tmp_path / "model.json", recipe__model__backbone="resnet50")
+    fails(tmp_path, r"model\.json: found backbone: found 'resnet50'; expected 'resnet18'")
+
+
+def test_backbone_weights_are_not_fetched_again(tmp_path, trained, monkeypatch) -> None:
     def fetch(*arguments, **options):
         raise AssertionError("looked for weights that the checkpoint holds")
 
     monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", fetch)
     for weights in ("imagenet", "gone.pth"):
-        model = replace(loaded.recipe.model, backbone_weights=weights)
+        model = replace(trained.recipe.model, backbone_weights=weights)
         run = tmp_path / weights
-        save(run, 1, replace(loaded, recipe=replace(loaded.recipe, model=model)), "best")
+        save(run, 1, replace(trained, recipe=replace(trained.recipe, model=model)), "best")
         assert load_model(run).recipe.model.backbone_weights == weights
 
 

@@ -1,10 +1,16 @@
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 
-from slt_fast.command_line import run
+from slt_fast.command_line import parse, run
 from slt_fast.errors import DataError
+
+
+@dataclass
+class Options:
+    steps: int = 1
 
 
 def failing(error: BaseException):
@@ -35,6 +41,23 @@ def test_a_defect_keeps_its_traceback() -> None:
         run(failing(KeyError("ours")))
 
 
+def test_a_traceback_on_request(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "--traceback", "--epochs", "2"])
+    with pytest.raises(DataError, match=r"list.csv: found 2 fields; expected 3"):
+        run(failing(DataError("list.csv", "2 fields", "3")))
+    assert sys.argv == ["train.py", "--epochs", "2"] and not capsys.readouterr().err
+
+
+def test_help_names_the_traceback(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["x.py", "--help"])
+    with pytest.raises(SystemExit):
+        parse(Options, "Does something.")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Does something." in printed and "also takes --traceback" in printed
+    monkeypatch.setattr(sys, "argv", ["x.py", "--steps", "3"])
+    assert parse(Options, None) == Options(3)
+
+
 def test_interruption(capsys) -> None:
     with pytest.raises(SystemExit) as caught:
         run(failing(KeyboardInterrupt()))
@@ -44,7 +67,7 @@ def test_interruption(capsys) -> None:
 
 def test_standard_output_is_for_results() -> None:
     code = (
-        "import logging; from slt_fast.command_line import run\n"
+        "import logging; from slt_fast.command_line import parse, run\n"
         "run(lambda: (logging.getLogger('x').info('a log line'), print('done')))"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from slt_fast.errors import DataError
-from slt_fast.files import read_json, remove_leftovers, replacing, write_json
+from slt_fast.files import (
+    read_json,
+    remove_leftovers,
+    replace_link,
+    replacing,
+    replacing_folder,
+    write_json,
+)
 
 
 def test_json_is_never_half_written(tmp_path: Path, monkeypatch) -> None:
@@ -53,7 +60,31 @@ def test_leftovers_of_killed_processes_go_after_an_hour(tmp_path: Path) -> None:
     names = ["whole.txt", ".hidden", ".a.txt.host-1.writing", ".b.txt.host-2.writing"]
     for name in names:
         (tmp_path / name).touch()
-    for name in names[:3]:
+    (tmp_path / ".c.host-3.writing").mkdir()
+    (tmp_path / ".c.host-3.writing" / "1.txt").touch()
+    for name in (*names[:3], ".c.host-3.writing"):
         os.utime(tmp_path / name, (time.time() - 4000,) * 2)
     remove_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([*names[:2], names[3]])
+
+
+def test_a_folder_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "parent" / "a"
+    for durable in (True, False):
+        with replacing_folder(folder, durable=durable) as temporary:
+            (temporary / "1.txt").write_text("new")
+            assert not (folder / "1.txt").exists() and temporary.parent == folder.parent
+        assert (folder / "1.txt").read_text() == "new"
+        (folder / "1.txt").rename(folder / "old.txt")
+    with pytest.raises(ZeroDivisionError), replacing_folder(folder) as temporary:
+        (temporary / "1.txt").write_text("broken off")
+        raise ZeroDivisionError
+    assert os.listdir(folder) == ["old.txt"] and os.listdir(folder.parent) == ["a"]
+
+
+def test_a_link_is_replaced(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "folders" / name).mkdir(parents=True)
+        replace_link(tmp_path / "link", tmp_path / "folders" / name)
+        assert os.readlink(tmp_path / "link") == f"folders/{name}"
+    assert sorted(os.listdir(tmp_path)) == ["folders", "link"]

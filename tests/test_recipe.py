@@ -1,21 +1,22 @@
 import json
 import math
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 
+from slt_fast.errors import UserError
 from slt_fast.recipe import (
     RECIPES,
     Recipe,
+    SearchConfig,
     TrainingConfig,
     recipe_from_json,
-    recipe_to_json,
 )
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_survive_json(name: str) -> None:
-    values = json.loads(json.dumps(recipe_to_json(RECIPES[name])))
+    values = json.loads(json.dumps(asdict(RECIPES[name])))
     assert recipe_from_json(values) == RECIPES[name]
     assert hash(recipe_from_json(values)) == hash(RECIPES[name])
 
@@ -23,7 +24,7 @@ def test_recipes_survive_json(name: str) -> None:
 def test_each_setting_survives_json() -> None:
     recipe = replace(Recipe(), training=TrainingConfig(epochs=3, learning_rate=0.1, seed=8))
     recipe = replace(recipe, model=replace(recipe.model, memory_map_size=(3, 5), key_channels=8))
-    values = json.loads(json.dumps(recipe_to_json(recipe)))
+    values = json.loads(json.dumps(asdict(recipe)))
     assert recipe_from_json(values) == recipe != Recipe()
 
 
@@ -40,9 +41,9 @@ def test_recipes_are_what_they_promise() -> None:
     assert set(RECIPES) == {"paper", "fast", "quickstart"}
 
 
-@pytest.mark.parametrize("part", [None, "input", "augmentation", "model", "training"])
+@pytest.mark.parametrize("part", [None, "input", "augmentation", "model", "training", "search"])
 def test_unknown_and_missing_keys(part: str | None) -> None:
-    values = recipe_to_json(Recipe())
+    values = asdict(Recipe())
     inner = values if part is None else values[part]
     removed = next(iter(inner))
     del inner[removed]
@@ -57,11 +58,11 @@ def test_other_json(values: object, found: str) -> None:
     with pytest.raises(ValueError, match=f"recipe: found {found}; expected a JSON object"):
         recipe_from_json(values)
     with pytest.raises(ValueError, match=f"model: found {found}; expected a JSON object"):
-        recipe_from_json({**recipe_to_json(Recipe()), "model": values})
+        recipe_from_json({**asdict(Recipe()), "model": values})
 
 
 def test_value_that_its_config_refuses() -> None:
-    values = recipe_to_json(Recipe())
+    values = asdict(Recipe())
     values["training"]["epochs"] = 0
     with pytest.raises(ValueError, match="epochs: found 0; expected at least 1"):
         recipe_from_json(values)
@@ -73,8 +74,6 @@ def test_value_that_its_config_refuses() -> None:
         ("epochs", 0, "at least 1"),
         ("batch_size", 0, "at least 1"),
         ("evaluate_every", -1, "at least 1"),
-        ("beam_size", 0, "at least 1"),
-        ("max_text_length", 0, "at least 1"),
         ("learning_rate", 0.0, "more than 0"),
         ("learning_rate", float("nan"), "more than 0"),
         ("gradient_clip", -1.0, "more than 0"),
@@ -82,8 +81,8 @@ def test_value_that_its_config_refuses() -> None:
         ("weight_decay", -0.1, "0 or more"),
         ("ctc_weight", -1.0, "0 or more"),
         ("text_weight", float("nan"), "0 or more"),
-        ("label_smoothing", -0.1, "0 to 1"),
-        ("label_smoothing", 1.0, "0 to 1"),
+        ("label_smoothing", -0.1, "0 <= label_smoothing < 1"),
+        ("label_smoothing", 1.0, "0 <= label_smoothing < 1"),
         ("weight_decay", math.inf, "0 or more"),
         ("num_workers", -1, "0 or more"),
         ("schedule", "linear", r"\('constant', 'cosine'\)"),
@@ -93,3 +92,17 @@ def test_value_that_its_config_refuses() -> None:
 def test_bad_settings(name: str, value: object, expected: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: found {value!r}; expected {expected}"):
         TrainingConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("beam_size", 0, "at least 1"),
+        ("max_text_length", 0, "at least 1"),
+        ("length_penalty", -0.5, "0 or more"),
+        ("length_penalty", float("nan"), "0 or more"),
+    ],
+)
+def test_bad_search_settings(name: str, value: object, expected: str) -> None:
+    with pytest.raises(UserError, match=f"^{name}: found {value!r}; expected {expected}"):
+        SearchConfig(**{name: value})

@@ -1,32 +1,34 @@
-"""Random changes of a clip that leave its meaning alone: another distance, place and vigour."""
+"""Random changes of a clip that keep its meaning: distance, place, vigour and missing frames."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch.nn import functional
 
 from slt_fast.data.input import InputConfig, blank_value
+from slt_fast.settings import Bounds, check_settings
+
+_Share = Annotated[float, Bounds(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Ranges of the random changes; all zero leaves the clips as they are."""
+    """Ranges of the random changes; with all at zero, clips stay as they are."""
 
-    zoom: float = 0.0
-    """Largest relative change of size, as if the camera stood nearer or farther."""
-    shift: float = 0.0
+    zoom: _Share = 0.0
+    """Largest relative change of size, as if the camera were nearer or farther."""
+    shift: _Share = 0.0
     """Largest shift in either direction, as a share of the image."""
-    vigour: float = 0.0
+    vigour: _Share = 0.0
     """Largest relative change of the motion itself (flow input with the uvm encoder only)."""
-    frame_dropout: float = 0.0
-    """Share of the frames that is left out."""
+    frame_dropout: _Share = 0.0
+    """Share of the frames that are left out."""
 
     def __post_init__(self) -> None:
-        for name in ("zoom", "shift", "vigour", "frame_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}: found {getattr(self, name)}; expected 0 <= {name} < 1")
+        check_settings(self)
 
 
 def augment(
@@ -37,13 +39,13 @@ def augment(
     minimum_frames: int,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """One random change, the same for all frames of the clip.
+    """Applies one random change to all frames of a clip.
 
     Args:
         images: float [T, 3, H, W] in [0, 1].
         config: Ranges of the changes.
-        input_config: What the images show.
-        minimum_frames: Frames that must stay, for CTC.
+        input_config: Settings of the images.
+        minimum_frames: Frames to keep at least, for CTC.
         generator: Source of all randomness.
 
     Returns:
@@ -70,7 +72,7 @@ def _factor(limit: float, generator: torch.Generator) -> float:
 
 
 def _warp(images: torch.Tensor, zoom: float, shift: torch.Tensor) -> torch.Tensor:
-    """Zooms and shifts about the centre; what comes in from outside is 0."""
+    """Zooms and shifts about the centre; pixels from outside the image are 0."""
     matrix = torch.tensor([[1 / zoom, 0, float(shift[0])], [0, 1 / zoom, float(shift[1])]])
     grid = functional.affine_grid(matrix[None], [1, *images.shape[1:]], align_corners=False)
     grid = grid.expand(len(images), -1, -1, -1).to(images)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from slt_fast.data.flow_images import ENCODERS, flow_images
+from slt_fast.errors import UserError
 from slt_fast.ops.optical_flow import (
     GPU_BACKENDS,
     PRESETS,
     choose_flow_backend,
     flow_parameters,
 )
+from slt_fast.settings import Bounds, check_settings
 
 _FRAMES_AT_ONCE = 16
 
@@ -27,34 +29,25 @@ class InputConfig:
 
     input: Literal["flow", "rgb"] = "flow"
     """Optical flow (the paper's choice) or the frames' own colours."""
-    image_size: int = 224
+    image_size: Annotated[int, Bounds(ge=32)] = 224
     """Height and width of the images in pixels."""
     flow_preset: str = "default"
     """Preset of slt_fast.ops.optical_flow; raft_small and raft_large take torchvision's weights, or
     those of the file that SLT_FAST_RAFT_WEIGHTS in the environment names."""
     flow_backend: str = "auto"
     """Backend of slt_fast.ops.optical_flow."""
-    flow_encoder: str = "uvm"
+    flow_encoder: Literal["uvm", "wheel", "hsv"] = "uvm"
     """How motion becomes colour: uvm, wheel or hsv."""
-    flow_bound: float = 8.0
+    flow_bound: Annotated[float, Bounds(gt=0, lt=math.inf)] = 8.0
     """Motion that saturates the encoder, in pixels of the images (not of the frames)."""
 
     def __post_init__(self) -> None:
-        if self.input not in ("flow", "rgb"):
-            raise ValueError(f"input: found {self.input!r}; expected 'flow' or 'rgb'")
-        if self.image_size < 32:
-            raise ValueError(f"image_size: found {self.image_size}; expected at least 32")
+        check_settings(self)
         if self.flow_preset not in PRESETS:
             expected = f"expected one of {list(PRESETS)}"
-            raise ValueError(f"flow_preset: found {self.flow_preset!r}; {expected}")
+            raise UserError(f"flow_preset: found {self.flow_preset!r}; {expected}")
         if self.flow_backend != "auto":  # auto always runs, and would log its choice here
             choose_flow_backend(self.flow_backend, self.flow_preset)
-        if self.flow_encoder not in ENCODERS:
-            expected = f"expected one of {list(ENCODERS)}"
-            raise ValueError(f"flow_encoder: found {self.flow_encoder!r}; {expected}")
-        if not 0 < self.flow_bound < math.inf:
-            expected = "expected a number of pixels above 0"
-            raise ValueError(f"flow_bound: found {self.flow_bound}; {expected}")
 
     def parameters(self) -> dict[str, str | int]:
         """The flow algorithm with its version and parameters; empty for RGB."""

@@ -12,7 +12,7 @@ import torch
 from slt_fast.data.clip import Clip, check_ctc_length
 from slt_fast.data.flow_images import encode_flow
 from slt_fast.data.input import InputConfig, clip_images
-from slt_fast.errors import DataError, ErrorHandler, Result, report, result_or_error
+from slt_fast.errors import DataError, ErrorHandler, Result, handle, result_or_error
 from slt_fast.workers import in_processes
 
 
@@ -126,7 +126,7 @@ def keep_good(
     good_clips, good = [], []
     for clip, result in zip(clips, loaded, strict=True):
         if isinstance(result, DataError):
-            report(result, on_error)
+            handle(result, on_error)
         else:
             good_clips.append(clip)
             good.append(result)

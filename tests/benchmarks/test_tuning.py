@@ -72,10 +72,10 @@ def test_descends_to_the_fastest_and_drops_what_has_no_time() -> None:
 
 
 def test_dry_run_needs_no_gpu(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(sys, "argv", ["tuning", "--dry-run", "--kernel", "frame_backward"])
+    monkeypatch.setattr(sys, "argv", ["tuning", "--dry-run", "--kernel", "whole_map_backward"])
     tuning.main()
     printed = capsys.readouterr().out
-    assert "frame_backward up to 64, 2 bytes, biased" in printed
+    assert "whole_map_backward up to 64, 2 bytes, biased" in printed
     assert "projection" not in printed
 
 

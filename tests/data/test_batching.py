@@ -1,7 +1,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -180,10 +179,6 @@ class Unreadable(Grey):
             "a.png: found Permission denied; expected a file that can be read",
         ),
         (OSError("no more"), "grey: found no more; expected a file that can be read"),
-        (
-            cv2.error("OpenCV(5)\n resize: no memory\n"),
-            "grey: found OpenCV(5) resize: no memory; expected frames",
-        ),
     ],
 )
 def test_files_that_cannot_be_read_are_errors_of_their_clip(error, message: str) -> None:

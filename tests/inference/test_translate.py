@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from slt_fast.checkpoint import TrainedModel, TrainedOn, build_model
+from slt_fast.checkpoint import TrainedModel, TrainedOn, build_network
 from slt_fast.data.batching import Batch, Vocabularies
 from slt_fast.data.input import InputConfig, clip_images
 from slt_fast.data.synthetic import SyntheticSource
@@ -14,7 +14,7 @@ from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError
 from slt_fast.inference.translate import Translation, translate_batch, translate_source
 from slt_fast.model.config import ModelConfig
-from slt_fast.recipe import Recipe, TrainingConfig
+from slt_fast.recipe import Recipe, SearchConfig, TrainingConfig
 
 TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
 WORDS = Vocabularies(
@@ -24,7 +24,7 @@ WORDS = Vocabularies(
 
 
 @pytest.fixture
-def loaded() -> TrainedModel:
+def trained() -> TrainedModel:
     recipe = Recipe(
         input=InputConfig(image_size=32, flow_preset="fast"),
         model=ModelConfig(
@@ -35,9 +35,10 @@ def loaded() -> TrainedModel:
             decoder_layers=1,
             decoder_feed_forward=32,
         ),
-        training=TrainingConfig(precision="float32", max_text_length=5, beam_size=3),
+        training=TrainingConfig(precision="float32"),
+        search=SearchConfig(max_text_length=5, beam_size=3),
     )
-    model = build_model(recipe, WORDS).eval()
+    model = build_network(recipe, WORDS).eval()
     # Larger weights: an untrained network would say the same whatever it is shown.
     with torch.no_grad():
         for parameter in model.parameters():
@@ -54,17 +55,21 @@ def clips() -> list[torch.Tensor]:
     return [torch.rand(length, 3, 32, 32) for length in (4, 9, 1, 6)]
 
 
+def beams(number: int) -> SearchConfig:
+    return SearchConfig(beam_size=number, max_text_length=5)
+
+
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_the_clips_of_a_batch_do_not_touch_each_other(loaded, beam_size: int) -> None:
+def test_the_clips_of_a_batch_do_not_touch_each_other(trained, beam_size: int) -> None:
     shown = clips()
-    together = translate_batch(loaded, batch(*shown), beam_size=beam_size)
-    alone = [translate_batch(loaded, batch(clip), beam_size=beam_size)[0] for clip in shown]
+    together = translate_batch(trained, batch(*shown), search=beams(beam_size))
+    alone = [translate_batch(trained, batch(clip), search=beams(beam_size))[0] for clip in shown]
     assert together == alone
     assert all(len(translation.text.split()) <= 5 for translation in together)
 
 
-def test_speaks_the_words_of_its_vocabularies(loaded, monkeypatch) -> None:
-    model, encode = loaded.model, loaded.model.encode
+def test_speaks_the_words_of_its_vocabularies(trained, monkeypatch) -> None:
+    model, encode = trained.network, trained.network.encode
 
     def encoded(images, lengths):
         result = encode(images, lengths)
@@ -82,15 +87,15 @@ def test_speaks_the_words_of_its_vocabularies(loaded, monkeypatch) -> None:
     monkeypatch.setattr(model, "encode", encoded)
     monkeypatch.setattr(model, "decode", decode)
     for beam_size in (1, 2):
-        (translation,) = translate_batch(loaded, batch(clips()[0]), beam_size=beam_size)
+        (translation,) = translate_batch(trained, batch(clips()[0]), search=beams(beam_size))
         assert translation == Translation("ein hund schläft", ("HUND", "SCHLAF"))
 
 
-def test_a_source_is_read_as_in_training(loaded) -> None:
+def test_a_source_is_read_as_in_training(trained) -> None:
     source = SyntheticSource("a", ("DOG", "SLEEP"), "statement", 0, (0, 0), (40, 40))
-    images = clip_images(source.read(), loaded.recipe.input)
-    expected = translate_batch(loaded, batch(images), beam_size=3)
-    assert [translate_source(loaded, source)] == expected
+    images = clip_images(source.read(), trained.recipe.input)
+    expected = translate_batch(trained, batch(images), search=beams(3))
+    assert [translate_source(trained, source)] == expected
 
 
 @dataclass(frozen=True)
@@ -105,12 +110,12 @@ class Frames:
         return np.zeros((self.length, self.height, 40, 3), np.uint8)
 
 
-def test_a_single_frame_is_enough(loaded) -> None:
-    assert isinstance(translate_source(loaded, Frames(1, 40)), Translation)
+def test_a_single_frame_is_enough(trained) -> None:
+    assert isinstance(translate_source(trained, Frames(1, 40)), Translation)
 
 
-def test_videos_that_cannot_be_translated(loaded, tmp_path: Path) -> None:
+def test_videos_that_cannot_be_translated(trained, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found no such file; expected a video file"):
-        translate_source(loaded, VideoSource(tmp_path / "clip.mp4"))
+        translate_source(trained, VideoSource(tmp_path / "clip.mp4"))
     with pytest.raises(ValueError, match="found frames of 6x40 pixels; expected sides of at least"):
-        translate_source(loaded, Frames(3, 6))
+        translate_source(trained, Frames(3, 6))

@@ -1,14 +1,16 @@
 """Shared by the tests of the kernels: the criterion, and the device that kernels run on."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
 
 from benchmarks import parity
 from benchmarks.cases import Inputs
+from slt_fast.ops import launching
 from slt_fast.ops.extension import cuda_refusal
+from slt_fast.ops.pixel_attention import plan
 
 # On a GPU the kernels run as they are; elsewhere Triton interprets them, which knows no bfloat16.
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -34,6 +36,19 @@ def flow_kernels() -> None:
     refusal = cuda_refusal()
     if refusal:
         pytest.skip(f"the flow's kernels cannot run: {refusal}")
+
+
+@pytest.fixture
+def set_limits(monkeypatch) -> Iterator[Callable[..., None]]:
+    """Sets constants of the attention's plans for one test, which makes plans of its own."""
+
+    def set_constants(**values: int) -> None:
+        for name, value in values.items():
+            monkeypatch.setattr(plan, name, value)
+        launching.forget_plans()
+
+    yield set_constants
+    launching.forget_plans()
 
 
 Values = Sequence[torch.Tensor]

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from benchmarks import cases
 from slt_fast.ops import pixel_attention_block
-from slt_fast.ops.pixel_attention import launch
 from slt_fast.ops.positional_encoding import positional_encoding_2d
 
 GPU_SIZES = [pytest.param(sizes, marks=pytest.mark.gpu) for sizes in cases.GPU_BLOCK_SIZES]
@@ -16,10 +15,9 @@ PARAMETERS = (2, 3, 4)  # gradients of weight, bias and gamma among the results
 
 
 @pytest.fixture
-def small_regimes(monkeypatch) -> None:
+def small_regimes(set_limits) -> None:
     """Whole maps up to 16 positions, whole rows up to 32: the interpreter is slow."""
-    monkeypatch.setattr(launch, "MAX_FRAME", 16)
-    monkeypatch.setattr(launch, "MAX_WHOLE_ROW", 32)
+    set_limits(MAX_WHOLE_MAP=16, MAX_WHOLE_ROW=32)
 
 
 def inputs(B, C, H, W, K, gamma=0.7) -> list[torch.Tensor]:

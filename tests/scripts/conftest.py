@@ -10,13 +10,13 @@ import cv2
 import pytest
 import torch
 
-from slt_fast.checkpoint import TrainedModel, TrainedOn, build_model, save_checkpoint
+from slt_fast.checkpoint import TrainedModel, TrainedOn, build_network, save_checkpoint
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.input import InputConfig
 from slt_fast.data.sources import read_split
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.model.config import ModelConfig
-from slt_fast.recipe import Recipe, TrainingConfig
+from slt_fast.recipe import Recipe, SearchConfig, TrainingConfig
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -114,11 +114,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Path
             decoder_layers=1,
             decoder_feed_forward=32,
         ),
-        training=TrainingConfig(num_workers=0, max_text_length=8, beam_size=2),
+        training=TrainingConfig(num_workers=0),
+        search=SearchConfig(max_text_length=8, beam_size=2),
     )
     words = Vocabularies.build(read_split(f"manifest:{manifest}", "train"))
     trained_on = TrainedOn(f"manifest:{manifest}", "train", "train", "train", "0" * 64, False)
-    loaded = TrainedModel(build_model(recipe, words), recipe, words, trained_on)
+    trained = TrainedModel(build_network(recipe, words), recipe, words, trained_on)
     run = tmp_path_factory.mktemp("run")
-    save_checkpoint(run, 0, ("last", "best"), loaded, tensors={}, progress={})
+    save_checkpoint(run, 0, ("last", "best"), trained, tensors={}, progress={})
     return run

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from slt_fast.checkpoint import build_model, load_model, save_checkpoint
+from slt_fast.checkpoint import build_network, load_model, save_checkpoint
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, Vocabulary
 from slt_fast.inference import translate
 
@@ -26,11 +26,13 @@ def test_prints_sentence_and_glosses(run_script, checkpoint, manifest: Path, nam
 def test_no_glosses(
     run_script, checkpoint, manifest, tmp_path, monkeypatch, knows_glosses: bool, said: str
 ) -> None:
-    loaded = load_model(checkpoint)
+    trained = load_model(checkpoint)
     if not knows_glosses:
-        words = replace(loaded.vocabularies, gloss=Vocabulary.build([], GLOSS_SPECIALS))
-        loaded = replace(loaded, model=build_model(loaded.recipe, words).eval(), vocabularies=words)
-    save_checkpoint(tmp_path, 0, ("best",), loaded, tensors={}, progress={})
+        words = replace(trained.vocabularies, gloss=Vocabulary.build([], GLOSS_SPECIALS))
+        trained = replace(
+            trained, network=build_network(trained.recipe, words).eval(), vocabularies=words
+        )
+    save_checkpoint(tmp_path, 0, ("best",), trained, tensors={}, progress={})
     monkeypatch.setattr(translate, "greedy_ctc", lambda logits, lengths: [[]])
     translated = run_script("translate.py", manifest.parent / "second", "--checkpoint", tmp_path)
     assert translated.status == 0, translated.err

@@ -1,4 +1,4 @@
-"""A recipe and a data set that train in less than a second."""
+"""A data set that trains in less than a second, and runs on it."""
 
 import shutil
 from dataclasses import replace
@@ -7,11 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from slt_fast.data.augmentation import AugmentationConfig
-from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import SyntheticSource
-from slt_fast.model.config import ModelConfig
-from slt_fast.recipe import Recipe, TrainingConfig
 from slt_fast.training.loop import train
 from slt_fast.training.run import RunConfig
 
@@ -26,37 +22,6 @@ ROWS = [
     ("test", "DOG WORK", "a dog works ."),
     ("test", "MOTHER RED", "a red mother ."),
 ]
-
-
-@pytest.fixture
-def tiny_recipe() -> Recipe:
-    """With all that is random switched on: dropout, augmentation, order."""
-    return Recipe(
-        InputConfig(image_size=32, flow_preset="fast", flow_bound=4.0),
-        AugmentationConfig(zoom=0.1, shift=0.05, vigour=0.1, frame_dropout=0.1),
-        ModelConfig(
-            backbone_stages=1,
-            backbone_weights="none",
-            gamma_start=0.5,
-            memory_map_size=(2, 2),
-            width=32,
-            decoder_layers=1,
-            decoder_feed_forward=64,
-            dropout=0.1,
-        ),
-        TrainingConfig(
-            epochs=2,
-            batch_size=2,
-            learning_rate=3e-3,
-            schedule="cosine",
-            weight_decay=0.01,
-            preload=True,
-            num_workers=0,
-            device="cpu",
-            beam_size=2,
-            max_text_length=8,
-        ),
-    )
 
 
 @pytest.fixture(scope="session")

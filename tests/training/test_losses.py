@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from slt_fast.model.translator import Output
+from slt_fast.model.network import Output
 from slt_fast.training.losses import translation_loss
 
 B, T, G, S, V = 3, 6, 4, 5, 7

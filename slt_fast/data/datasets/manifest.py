@@ -20,7 +20,7 @@ from pathlib import Path
 from slt_fast.data.clip import Clip
 from slt_fast.data.datasets.text_lines import read_text_lines
 from slt_fast.data.video.source import VideoSource
-from slt_fast.errors import DataError, ErrorHandler, report
+from slt_fast.errors import DataError, ErrorHandler, handle
 
 _REQUIRED = ("id", "video", "text")
 _COLUMNS = (*_REQUIRED, "gloss", "signer", "split", "start", "end", "fps")
@@ -67,7 +67,7 @@ def read_manifest(
             _check_row(path, line, row, splits, first_line)
             clips.append(_to_clip(path, line, row, split))
         except DataError as error:
-            report(error, on_error)
+            handle(error, on_error)
     return clips
 
 
@@ -100,7 +100,7 @@ def _read_rows(path: Path, on_error: ErrorHandler | None) -> Iterator[tuple[int,
         try:
             row = parse(line, content)
         except DataError as error:
-            report(error, on_error)
+            handle(error, on_error)
         else:
             yield line, {name: value.strip() for name, value in row.items() if value.strip()}
 

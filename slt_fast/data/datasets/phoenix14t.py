@@ -16,7 +16,7 @@ from pathlib import Path
 from slt_fast.data.clip import Clip
 from slt_fast.data.datasets.text_lines import read_text_lines
 from slt_fast.data.video.source import VideoSource
-from slt_fast.errors import DataError, ErrorHandler, report
+from slt_fast.errors import DataError, ErrorHandler, handle
 
 HEADER = ("name", "video", "start", "end", "speaker", "orth", "translation")
 FRAMES_FOLDER = Path("features", "fullFrame-210x260px")
@@ -72,7 +72,7 @@ def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) 
                 )
             annotations[annotation.name] = annotation
         except DataError as error:
-            report(error, on_error)
+            handle(error, on_error)
     return list(annotations.values())
 
 
@@ -100,7 +100,7 @@ def read_phoenix14t(
         try:
             clips.append(_to_clip(root, split, annotation))
         except DataError as error:
-            report(error, on_error)
+            handle(error, on_error)
     return clips
 
 

@@ -25,7 +25,7 @@ from slt_fast.data.flow_images import clip_flow
 from slt_fast.data.identity import Identity
 from slt_fast.data.input import InputConfig
 from slt_fast.data.video.source import VideoSource
-from slt_fast.errors import DataError, ErrorHandler, report, result_or_error
+from slt_fast.errors import DataError, ErrorHandler, handle, result_or_error
 from slt_fast.workers import in_processes
 
 _BYTES_PER_FILE = 4096  # the header, and the last block of a disk
@@ -131,7 +131,7 @@ def extract(
     lengths = []
     for result in results:
         if isinstance(result, DataError):
-            report(result, on_error)
+            handle(result, on_error)
         else:
             lengths.append(result)
     return lengths

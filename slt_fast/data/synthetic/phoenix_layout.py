@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import numpy as np
 from slt_fast.data.datasets.phoenix14t import FRAMES_FOLDER, HEADER, Annotation, read_annotations
 from slt_fast.data.synthetic.corpus import SyntheticSource
 from slt_fast.errors import DataError
-from slt_fast.files import replacing
+from slt_fast.files import replacing, replacing_folder
 
 
 def render_annotations(
@@ -76,27 +74,21 @@ def _split_of(annotations: Path) -> str:
 
 
 def write_frames(folder: Path, frames: np.ndarray) -> None:
-    """Writes a clip's frames as images0001.png and so on; a folder of that name is replaced.
+    """Writes a clip's frames as images0001.png and so on; an older folder is replaced.
 
     Args:
-        folder: The clip's folder; it is written under a temporary name, then renamed.
+        folder: The clip's folder.
         frames: uint8 [T, H, W, 3] RGB.
 
     Raises:
         OSError: Frames that cannot be written.
     """
-    temporary = folder.with_name(f".writing-{folder.name}")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+    # Not durable: after a power failure they can be rendered again.
+    with replacing_folder(folder, durable=False) as temporary:
         for number, frame in enumerate(frames, start=1):
             path = temporary / f"images{number:04d}.png"
             if not cv2.imwrite(str(path), frame[..., ::-1]):
-                raise OSError(f"{path}: could not write the frame")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+                raise OSError(f"{folder / path.name}: could not write the frame")
 
 
 def _write_annotations(path: Path, rows: list[Annotation]) -> None:

@@ -14,6 +14,7 @@ from slt_fast.data.video.decoding import (
     check_count,
     count_video_frames,
     estimate_video_frames,
+    video_frame_rate,
     video_images,
 )
 from slt_fast.errors import DataError
@@ -100,6 +101,16 @@ class VideoSource:
         else:
             total = estimate_video_frames(self.path)
         return max(total - self._first, 0)
+
+    def frame_rate(self) -> float | None:
+        """Returns the frames per second: `fps` if given, or as the video's container says.
+
+        Raises:
+            DataError: If the source is missing or unreadable.
+        """
+        if self.fps is not None or self.path.is_dir():
+            return self.fps
+        return video_frame_rate(self.path)
 
 
 def _folder_images(path: Path, first: int, end: int | None) -> Iterator[tuple[Path, np.ndarray]]:

@@ -1,0 +1,83 @@
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import pytest
+
+from slt_fast.errors import UserError
+from slt_fast.settings import Bounds, check_settings
+
+
+@dataclass(frozen=True)
+class Settings:
+    steps: Annotated[int, Bounds(ge=1)] = 1
+    weight: Annotated[float, Bounds(ge=0)] = 0.0
+    rate: Annotated[float, Bounds(gt=0)] = 1.0
+    share: Annotated[float, Bounds(ge=0, lt=1)] = 0.0
+    bound: Annotated[float, Bounds(gt=0, lt=10)] = 5.0
+    stages: Annotated[int, Bounds(ge=1, le=4)] = 4
+    channels: Annotated[int | None, Bounds(ge=1)] = None
+    heads: Annotated[int, Bounds(ge=1)] | None = None
+    mode: Literal["a", "b"] = "a"
+    choice: Literal["a", "b"] | None = None
+    name: str = "anything"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"steps": 7, "weight": 3.0, "rate": float("inf"), "share": 0.999, "stages": 1},
+        {"channels": 1, "heads": 2, "mode": "b", "choice": "b", "name": ""},
+    ],
+)
+def test_settings_within_their_annotations(settings: dict) -> None:
+    assert Settings(**settings) == Settings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("steps", 0, "at least 1"),
+        ("steps", float("nan"), "at least 1"),
+        ("weight", -0.5, "0 or more"),
+        ("weight", float("inf"), "0 or more"),
+        ("rate", 0.0, "more than 0"),
+        ("rate", float("nan"), "more than 0"),
+        ("share", 1.0, "0 <= share < 1"),
+        ("share", float("nan"), "0 <= share < 1"),
+        ("bound", 0.0, "0 < bound < 10"),
+        ("bound", 10.0, "0 < bound < 10"),
+        ("stages", 5, "1 to 4"),
+        ("channels", 0, "at least 1"),
+        ("heads", 0, "at least 1"),
+        ("mode", "c", "('a', 'b')"),
+        ("mode", None, "('a', 'b')"),
+        ("choice", "c", "('a', 'b')"),
+    ],
+)
+def test_the_first_bad_setting_is_named(name: str, value: object, expected: str) -> None:
+    message = re.escape(f"{name}: found {value!r}; expected {expected}")
+    with pytest.raises(UserError, match=f"^{message}$"):
+        Settings(**{name: value})
+
+
+def test_the_command_line_reads_through_the_annotations() -> None:
+    code = """
+import tyro
+from slt_fast.data.augmentation import AugmentationConfig
+print(tyro.cli(AugmentationConfig))
+"""
+
+    def run(*options: str) -> str:
+        command = [sys.executable, "-c", code, *options]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert run("--zoom", "0.25").startswith("AugmentationConfig(zoom=0.25, shift=0.0")
+    printed = run("--help")
+    assert "--zoom FLOAT" in printed and "(default: 0.0)" in printed and "Bounds" not in printed

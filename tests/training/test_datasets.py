@@ -1,0 +1,105 @@
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from slt_fast.data.flow_cache.cache import open_flow_cache
+from slt_fast.data.flow_cache.extraction import extract, make_plan
+from slt_fast.data.sources import read_split, read_videos
+from slt_fast.errors import DataError
+from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on
+from slt_fast.training.run import RunConfig
+
+
+def test_each_skipped_clip_is_listed_once(tmp_path: Path) -> None:
+    first, second = (DataError("list.csv", "no text", "a text", line) for line in (2, 3))
+    path = tmp_path / "skipped.txt"
+    path.write_text("of a run that broke off\n")
+    for append in (False, True):  # a run, and its resumption
+        skipped = SkippedClips()
+        skipped(first)
+        skipped.open(path, append=append)
+        skipped(second)
+        skipped(first)
+    assert path.read_text().splitlines() == [str(first), str(second)]
+
+
+def test_trained_on_tells_data_sets_apart(manifest: Path) -> None:
+    clips = read_split(f"manifest:{manifest}", "train")
+    run = RunConfig(data=f"manifest:{manifest}")
+    found = trained_on(run, clips)
+    assert (found.data, found.train_split, found.test_split) == (run.data, "train", "test")
+    other = [replace(clips[0], text="another text"), *clips[1:]]
+    assert trained_on(run, other).train_clips_sha256 != found.train_clips_sha256
+    assert trained_on(run, clips) == found
+
+
+@pytest.mark.parametrize("is_preloaded", [True, False])
+def test_flow_from_the_cache(
+    tiny_recipe, manifest: Path, tmp_path: Path, caplog, is_preloaded: bool
+) -> None:
+    """Images, augmented ones too, are those computed on the fly, up to float16."""
+    recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, preload=is_preloaded))
+    data = f"manifest:{manifest}"
+    cache = open_flow_cache(tmp_path / "flow", recipe.input, manifest.parent, create=True)
+    _, sources = read_videos(data, splits=("train",))
+    extract(make_plan(sources[:4], cache), cache, recipe.input, num_workers=0)
+    run = RunConfig(data, flow_cache=tmp_path / "flow")
+    for augmentation in (recipe.augmentation, None):
+        load = partial(load_dataset, recipe, data, "train", augmentation=augmentation)
+        cached, computed = load(flow_cache=cache.folder), load()
+        for index in range(5):
+            ours, theirs = (dataset[1, index][1] for dataset in (cached, computed))
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-3)
+    assert [clip.cached_flow is None for clip in cached.clips] == [False] * 4 + [True]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2 and all("flow of 4 of 5 clips (first" in text for text in messages)
+    assert trained_on(run, cached.clips) == trained_on(run, computed.clips)
+
+
+def test_a_flow_cache_that_cannot_be_used(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
+    open_flow_cache(tmp_path, tiny_recipe.input, manifest.parent, create=True)
+    data = f"manifest:{manifest}"
+    other = replace(tiny_recipe, input=replace(tiny_recipe.input, flow_preset="best"))
+    with pytest.raises(DataError, match=r"found flow with .*'fast'.*; expected .*'best'"):
+        load_dataset(other, data, "train", flow_cache=tmp_path)
+    rgb = replace(tiny_recipe, input=replace(tiny_recipe.input, input="rgb"))
+    with pytest.raises(ValueError, match="flow cache: found input 'rgb'; expected 'flow'"):
+        load_dataset(rgb, data, "train", flow_cache=tmp_path)
+
+
+@pytest.mark.parametrize("is_preloaded", [True, False])
+def test_dataset(tiny_recipe, manifest: Path, is_preloaded: bool) -> None:
+    recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, preload=is_preloaded))
+    place, augmentation = (f"manifest:{manifest}", "train"), recipe.augmentation
+    dataset = load_dataset(recipe, *place, augmentation=augmentation)
+    assert len(dataset) == 5 and dataset.num_workers(3) == (0 if is_preloaded else 3)
+    again = load_dataset(tiny_recipe, *place, augmentation=augmentation)
+    assert dataset[1, 2][1].equal(again[1, 2][1])
+    plain = load_dataset(recipe, *place)
+    assert not dataset[1, 2][1].equal(plain[1, 2][1].float())
+
+
+@pytest.mark.parametrize("is_preloaded", [True, False])
+def test_a_clip_too_short_for_its_glosses(
+    tiny_recipe, own_manifest: Path, is_preloaded: bool
+) -> None:
+    """Found before the training starts, whether the images are kept or not."""
+    recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, preload=is_preloaded))
+    path = own_manifest.with_name("short.csv")
+    rows = ["long,clip0,A B,text,,", "short,clip0,A A B,text,1,4"]
+    path.write_text("id,video,gloss,text,start,end\n" + "\n".join(rows) + "\n")
+    message = (
+        r"short\.csv:3: found 3 frames in clip 'short'; "
+        "expected at least 4, as CTC needs for 3 glosses$"
+    )
+    with pytest.raises(DataError, match=message):
+        load_dataset(recipe, f"manifest:{path}", "train")
+    errors: list[DataError] = []
+    dataset = load_dataset(recipe, f"manifest:{path}", "train", on_error=errors.append)
+    assert [clip.id for clip in dataset.clips] == ["long"] and len(errors) == 1
+    path.write_text(path.read_text().replace(rows[0] + "\n", ""))
+    with pytest.raises(ValueError, match="found no readable clip in 'train'; expected at least"):
+        load_dataset(recipe, f"manifest:{path}", "train", on_error=errors.append)
