@@ -199,7 +199,8 @@ def make_inputs(case: Case, layout: str, seed: int = 0) -> Inputs:
     if case.operator == "pixel_attention":
         widths = (case.key_channels, case.key_channels, case.C)
         shapes = [(case.B, case.num_heads, case.N, width // case.num_heads) for width in widths]
-        leaves, names = [random(*shape) for shape in shapes], ("q", "k", "v")
+        leaves = [random(*shape) for shape in shapes]
+        names: tuple[str, ...] = ("q", "k", "v")
         constants, gradient = [], random(*shapes[2]) + 0.5
     else:
         shape = (case.B, case.C, case.H, case.W)

@@ -94,7 +94,7 @@ def compare(benchmark, operator: str, side: int, name: str, direction: str) -> N
         timing.make_step(*checked_once(case, ours), direction),
         timing.make_step(function, inputs, direction),
     ]
-    samples = in_turns(benchmark, *(_repeated(step) for step in steps))
+    samples = in_turns(benchmark, _repeated(steps[0]), _repeated(steps[1]))
     facts = {"size": f"{case.B} x {side}x{side}", "dtype": case.dtype, "layout": layout}
     facts |= {"direction": direction, "peer": name.partition(", ")[0] if "eager" in name else name}
     add_row(benchmark, Row(operator, facts, *samples.T))

@@ -109,8 +109,10 @@ class Workers:
             worker.close()
         else:
             self._idle.append(worker)
-        result, reason = (value, None) if status == "done" else (None, value)
-        return Outcome(job, status, result, reason, time.monotonic() - start)
+        seconds = time.monotonic() - start
+        if status == "done":
+            return Outcome(job, status, value, None, seconds)
+        return Outcome(job, status, None, value, seconds)
 
 
 class _Worker:

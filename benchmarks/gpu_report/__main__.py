@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
 
 import torch
 
 
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
+def main() -> int:
+    """Writes a report and prints its table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu_report",
         description=__doc__,
@@ -30,16 +29,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--minutes", type=float, default=9.0, help="time for the whole report")
     add("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: interpret the kernels")
     add("--tiny", action="store_true", help="rehearse with a few tiny sizes")
-    found = parser.parse_args(arguments)
-    if found.device == "cpu" and not found.tiny:
-        parser.error("found --device cpu alone; expected --tiny with it: interpreting is slow")
-    return found
-
-
-def main() -> int:
-    """Writes a report and prints its table."""
-    arguments = parse_arguments()
+    arguments = parser.parse_args()
     if arguments.device == "cpu":
+        if not arguments.tiny:
+            parser.error("found --device cpu alone; expected --tiny with it: interpreting is slow")
         os.environ["TRITON_INTERPRET"] = "1"  # triton reads it when it is imported
     elif not torch.cuda.is_available():
         sys.exit("found no CUDA GPU; expected one, or --device cpu --tiny for a rehearsal")
@@ -47,13 +40,9 @@ def main() -> int:
     from benchmarks.gpu_report.run import Run
 
     settings = {"device": arguments.device, "tiny": arguments.tiny, "minutes": arguments.minutes}
-    report = Run(arguments.output.resolve(), **settings).write(_say)
+    report = Run(arguments.output.resolve(), **settings).write()
     print((arguments.output / "table.md").read_text(encoding="utf-8"))
     return 1 if report.num_wrong() else 0
-
-
-def _say(line: str) -> None:
-    print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
 if __name__ == "__main__":

@@ -45,15 +45,14 @@ class Report:
         failed = {o.job.name for o in self.section("compilation") if o.status == "failed"}
         allowed = []
         for job in jobs:
-            case = job.arguments["case"]
-            if not self.is_green(case.operator, case.dtype):
-                reason = f"no time: the tests of {case.operator} in {case.dtype} did not pass"
-            elif job.name in failed:
-                reason = "no time: it did not compile"
-            else:
+            operator, dtype = job.arguments["case"].operator, job.arguments["case"].dtype
+            if self.is_green(operator, dtype) and job.name not in failed:
                 allowed.append(job)
                 continue
-            self.outcomes.append(Outcome(job, "skipped", reason=reason))
+            why = "it did not compile"
+            if job.name not in failed:
+                why = f"the tests of {operator} in {dtype} did not pass"
+            self.outcomes.append(Outcome(job, "skipped", reason=f"no time: {why}"))
         return allowed
 
     def not_done(self) -> list[dict]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import floors, machine
@@ -36,45 +35,45 @@ class Run:
         self.end = self.start + 60 * minutes
         self.workers = Workers()
 
-    def write(self, say: Callable[[str], None]) -> Report:
-        """Runs everything; says a line for each step."""
+    def write(self) -> Report:
+        """Runs everything; prints a line for each step."""
         self.output.mkdir(parents=True, exist_ok=True)
         with self.workers:
             job = Job("environment", "", machine.describe, {"device": self.device})
-            self._jobs([job], 1, self.end, say)
+            self._jobs([job], 1, self.end)
             timing_jobs = plan.timing_jobs(plan.timed_cases(self.device, self.tiny), self.tiny)
-            self._check(timing_jobs, say)
-            self._time(timing_jobs, say)
+            self._check(timing_jobs)
+            self._time(timing_jobs)
         return self.report
 
-    def _check(self, timing_jobs: list[Job], say: Callable[[str], None]) -> None:
+    def _check(self, timing_jobs: list[Job]) -> None:
         """Runs the tests and the sanitizers, and fills the compilers' caches."""
         half = 1 if self.tiny else max(1, min(MAX_PROCESSES, (os.cpu_count() or 1) - 2) // 2)
         deadline = self.start + CHECKS_SHARE * (self.end - self.start)
-        # These end by themselves before the deadline: a killed worker would leave them running.
+        # What starts programs ends 2 s earlier: a killed worker would leave them running.
         jobs = [plan.test_job(self.output, self.tiny, half, deadline - 2)]
         jobs += plan.sanitizer_jobs(self.device, deadline - 2) + plan.compile_jobs(timing_jobs)
-        say("tests of the kernels, sanitizers, compilers")
-        self._jobs(jobs, half + 1, deadline, say)
+        _say("tests of the kernels, sanitizers, compilers")
+        self._jobs(jobs, half + 1, deadline)
 
-    def _time(self, timing_jobs: list[Job], say: Callable[[str], None]) -> None:
+    def _time(self, timing_jobs: list[Job]) -> None:
         """Measures all times, in one process that has the GPU to itself."""
-        say("times of the flow")
+        _say("times of the flow")
         dtype = "float32" if self.device == "cpu" else "bfloat16"
         job = Job("ceilings", "", floors.measured, {"device": self.device, "dtype": dtype})
-        self._jobs([job, *plan.flow_jobs(self.device, self.tiny)], 1, self.end, say)
+        self._jobs([job, *plan.flow_jobs(self.device, self.tiny)], 1, self.end)
         allowed = self.report.without_time(timing_jobs)
-        say(f"times of {len(allowed)} peers")
-        self._jobs(allowed, 1, self.end, say)
+        _say(f"times of {len(allowed)} peers")
+        self._jobs(allowed, 1, self.end)
         self._save()
 
-    def _jobs(self, jobs: list[Job], num: int, deadline: float, say: Callable[[str], None]) -> None:
+    def _jobs(self, jobs: list[Job], num: int, deadline: float) -> None:
         for outcome in self.workers.run(jobs, num, deadline):
             self.report.outcomes.append(outcome)
             self._save()
             if is_wrong(outcome) or outcome.reason:
                 detail = outcome.reason or (outcome.result or {}).get("detail")
-                say(f"{outcome.job.section} {outcome.job.name}: {detail}")
+                _say(f"{outcome.job.section} {outcome.job.name}: {detail}")
 
     def _save(self) -> None:
         """Writes both files, each in one step."""
@@ -86,3 +85,7 @@ class Run:
         ):
             with replacing(self.output / name) as path:
                 path.write_text(text + "\n", encoding="utf-8")
+
+
+def _say(line: str) -> None:
+    print(time.strftime("%H:%M:%S"), line, flush=True)

@@ -33,12 +33,9 @@ TESTS = [
     "tests/ops/test_flow_on_gpu.py",
 ]
 if importlib.util.find_spec("cv2"):
-    TESTS += [
-        "tests/ops/test_flow_accuracy.py::test_a_gpu_has_the_cpus_error",
-        "tests/ops/test_flow_reference.py::test_runs_on_the_device_of_the_frames",
-    ]
+    TESTS.append("tests/ops/test_flow_accuracy.py::test_a_gpu_has_the_cpus_error")
+    TESTS.append("tests/ops/test_flow_reference.py::test_runs_on_the_device_of_the_frames")
 TINY = "test_scale or gamma_zero or kernel_equals or on_gpu or inference_mode"  # a rehearsal's
-TEST_SECONDS = 120.0  # limit of one test, its compilation included
 RESULTS, LIMIT = "SLT_FAST_TEST_RESULTS", "SLT_FAST_TEST_SECONDS"
 OUTCOMES = ("passed", "failed", "skipped", "not run")
 
@@ -50,7 +47,7 @@ def run(
     keyword: str,
     num_processes: int,
     deadline: float,
-    test_seconds: float = TEST_SECONDS,
+    test_seconds: float = 120,
 ) -> dict:
     """Runs tests until the deadline.
 
@@ -60,7 +57,7 @@ def run(
         keyword: pytest's -k.
         num_processes: Number of processes that share the tests.
         deadline: Time on the clock of time.monotonic.
-        test_seconds: Limit of one test.
+        test_seconds: Limit of one test, its compilation included.
 
     Returns:
         {"tests": [{"name", "outcome", "seconds", "reason"}], "passed": ..., "detail": ...}.
@@ -88,10 +85,9 @@ def _read(path: Path) -> list[dict]:
     """Returns one record for each test: the first failure, or else the last result."""
     found: dict[str, dict] = {}
     for record in map(json.loads, path.read_text().splitlines() if path.exists() else []):
-        earlier = found.get(record["name"], record)["outcome"]
+        earlier = found.setdefault(record["name"], record)["outcome"]
         if earlier == "not run" or record["outcome"] == "failed" != earlier:
             found[record["name"]] = record
-        found.setdefault(record["name"], record)
     return list(found.values())
 
 
@@ -113,8 +109,7 @@ def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Iterator[None]:
     """Ends a worker whose test hangs, even in a call that never returns to Python."""
-    limit = float(os.environ[LIMIT])
-    faulthandler.dump_traceback_later(limit, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(float(os.environ[LIMIT]), exit=True, file=2)
     try:
         return (yield)
     finally:

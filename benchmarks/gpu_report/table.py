@@ -28,7 +28,10 @@ def render(report: Report) -> str:
         lines += ["", f"Measured: copy {bandwidth:.3g} TB/s, product {rate:.3g} TFLOP/s."]
     rows = [(t.target, t.found, VERDICTS[t.passed]) for t in targets.found(report)]
     lines += _table("Targets", ("target", "found", ""), rows)
-    lines += _tests(report) + _sanitizer(report) + _flow(report)
+    lines += _tests(report)
+    results = [(o.job.name, o.result) for o in report.section("sanitizer") if o.result]
+    rows = [(name, VERDICTS[found["passed"]], found["detail"]) for name, found in results]
+    lines += _table("Sanitizers", ("tool", "", "detail"), rows) + _flow(report)
     if ceilings:
         lines += _timings(report.section("timings"), Ceilings(**ceilings))
     return "\n".join(lines + _not_done(report))
@@ -41,15 +44,6 @@ def _tests(report: Report) -> list[str]:
         files.setdefault(test["name"].partition("::")[0], []).append(test["outcome"])
     rows = [(name, *map(found.count, OUTCOMES)) for name, found in files.items()]
     return _table("Tests", ("file", *OUTCOMES), rows)
-
-
-def _sanitizer(report: Report) -> list[str]:
-    rows = [
-        (outcome.job.name, VERDICTS[outcome.result["passed"]], outcome.result["detail"])
-        for outcome in report.section("sanitizer")
-        if outcome.result
-    ]
-    return _table("Sanitizers", ("tool", "", "detail"), rows)
 
 
 def _flow(report: Report) -> list[str]:

@@ -6,7 +6,7 @@ and of three backward, at 7x7 with 256 maps in bfloat16. Other GPUs are asked fo
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import floors
 from benchmarks.cases import Case
@@ -34,42 +34,31 @@ class Target(NamedTuple):
     passed: bool | None
 
 
-class Times(NamedTuple):
-    """Median times of all peers.
-
-    Args:
-        cases: For each (operator, side) the case that all peers were timed with.
-        medians: Seconds of (case, peer, direction): through graphs, with inputs not in the cache.
-    """
-
-    cases: dict[tuple[str, int], Case]
-    medians: dict[tuple[Case, str, str], float]
-
-    def of(self, operator: str, side: int, peer: str, direction: str) -> float | None:
-        """Returns a median, or None if it was not measured."""
-        case = self.cases.get((operator, side))
-        return None if case is None else self.medians.get((case, peer, direction))
+# Median seconds of (operator, side, peer, direction); on a GPU through graphs, out of the cache.
+Medians = dict[tuple[str, int, str, str], float]
 
 
 def found(report: Report) -> list[Target]:
     """Returns all targets, as far as they were measured."""
     result = []
     if ceilings := report.result("ceilings"):
+        cases, medians = measured(report.section("timings"))
         device = str(report.result("environment").get("device", ""))
-        times = times_of(report.section("timings"))
-        result += timing_targets(times, Ceilings(**ceilings), device)
+        result += timing_targets(cases, medians, Ceilings(**ceilings), device)
     return result + flow_targets(report.section("flow")) + check_targets(report)
 
 
-def times_of(outcomes: list[Outcome]) -> Times:
-    """Returns the median times of all peers that were timed."""
-    times = Times({}, {})
+def measured(outcomes: list[Outcome]) -> tuple[dict[tuple[str, int], Case], Medians]:
+    """Returns the case of each (operator, side), the first that was timed, and its medians."""
+    cases: dict[tuple[str, int], Case] = {}
+    medians: Medians = {}
     for outcome in outcomes:
         case, name = outcome.job.arguments["case"], outcome.job.arguments["name"]
-        for direction, modes in (outcome.result or {}).get("times", {}).items():
-            times.cases.setdefault((case.operator, case.H), case)
-            times.medians[case, name, direction] = chosen(modes)["median"]
-    return times
+        times = (outcome.result or {}).get("times", {})
+        if times and cases.setdefault((case.operator, case.H), case) == case:
+            for direction, modes in times.items():
+                medians[case.operator, case.H, name, direction] = chosen(modes)["median"]
+    return cases, medians
 
 
 def chosen(modes: dict) -> dict:
@@ -77,28 +66,30 @@ def chosen(modes: dict) -> dict:
     return next(modes[mode] for mode in MODES if isinstance(modes.get(mode), dict))
 
 
-def timing_targets(times: Times, ceilings: Ceilings, device: str) -> list[Target]:
+def timing_targets(
+    cases: dict[tuple[str, int], Case], medians: Medians, ceilings: Ceilings, device: str
+) -> list[Target]:
     """Returns all targets that are times of the attention."""
     block, result = "pixel_attention_block", []
-    if case := times.cases.get((block, 7)):
+    if case := cases.get((block, 7)):
         for direction, limit in H100_SECONDS.items():
             if "H100" not in device:
                 limit = FACTOR * ceilings.seconds(floors.kernels(case, direction))
             name = f"{block} 7x7, B = {case.B}, {direction}"
-            result.append(_at_most(name, times.of(block, 7, OURS, direction), limit))
-    eager = [times.of(block, 7, peer, "forward") for peer in EAGER]
-    fastest = min((value for value in eager if value), default=None)
-    ours = times.of(block, 7, OURS, "forward")
-    compiled = times.of(block, 7, COMPILED, "forward")
-    result.append(_speedup(f"{block} 7x7 forward against the faster eager", ours, fastest, 2.5))
-    result.append(_speedup(f"{block} 7x7 forward against torch.compile", ours, compiled, 1.5))
+            result.append(_at_most(name, medians.get((block, 7, OURS, direction)), limit))
+    eager = [medians[key] for peer in EAGER if (key := (block, 7, peer, "forward")) in medians]
+    ours = medians.get((block, 7, OURS, "forward"))
+    compiled = medians.get((block, 7, COMPILED, "forward"))
+    name = f"{block} 7x7 forward against"
+    result.append(_speedup(f"{name} the faster eager", ours, min(eager, default=None), 2.5))
+    result.append(_speedup(f"{name} torch.compile", ours, compiled, 1.5))
     for operator in ("pixel_attention", block):
-        if case := times.cases.get((operator, 28)):
-            for direction in H100_SECONDS:
-                seconds = times.of(operator, 28, OURS, direction)
+        for direction in H100_SECONDS:
+            if case := cases.get((operator, 28)):
+                seconds = medians.get((operator, 28, OURS, direction))
                 result.append(_share(case, direction, seconds, ceilings))
         for direction in ("forward", "both"):
-            ours, other = (times.of(operator, 56, peer, direction) for peer in (OURS, EFFICIENT))
+            ours, other = (medians.get((operator, 56, p, direction)) for p in (OURS, EFFICIENT))
             name = f"{operator} 56x56 {direction} against SDPA memory-efficient"
             result.append(_speedup(name, ours, other, 2.0))
     return result
@@ -128,24 +119,23 @@ def check_targets(report: Report) -> list[Target]:
 
 
 def _at_most(name: str, seconds: float | None, limit: float) -> Target:
-    name = f"{name} <= {limit * 1e6:.0f} us"
-    if seconds is None:
-        return Target(name, "not measured", None)
-    return Target(name, f"{seconds * 1e6:.1f} us", seconds <= limit)
+    found = seconds and f"{seconds * 1e6:.1f} us"
+    return _target(f"{name} <= {limit * 1e6:.0f} us", found, seconds and seconds <= limit)
 
 
 def _speedup(name: str, ours: float | None, other: float | None, factor: float) -> Target:
-    name = f"{name} >= {factor:.1f}x"
-    if ours is None or other is None:
-        return Target(name, "not measured", None)
-    return Target(name, f"{other / ours:.2f}x", other / ours >= factor)
+    speedup = ours and other and other / ours
+    found = speedup and f"{speedup:.2f}x"
+    return _target(f"{name} >= {factor:.1f}x", found, speedup and speedup >= factor)
 
 
 def _share(case: Case, direction: str, seconds: float | None, ceilings: Ceilings) -> Target:
     """Returns the target of 28x28, where the matrix units are the limit."""
-    name = f"{case.operator} 28x28 {direction} >= {MATRIX_SHARE:.0%} of the matrix units' floor"
-    if seconds is None:
-        return Target(name, "not measured", None)
     operations = sum(work.operations for work in floors.ideal(case, direction))
-    share = operations / ceilings.rate / seconds
-    return Target(name, f"{share:.0%}", share >= MATRIX_SHARE)
+    share = seconds and operations / ceilings.rate / seconds
+    name = f"{case.operator} 28x28 {direction} >= {MATRIX_SHARE:.0%} of the matrix units' floor"
+    return _target(name, share and f"{share:.0%}", share and share >= MATRIX_SHARE)
+
+
+def _target(name: str, found: Any, passed: Any) -> Target:
+    return Target(name, found or "not measured", None if found is None else bool(passed))

@@ -13,8 +13,7 @@ from benchmarks.peers import checked, peer_of
 from slt_fast.ops import optical_flow
 from slt_fast.ops.extension import EXTENSION, cuda_refusal
 
-# Bounds of the flow's differences in pixels. Rounding moves a few pixels far: the largest says
-# nothing.
+# Bounds of the flow's differences in pixels; rounding moves a few pixels further.
 MEDIAN, P99 = 1e-4, 1e-2
 
 
@@ -92,5 +91,4 @@ def _difference(preset: str, H: int, W: int, device: str) -> list[float]:
 
 
 def _a_pair(clip: timing.Timing, num_pairs: int) -> dict:
-    pair = {name: getattr(clip, name) / num_pairs for name in ("median", "p20", "p80")}
-    return asdict(timing.Timing(**pair, num_samples=clip.num_samples))
+    return {name: getattr(clip, name) / num_pairs for name in ("median", "p20", "p80")}

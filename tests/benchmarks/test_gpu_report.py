@@ -73,8 +73,9 @@ def test_without_a_gpu_it_says_what_is_needed(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["gpu_report"])
     with pytest.raises(SystemExit, match="found no CUDA GPU; expected one"):
         command.main()
+    monkeypatch.setattr(sys, "argv", ["gpu_report", "--device", "cpu"])
     with pytest.raises(SystemExit):
-        command.parse_arguments(["--device", "cpu"])
+        command.main()
     assert "found --device cpu alone; expected --tiny" in capsys.readouterr().err
 
 
@@ -251,21 +252,35 @@ def test_wrong_is_what_failed() -> None:
 
 
 def test_targets() -> None:
-    case = Case("pixel_attention_block", 256, 7, 7, dtype="bfloat16", device="cuda")
+    block = "pixel_attention_block"
+    case = Case(block, 256, 7, 7, dtype="bfloat16", device="cuda")
     medians = {
-        (case, OURS, "forward"): 30e-6,
-        (case, OURS, "backward"): 70e-6,
-        (case, "eager, NCHW", "forward"): 90e-6,
-        (case, "eager, channels_last", "forward"): 72e-6,
+        (block, 7, OURS, "forward"): 30e-6,
+        (block, 7, OURS, "backward"): 70e-6,
+        (block, 7, "eager, NCHW", "forward"): 90e-6,
+        (block, 7, "eager, channels_last", "forward"): 72e-6,
     }
-    times = targets.Times({("pixel_attention_block", 7): case}, medians)
-    found = targets.timing_targets(times, Ceilings(3.0e12, 800e12), "NVIDIA H100 80GB HBM3")
+    device = "NVIDIA H100 80GB HBM3"
+    ceilings = Ceilings(3.0e12, 800e12)
+    found = targets.timing_targets({(block, 7): case}, medians, ceilings, device)
     verdicts = {target.target: (target.found, target.passed) for target in found}
-    block = "pixel_attention_block 7x7"
-    assert verdicts[f"{block}, B = 256, forward <= 36 us"] == ("30.0 us", True)
-    assert verdicts[f"{block}, B = 256, backward <= 60 us"] == ("70.0 us", False)
-    assert verdicts[f"{block} forward against the faster eager >= 2.5x"] == ("2.40x", False)
-    assert verdicts[f"{block} forward against torch.compile >= 1.5x"] == ("not measured", None)
+    assert verdicts[f"{block} 7x7, B = 256, forward <= 36 us"] == ("30.0 us", True)
+    assert verdicts[f"{block} 7x7, B = 256, backward <= 60 us"] == ("70.0 us", False)
+    assert verdicts[f"{block} 7x7 forward against the faster eager >= 2.5x"] == ("2.40x", False)
+    assert verdicts[f"{block} 7x7 forward against torch.compile >= 1.5x"] == ("not measured", None)
+
+
+def test_medians_are_of_the_first_case() -> None:
+    report = Report()
+    for B, seconds in ((256, 1e-3), (100, 1e-6)):
+        job = Job(
+            "timings", "", suite.run, {"case": Case("pixel_attention", B, 7, 7), "name": OURS}
+        )
+        times = {"cold graph": "not captured", "cold": {"median": seconds}}
+        report.outcomes.append(Outcome(job, "done", {"times": {"forward": times}}))
+    cases, medians = targets.measured(report.section("timings"))
+    assert cases["pixel_attention", 7].B == 256
+    assert medians == {("pixel_attention", 7, OURS, "forward"): 1e-3}
 
 
 def test_target_of_the_flow() -> None:
