@@ -26,7 +26,7 @@ from slt_fast import __version__
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.vocabulary import Vocabulary
 from slt_fast.errors import DataError
-from slt_fast.files import read_json, replace_link, replacing_folder, to_json
+from slt_fast.files import read_json, replace_link, replacing_folder, write_json
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.ops.extension import cuda_refusal
 from slt_fast.recipe import Recipe, recipe_from_json, upgraded_from_0_1
@@ -76,7 +76,7 @@ def build_network(recipe: Recipe, vocabularies: Vocabularies) -> TranslationNetw
 
 
 def save_checkpoint(
-    run: Path,
+    run_folder: Path,
     step: int,
     links: tuple[str, ...],
     trained: TrainedModel,
@@ -94,21 +94,21 @@ def save_checkpoint(
         OSError: The checkpoint cannot be written (a full disk, say); the one before stays whole.
     """
     # Never reuses the name of an older checkpoint, because a link may still point at that one.
-    folder, number = run / "checkpoints", 0
+    folder, number = run_folder / "checkpoints", 0
     while (final := folder / f"step-{step:08d}.{number}").exists():
         number += 1
     try:
         with replacing_folder(final) as temporary:
             save_file(_contiguous(trained.network.state_dict()), temporary / "model.safetensors")
             save_file(_contiguous(tensors), temporary / "training.safetensors")
-            _write_json(temporary / "model.json", _description(trained))
-            _write_json(temporary / "training.json", progress)
+            write_json(temporary / "model.json", _description(trained))
+            write_json(temporary / "training.json", progress)
     except (OSError, SafetensorError) as error:
         raise OSError(f"{final}: could not write the checkpoint: {error}") from error
     # Best goes first, so that a run resumed from `last` finds the best checkpoint it knows of.
     for link in sorted(links, key=("best", "last").index):
-        replace_link(run / link, final)
-    _delete_unlinked(run)
+        replace_link(run_folder / link, final)
+    _delete_unlinked(run_folder)
 
 
 def load_model(checkpoint: Path) -> TrainedModel:
@@ -149,7 +149,7 @@ def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn]:
         trained_on = TrainedOn(**description["trained_on"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(path, f"{error}", "the description that slt_fast writes") from error
-    _check_flow(path, description.get("flow"), recipe)
+    _check_flow(path, _upgraded_flow_from_0_1(description.get("flow")), recipe)
     return recipe, vocabularies, trained_on
 
 
@@ -193,6 +193,13 @@ def _with_runnable_backend(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "input": {**values["input"], "flow_backend": "auto"}}
 
 
+def _upgraded_flow_from_0_1(recorded: object) -> object:
+    """Names cv2 5.0.0 for flow of version 0.1's own code, which was equal to it to the bit."""
+    if isinstance(recorded, dict) and recorded.get("algorithm") == "slt_fast_opencv_dis":
+        return {**recorded, "algorithm": "opencv_dis", "version": "5.0.0"}
+    return recorded
+
+
 def _check_flow(path: Path, recorded: object, recipe: Recipe) -> None:
     """Raises DataError if the model was trained on other flow than is computed here.
 
@@ -215,12 +222,9 @@ def _contiguous(tensors: StateDict) -> StateDict:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(to_json(values), encoding="utf-8")
-
-
-def _delete_unlinked(run: Path) -> None:
-    kept = {(run / link).resolve() for link in ("best", "last") if (run / link).exists()}
-    for folder in (run / "checkpoints").iterdir():
+def _delete_unlinked(run_folder: Path) -> None:
+    links = [run_folder / name for name in ("best", "last")]
+    kept = {link.resolve() for link in links if link.exists()}
+    for folder in (run_folder / "checkpoints").iterdir():
         if folder.resolve() not in kept:
             shutil.rmtree(folder, ignore_errors=True)

@@ -100,6 +100,6 @@ def _check_scales(settings: DISParameters, H: int, W: int) -> None:
     level = int(math.log2(max(W / (2.5 * PATCH_SIZE), 1.0)))
     if H >> level < PATCH_SIZE:
         raise UserError(
-            f"optical_flow: found frames of {H}x{W}, of which OpenCV's preset would search level "
-            f"{level}; expected H >= {PATCH_SIZE << level}, or one of our presets"
+            f"optical_flow: found frames of {H}x{W}, whose level {level} is too small for OpenCV's "
+            f"presets; expected H >= {PATCH_SIZE << level}, or one of our presets"
         )
