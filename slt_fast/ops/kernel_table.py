@@ -2,7 +2,7 @@
 
 kernel_table.json holds a kernel's block sizes, warps and pipeline stages, one row for each
 architecture (80, 90, 100), bytes of an element (2, 4), presence of a bias, and largest size (keys
-of the attention; 0 for any). benchmarks/tuning.py measures the rows on a GPU.
+of the attention; 0 for any). `python -m benchmarks.tuning` measures the rows on a GPU.
 """
 
 from __future__ import annotations

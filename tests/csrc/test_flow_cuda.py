@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu_report.flow import moving_clip
+from benchmarks.cases import moving_clip
 from slt_fast.ops.optical_flow.grey import rgb_to_grey_reference
 from slt_fast.ops.optical_flow.presets import DISVR_PRESETS
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.gpu_report.flow import moving_clip
+from benchmarks.cases import moving_clip
 from slt_fast.ops import optical_flow
 from slt_fast.ops.optical_flow import choose_flow_backend, flow_parameters, rgb_to_grey
 from slt_fast.ops.optical_flow.grey import rgb_to_grey_reference

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks.gpu_report.flow import moving_clip
+from benchmarks.cases import moving_clip
 from slt_fast.ops import optical_flow
 
 SETTINGS = (0, 4, 8, 2, 2, 5)

@@ -5,18 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import cases
 from slt_fast.ops import pixel_attention_block
 from slt_fast.ops.positional_encoding import positional_encoding_2d
 
-# B, C, H, W, key channels, heads: the three regimes, odd sizes.
-SHAPES = [
-    (2, 512, 7, 7, 64, 1),
-    (2, 64, 7, 7, 32, 2),
-    (3, 32, 1, 1, 16, 1),
-    (2, 48, 5, 7, 16, 1),
-    (1, 64, 9, 9, 16, 1),
-    (1, 32, 13, 21, 32, 2),
-]
+GPU_SIZES = [pytest.param(sizes, marks=pytest.mark.gpu) for sizes in cases.GPU_BLOCK_SIZES]
 SIDES = [4, 5, 7]  # one for each regime, as small_regimes sets them
 PARAMETERS = (2, 3, 4)  # gradients of weight, bias and gamma among the results
 
@@ -54,7 +47,7 @@ def block(K: int, heads: int = 1, channels_last: bool = True):
     return function
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", [*cases.BLOCK_SIZES, *GPU_SIZES], ids=str)
 @pytest.mark.parametrize("channels_last", [True, False], ids=["channels_last", "contiguous"])
 def test_outputs_and_gradients(check_parity, kernel_dtype, shape, channels_last) -> None:
     *sizes, K, heads = shape
