@@ -81,8 +81,7 @@ class Attention:
     @property
     def regime(self) -> str:
         """The kernels that these inputs take."""
-        _, _, Nq, Nk, _, _ = self.shape
-        return regime(Nq, Nk, self.q.dtype)
+        return regime(self.q.shape[2], self.k.shape[2], self.q.dtype)
 
     @property
     def bias_batches(self) -> int:
@@ -170,9 +169,8 @@ def add_forward(
     name = "flash_forward" if is_flash else "whole_row_forward"
     if residual is not None:
         name += "_residual"  # a residual takes registers of its own
-    row_programs, programs = (
-        attention.programs(name, *sides) for sides in (["BLOCK_Q"], ["BLOCK_Q", "BLOCK_V"])
-    )
+    row_programs = attention.programs(name, "BLOCK_Q")
+    programs = attention.programs(name, "BLOCK_Q", "BLOCK_V")
     if not is_flash:
         splits = max(1, min(programs // row_programs, FULL_CHIP // row_programs))
         kernel, num_programs = kernels.whole_row_forward_kernel, row_programs * splits
@@ -208,11 +206,8 @@ def add_backward(
         row_statistics: Written by the flash kernels in the forward pass.
         needs_dbias: Whether the bias's gradient is wanted.
     """
+    from slt_fast.ops.pixel_attention import backward_dq_kernels as dq_kernels
     from slt_fast.ops.pixel_attention.backward_dk_dv_kernels import dk_kernel, dv_kernel
-    from slt_fast.ops.pixel_attention.backward_dq_kernels import (
-        flash_dq_kernel,
-        whole_row_dq_kernel,
-    )
     from slt_fast.ops.pixel_attention.backward_whole_map_kernel import whole_map_backward_kernel
 
     kind, launch, programs = attention.regime, attention.launch, attention.programs
@@ -228,26 +223,22 @@ def add_backward(
         name, outputs = "whole_map_backward", {"dq": dq, "dk": dk, "dv": dv, "delta": delta}
         launch(whole_map_backward_kernel, name, programs(name), v=v, **outputs, **common)
     else:
-        name, outputs = "whole_row_dq", {"dq": dq, "delta": delta}
-        kernel = whole_row_dq_kernel
+        name, kernel = "whole_row_dq", dq_kernels.whole_row_dq_kernel
+        outputs = {"dq": dq, "delta": delta}
         if kind == "flash":
             assert attended is not None
-            name, kernel, outputs["attended"] = "flash_dq", flash_dq_kernel, strided(attended)
+            name, kernel = "flash_dq", dq_kernels.flash_dq_kernel
+            outputs["attended"] = strided(attended)
         launch(kernel, name, programs(name, "BLOCK_Q"), v=v, **outputs, **common)
         num_programs = programs("dk", "BLOCK_K")
         launch(dk_kernel, "dk", num_programs, v=v, dk=dk, delta=delta, **common)
         num_programs = programs("dv", "BLOCK_K", "BLOCK_V")
         launch(dv_kernel, "dv", num_programs, dv=dv, **common)
     if needs_dbias:
-        _add_dbias(attention, gradient, row_statistics, delta)
+        _add_dbias(attention, gradient, row_statistics=row_statistics, delta=delta)
 
 
-def _add_dbias(
-    attention: Attention,
-    gradient: torch.Tensor,
-    row_statistics: torch.Tensor | None,
-    delta: torch.Tensor | None,
-) -> None:
+def _add_dbias(attention: Attention, gradient: torch.Tensor, **rows: Any) -> None:
     from slt_fast.ops.pixel_attention.backward_dbias_kernel import dbias_kernel
 
     B, heads, Nq, Nk, _, _ = attention.shape
@@ -264,10 +255,9 @@ def _add_dbias(
         v=strided(attention.v),
         gradient=strided(gradient),
         partial=attention.plan.allocate("partial", partial),
-        row_statistics=row_statistics,
-        delta=delta,
         B=B,
         maps_per_program=maps_per_program,
+        **rows,
     )
 
 
