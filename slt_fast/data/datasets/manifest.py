@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from slt_fast.data.clip import Clip
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.text_lines import read_text_lines
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
@@ -37,7 +37,7 @@ Row = dict[str, str]
 
 def read_manifest(
     path: str | Path, split: str, *, on_error: ErrorHandler | None = None
-) -> list[Clip]:
+) -> list[AnnotatedClip]:
     """Read the clips of a split.
 
     Args:
@@ -57,7 +57,7 @@ def read_manifest(
     splits = _named_splits(rows)
     if split not in (splits or ["train"]):
         raise DataError(path, f"no split {split!r}", f"one of {', '.join(splits or ['train'])}")
-    clips: list[Clip] = []
+    clips: list[AnnotatedClip] = []
     first_lines: dict[str, int] = {}
     for line, row in rows:
         first_line = first_lines.setdefault(row.get("id", ""), line)
@@ -160,7 +160,7 @@ def _check_row(path: Path, line: int, row: Row, splits: list[str], first_line: i
         raise DataError(path, f"id {row['id']!r} again", expected, line)
 
 
-def _to_clip(path: Path, line: int, row: Row, split: str) -> Clip:
+def _to_clip(path: Path, line: int, row: Row, split: str) -> AnnotatedClip:
     try:
         source = VideoSource(
             _video_path(path, line, row["video"]),
@@ -170,7 +170,7 @@ def _to_clip(path: Path, line: int, row: Row, split: str) -> Clip:
         )
     except DataError as error:
         raise DataError(path, error.found, error.expected, line) from error
-    return Clip(
+    return AnnotatedClip(
         id=row["id"],
         source=source,
         text=" ".join(row["text"].split()),

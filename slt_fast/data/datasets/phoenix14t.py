@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from slt_fast.data.clip import Clip
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.text_lines import read_text_lines
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
@@ -78,7 +78,7 @@ def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) 
 
 def read_phoenix14t(
     root: str | Path, split: str, *, on_error: ErrorHandler | None = None
-) -> list[Clip]:
+) -> list[AnnotatedClip]:
     """Read the clips of a split.
 
     Args:
@@ -153,12 +153,12 @@ def _parse_row(path: Path, line: int, content: str) -> Annotation:
     return Annotation(row["name"], row["speaker"], glosses, row["translation"], f"{path}:{line}")
 
 
-def _to_clip(root: Path, split: str, annotation: Annotation) -> Clip:
+def _to_clip(root: Path, split: str, annotation: Annotation) -> AnnotatedClip:
     folder = root / FRAMES_FOLDER / split / annotation.name
     if not folder.is_dir():
         raise DataError(annotation.origin, "no frame folder", str(folder))
     frames = folder / "1"
-    return Clip(
+    return AnnotatedClip(
         id=annotation.name,
         source=VideoSource(frames if frames.is_dir() else folder, fps=_FRAMES_PER_SECOND),
         text=annotation.text,
