@@ -28,18 +28,18 @@ from slt_fast.ops.kernel_table import Row
 
 # Tile sizes that are tried beside a row's own; a block that is not named stays as it is.
 BLOCKS = {
-    "add_encoding": {"BLOCK": (1024, 2048, 4096, 8192), "FRAMES": (1, 2, 4, 8)},
+    "add_encoding": {"BLOCK": (1024, 2048, 4096, 8192), "MAPS": (1, 2, 4, 8)},
     "dbias": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64), "BLOCK_V": (32, 64)},
     "dk": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64, 128), "BLOCK_V": (32, 64, 128)},
     "dv": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64, 128), "BLOCK_V": (64, 128, 256)},
     "flash_dq": {"BLOCK_Q": (32, 64, 128), "BLOCK_K": (32, 64), "BLOCK_V": (32, 64, 128)},
     "flash_forward": {"BLOCK_Q": (64, 128), "BLOCK_K": (32, 64, 128), "BLOCK_V": (64, 128, 256)},
-    "frame_backward": {"BLOCK_V": (16, 32, 64, 128)},
     "projection": {
         "BLOCK_ROWS": (64, 128, 256),
         "BLOCK_COLUMNS": (64, 128, 256),
         "BLOCK_CHANNELS": (16, 32, 64),
     },
+    "whole_map_backward": {"BLOCK_V": (16, 32, 64, 128)},
     "whole_row_dq": {"BLOCK_Q": (16, 32, 64), "BLOCK_V": (32, 64, 128)},
     "whole_row_forward": {"BLOCK_Q": (16, 32, 64), "BLOCK_V": (32, 64, 128)},
 }

@@ -19,7 +19,7 @@ from slt_fast.ops.positional_encoding import operator as encoding_operator
 from slt_fast.ops.positional_encoding.operator import add_positional_encoding_2d
 
 BACKWARD = {
-    "frame": ["frame_backward"],
+    "whole_map": ["whole_map_backward"],
     "whole_row": ["whole_row_dq", "dk", "dv"],
     "flash": ["flash_dq", "dk", "dv"],
 }
@@ -133,7 +133,9 @@ def _attention_lines(
             row = attention.row(name, device)
             lines.append(_row_line(direction, row, attention.blocks(row)))
     if kind == "whole_row":
-        lines.append(f"note: over {launch.MAX_FRAME} positions the backward pass takes 3 kernels")
+        lines.append(
+            f"note: over {launch.MAX_WHOLE_MAP} positions the backward pass takes 3 kernels"
+        )
     if kind == "flash":
         lines.append(f"note: no program holds a whole row of {Nk} scores of {attention.q.dtype}")
     return lines

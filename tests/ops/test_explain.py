@@ -37,7 +37,7 @@ def test_a_cpu_takes_the_formula(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("N", "forward", "backward"),
     [
-        (49, "whole_row_forward", ["frame_backward"]),
+        (49, "whole_row_forward", ["whole_map_backward"]),
         (196, "whole_row_forward", ["whole_row_dq", "dk", "dv"]),
         (784, "flash_forward", ["flash_dq", "dk", "dv"]),
     ],

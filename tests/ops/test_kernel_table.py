@@ -14,7 +14,7 @@ def test_every_launch_has_a_row() -> None:
         for itemsize, longest in ((2, 256), (4, 64)):
             for kernel in sized:
                 assert find(kernel, architecture, itemsize, longest).max_size == longest
-            assert find("frame_backward", architecture, itemsize, 64).max_size == 64
+            assert find("whole_map_backward", architecture, itemsize, 64).max_size == 64
             for kernel in (*plain, "flash_forward", "flash_forward_residual"):
                 assert find(kernel, architecture, itemsize, 4096).max_size == 0
             biased = ["whole_row_forward", "whole_row_dq", "flash_forward", *plain, "dbias"]

@@ -25,7 +25,7 @@ PARAMETERS = (2, 3, 4)  # gradients of weight, bias and gamma among the results
 @pytest.fixture
 def small_regimes(monkeypatch) -> None:
     """Whole maps up to 16 positions, whole rows up to 32: the interpreter is slow."""
-    monkeypatch.setattr(launch, "MAX_FRAME", 16)
+    monkeypatch.setattr(launch, "MAX_WHOLE_MAP", 16)
     monkeypatch.setattr(launch, "MAX_WHOLE_ROW", 32)
 
 

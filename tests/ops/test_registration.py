@@ -22,7 +22,7 @@ OPS = torch.ops.slt_fast
 @pytest.fixture(autouse=True)
 def small_regimes(monkeypatch) -> None:
     """Lets the flash kernels begin at 17 keys, as the interpreter is slow."""
-    monkeypatch.setattr(launch, "MAX_FRAME", 8)
+    monkeypatch.setattr(launch, "MAX_WHOLE_MAP", 8)
     monkeypatch.setattr(launch, "MAX_WHOLE_ROW", 16)
 
 

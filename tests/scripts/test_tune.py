@@ -70,7 +70,7 @@ def test_descends_to_the_fastest_and_drops_what_has_no_time() -> None:
 
 
 def test_dry_run_needs_no_gpu(run_script) -> None:
-    finished = run_script("tune.py", "--dry-run", "--kernel", "frame_backward")
+    finished = run_script("tune.py", "--dry-run", "--kernel", "whole_map_backward")
     assert finished.status == 0, finished.err
-    assert "frame_backward up to 64, 2 bytes, biased" in finished.out
+    assert "whole_map_backward up to 64, 2 bytes, biased" in finished.out
     assert "projection" not in finished.out

@@ -11,17 +11,17 @@ from slt_fast.ops.backend import KERNEL_DTYPES
 from slt_fast.ops.kernel_table import Row
 
 MAX_WHOLE_ROW = 256  # keys of which one program holds all scores of a row
-MAX_FRAME = 64  # queries and keys that one program of the backward pass holds whole
+MAX_WHOLE_MAP = 64  # queries and keys that one program of the backward pass holds whole
 FULL_CHIP = 264  # programs that keep a large GPU busy: two for each of 132 multiprocessors
 Shape = tuple[int, int, int, int, int, int]  # B, heads, Nq, Nk, dk, dv
 
 
 def regime(Nq: int, Nk: int, dtype: torch.dtype) -> str:
-    """Which kernels maps of this size and type take: "frame", "whole_row" or "flash"."""
-    if max(Nq, Nk) <= MAX_FRAME:
-        return "frame"
+    """Which kernels maps of this size and type take: "whole_map", "whole_row" or "flash"."""
+    if max(Nq, Nk) <= MAX_WHOLE_MAP:
+        return "whole_map"
     # Of float32, which takes twice the registers, longer rows spill.
-    longest = MAX_FRAME if dtype == torch.float32 else MAX_WHOLE_ROW
+    longest = MAX_WHOLE_MAP if dtype == torch.float32 else MAX_WHOLE_ROW
     return "whole_row" if Nk <= longest else "flash"
 
 
@@ -97,7 +97,7 @@ class Attention:
         """The kernel's row in the table, for the device of the tensors or another one."""
         architecture = kernel_table.architecture_of(device or self.q.device)
         _, _, Nq, Nk, _, _ = self.shape
-        size = max(Nq, Nk) if self.regime == "frame" else Nk
+        size = max(Nq, Nk) if self.regime == "whole_map" else Nk
         is_biased = self.bias is not None
         return kernel_table.find(kernel, architecture, self.q.element_size(), size, is_biased)
 
@@ -220,7 +220,8 @@ def backward(
         delta, float32 [B, heads, Nq], whose sum is gamma's gradient (None where nobody needs it),
         and the bias's gradient or None.
     """
-    from slt_fast.ops.pixel_attention import backward_kernels as kernels
+    from slt_fast.ops.pixel_attention import backward_dq_kernels as kernels
+    from slt_fast.ops.pixel_attention.backward_whole_map_kernel import whole_map_backward_kernel
 
     B, heads, Nq, Nk, _, _ = attention.shape
     kind = attention.regime
@@ -233,15 +234,17 @@ def backward(
     }
     rows = {"dtype": torch.float32, "device": gradient.device}
     delta = None
-    if kind != "frame" or needs_dbias or attention.gamma is not None:
+    if kind != "whole_map" or needs_dbias or attention.gamma is not None:
         delta = torch.empty(B, heads, Nq, **rows)
-    if kind == "whole_row" or (kind == "frame" and needs_dbias):
+    if kind == "whole_row" or (kind == "whole_map" and needs_dbias):
         row_statistics = torch.empty(B, heads, 2, Nq, **rows)
     statistics = {"row_statistics": row_statistics, "delta": delta}
-    if kind == "frame":
+    if kind == "whole_map":
         outputs = {"dk": strided(into.dk), "dv": strided(into.dv)}
-        kernel = kernels.frame_backward_kernel
-        attention.launch(kernel, "frame_backward", B * heads, **statistics, **outputs, **arguments)
+        kernel = whole_map_backward_kernel
+        attention.launch(
+            kernel, "whole_map_backward", B * heads, **statistics, **outputs, **arguments
+        )
     else:
         if kind == "flash":
             name, kernel = "flash_dq", kernels.flash_dq_kernel
@@ -259,7 +262,7 @@ def backward(
 def _launch_key_gradients(
     attention: Attention, gradient: torch.Tensor, into: Gradients, statistics: dict
 ) -> None:
-    from slt_fast.ops.pixel_attention import backward_key_kernels as kernels
+    from slt_fast.ops.pixel_attention import backward_dk_dv_kernels as kernels
 
     B, heads, _, Nk, _, dv = attention.shape
     arguments = {
@@ -290,15 +293,15 @@ def _launch_key_gradients(
 
 
 def _bias_gradient(attention: Attention, gradient: torch.Tensor, statistics: dict) -> torch.Tensor:
-    from slt_fast.ops.pixel_attention.backward_key_kernels import dbias_kernel
+    from slt_fast.ops.pixel_attention.backward_dbias_kernel import dbias_kernel
 
     B, heads, Nq, Nk, _, _ = attention.shape
     shared = attention.bias_batches
     blocks = attention.blocks(attention.row("dbias"))
     tiles = shared * heads * ceil_divide(Nq, blocks["BLOCK_Q"]) * ceil_divide(Nk, blocks["BLOCK_K"])
     groups = max(1, min(B // shared, FULL_CHIP // tiles))
-    frames_per_program = ceil_divide(B // shared, groups)
-    groups = ceil_divide(B // shared, frames_per_program)
+    maps_per_program = ceil_divide(B // shared, groups)
+    groups = ceil_divide(B // shared, maps_per_program)
     partial = torch.empty(
         groups, shared, heads, Nq, Nk, dtype=torch.float32, device=gradient.device
     )
@@ -310,7 +313,7 @@ def _bias_gradient(attention: Attention, gradient: torch.Tensor, statistics: dic
         gradient=strided(gradient),
         partial=partial,
         B=B,
-        frames_per_program=frames_per_program,
+        maps_per_program=maps_per_program,
         scale=attention.scale,
         **statistics,
     )

@@ -1,8 +1,9 @@
-"""What the attention kernels share: tiles of strided matrices, and products of them.
+"""Shared by the attention kernels: tiles of strided matrices, and products of them.
 
 A tensor [B, heads, N, channels] enters a kernel as the tuple (pointer, batch stride, head stride,
-position stride, channel stride); of each map of each head a kernel sees a matrix [N, channels].
-Offsets are int64, as a map may be a small window into a large tensor.
+position stride, channel stride). Kernels work on the matrix [N, channels] of one map of one head:
+the tuple (pointer, row stride, column stride). Offsets are int64, because a map may be a small
+window into a large tensor.
 """
 
 from __future__ import annotations
@@ -14,66 +15,75 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 
 
 @triton.jit
-def map_of(tensor, b, head):
-    """Where the matrix of batch entry b and a head begins."""
-    return tensor[0] + b.to(tl.int64) * tensor[1] + head.to(tl.int64) * tensor[2]
+def matrix_of(tensor, b, head):
+    """Returns the matrix of a batch entry and head; None if the tensor is None."""
+    if tensor is None:
+        matrix = None
+    else:
+        start = tensor[0] + b.to(tl.int64) * tensor[1] + head.to(tl.int64) * tensor[2]
+        matrix = (start, tensor[3], tensor[4])
+    return matrix
 
 
 @triton.jit
-def load_tile(base, rows, row_stride, columns, column_stride, num_rows, num_columns):
-    """The tile [rows, columns]; zero outside the matrix."""
+def transposed(matrix):
+    """Returns the transposed matrix; None if the matrix is None."""
+    if matrix is None:  # noqa: SIM108 (the compiler must not see the strides)
+        result = None
+    else:
+        result = (matrix[0], matrix[2], matrix[1])
+    return result
+
+
+@triton.jit
+def load_tile(matrix, rows, columns, num_rows, num_columns):
+    """Loads the tile [rows, columns]; zero outside the matrix."""
     mask = (rows < num_rows)[:, None] & (columns < num_columns)[None, :]
-    offsets = rows.to(tl.int64)[:, None] * row_stride
-    offsets += columns.to(tl.int64)[None, :] * column_stride
-    return tl.load(base + offsets, mask=mask, other=0.0)
+    offsets = rows.to(tl.int64)[:, None] * matrix[1]
+    offsets += columns.to(tl.int64)[None, :] * matrix[2]
+    return tl.load(matrix[0] + offsets, mask=mask, other=0.0)
 
 
 @triton.jit
-def store_tile(base, tile, rows, row_stride, columns, column_stride, num_rows, num_columns):
-    """Writes what lies inside the matrix, in its type."""
+def store_tile(matrix, tile, rows, columns, num_rows, num_columns):
+    """Stores the part of a tile that is inside the matrix, in the type of the matrix."""
     mask = (rows < num_rows)[:, None] & (columns < num_columns)[None, :]
-    offsets = rows.to(tl.int64)[:, None] * row_stride
-    offsets += columns.to(tl.int64)[None, :] * column_stride
-    tl.store(base + offsets, tile.to(base.dtype.element_ty), mask=mask)
+    offsets = rows.to(tl.int64)[:, None] * matrix[1]
+    offsets += columns.to(tl.int64)[None, :] * matrix[2]
+    tl.store(matrix[0] + offsets, tile.to(matrix[0].dtype.element_ty), mask=mask)
 
 
 @triton.jit
-def score_tile(
-    left, right, bias, bias_row, bias_column, rows, columns, num_rows, num_columns, scale, PRECISION
-):
-    """left right^T * scale + bias; -inf outside columns.
-
-    bias is a pointer to the matrix of this map and head, or None.
-    """
+def score_tile(left, right, bias, rows, columns, num_rows, num_columns, scale, PRECISION):
+    """Computes left right^T * scale + bias (a matrix or None); -inf outside columns."""
     scores = tl.dot(left, tl.trans(right), input_precision=PRECISION) * scale
     if bias is not None:
-        tile = load_tile(bias, rows, bias_row, columns, bias_column, num_rows, num_columns)
-        scores += tile.to(tl.float32)
+        scores += load_tile(bias, rows, columns, num_rows, num_columns).to(tl.float32)
     return tl.where((columns < num_columns)[None, :], scores, float("-inf"))
 
 
 @triton.jit
 def exponential(x):
-    """e^x. Of differences only: multiplied by log2 e, large scores would lose their last digits."""
+    """Computes e^x. For differences only: log2 e times a large score loses its last digits."""
     return tl.exp2(x * LOG2_E)
 
 
 @triton.jit
-def store_row_statistics(pointer, frame, rows, Nq, row_max, row_sum):
-    """Keeps what makes weights of scores: each row's maximum, and 1 / its sum of exponentials.
+def store_row_statistics(pointer, map_index, rows, Nq, row_max, row_sum):
+    """Stores each row's maximum and 1 / its sum of exponentials, [B, heads, 2, Nq] float32.
 
-    Their logarithm, one number instead of two, would cost large scores their last digits. The
-    layout is [B, heads, 2, Nq] float32.
+    They turn scores into weights. The log-sum-exp, one number instead of two, would lose the last
+    digits of large scores.
     """
-    row = pointer + frame.to(tl.int64) * 2 * Nq + rows
+    row = pointer + map_index.to(tl.int64) * 2 * Nq + rows
     tl.store(row, row_max, mask=rows < Nq)
     tl.store(row + Nq, 1.0 / row_sum, mask=rows < Nq)
 
 
 @triton.jit
-def load_row_statistics(pointer, frame, rows, Nq):
-    """The maximum and the factor of each row; 0 outside, so that such rows have no weights."""
-    row = pointer + frame.to(tl.int64) * 2 * Nq + rows
+def load_row_statistics(pointer, map_index, rows, Nq):
+    """Loads the maximum and the factor of each row; 0 outside, so those rows have no weights."""
+    row = pointer + map_index.to(tl.int64) * 2 * Nq + rows
     row_max = tl.load(row, mask=rows < Nq, other=0.0)
     return row_max, tl.load(row + Nq, mask=rows < Nq, other=0.0)
 
@@ -81,11 +91,7 @@ def load_row_statistics(pointer, frame, rows, Nq):
 @triton.jit
 def channel_product(
     left,
-    left_row,
-    left_channel,
     right,
-    right_row,
-    right_channel,
     rows,
     columns,
     num_rows,
@@ -95,23 +101,19 @@ def channel_product(
     DTYPE: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """left right^T over all channels, block by block: [rows, columns] float32."""
+    """Computes left right^T over all channels, block by block: [rows, columns] float32."""
     total = tl.zeros([rows.shape[0], columns.shape[0]], tl.float32)
     for start in tl.range(0, CHANNELS, BLOCK_CHANNELS):
         channels = start + tl.arange(0, BLOCK_CHANNELS)
-        left_tile = load_tile(left, rows, left_row, channels, left_channel, num_rows, CHANNELS)
-        right_tile = load_tile(
-            right, columns, right_row, channels, right_channel, num_columns, CHANNELS
-        )
-        total = tl.dot(
-            left_tile.to(DTYPE), tl.trans(right_tile.to(DTYPE)), total, input_precision=PRECISION
-        )
+        left_tile = load_tile(left, rows, channels, num_rows, CHANNELS).to(DTYPE)
+        right_tile = load_tile(right, columns, channels, num_columns, CHANNELS).to(DTYPE)
+        total = tl.dot(left_tile, tl.trans(right_tile), total, input_precision=PRECISION)
     return total
 
 
 @triton.jit
 def load_or_one(pointer):
-    """A scalar as float32; 1 where there is none."""
+    """Loads a scalar as float32; 1 if there is none."""
     if pointer is None:  # noqa: SIM108 (the compiler must not see the load)
         value = 1.0
     else:

@@ -121,7 +121,7 @@ def project(
         added: Broadcasts to [B, N, outputs], or None.
         out: [B, N, outputs], any strides.
     """
-    from slt_fast.ops.pixel_attention_block.kernel import projection_kernel
+    from slt_fast.ops.pixel_attention_block.projection_kernel import projection_kernel
 
     B, N, channels = x.shape
     num_outputs = len(weight)

@@ -87,7 +87,7 @@ class _AddPositionalEncoding2d(torch.autograd.Function):
 
 
 def _launch(x: torch.Tensor) -> torch.Tensor:
-    from slt_fast.ops.positional_encoding.kernel import add_encoding_kernel
+    from slt_fast.ops.positional_encoding.add_encoding_kernel import add_encoding_kernel
 
     B, C, H, W = x.shape
     out = _empty_output(x)
@@ -102,7 +102,7 @@ def _launch(x: torch.Tensor) -> torch.Tensor:
     blocks = -(-size // row.blocks["BLOCK"])
     kernel_table.launch(
         add_encoding_kernel,
-        blocks * -(-B // row.blocks["FRAMES"]),
+        blocks * -(-B // row.blocks["MAPS"]),
         row,
         x.device,
         x=x,
