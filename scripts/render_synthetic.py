@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
 from tqdm import tqdm
 
-from slt_fast.command_line import run
+from slt_fast.command_line import parse, run
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.phoenix_layout import render_annotations, write_frames
+from slt_fast.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Arguments:
     """Renders annotated gloss sentences, or one clip of the built-in corpus, as frames."""
 
     output: Path
-    """Folder that becomes the data set's root, or that gets the clip's folder."""
+    """Root of the data set to write, or parent of the clip's folder."""
     annotations: Path | None = None
-    """Annotation file PHOENIX-2014-T.SPLIT.corpus.csv; its name tells the split."""
+    """Annotation file PHOENIX-2014-T.SPLIT.corpus.csv; the name contains the split."""
     clip: str | None = None
     """Instead of annotations: SPLIT-NUMBER of a clip of the built-in corpus."""
     limit: int | None = None
-    """Only the first annotated sentences."""
+    """Number of sentences to render; by default all."""
     width: int = 210
     """Width of the annotated sentences' frames in pixels."""
     height: int = 260
@@ -39,13 +39,12 @@ class Arguments:
     def __post_init__(self) -> None:
         if (self.annotations is None) == (self.clip is None):
             found = f"annotations {self.annotations} and clip {self.clip}"
-            raise ValueError(f"render_synthetic: found {found}; expected one of the two")
+            raise UserError(f"render_synthetic: found {found}; expected one of the two")
 
 
 def render_sentences(arguments: Arguments) -> None:
-    """Writes annotated sentences in the official layout."""
+    """Renders annotated sentences in the official layout."""
     size = (arguments.height, arguments.width)
-    written = 0
     rendering = render_annotations(
         arguments.annotations,
         arguments.output,
@@ -53,13 +52,12 @@ def render_sentences(arguments: Arguments) -> None:
         size=size,
         seed=arguments.seed,
     )
-    for num_frames in tqdm(rendering, unit="clip", total=arguments.limit):
-        written += num_frames
+    written = sum(tqdm(rendering, unit="clip", total=arguments.limit))
     print(f"wrote {written} frames; train on them with --data phoenix14t:{arguments.output}")
 
 
 def render_clip(arguments: Arguments) -> None:
-    """Writes one clip of the built-in corpus as a folder of frames."""
+    """Renders one clip of the built-in corpus as a folder of frames."""
     clips = read_synthetic(arguments.clip.rpartition("-")[0], seed=arguments.seed)
     for clip in clips:
         if clip.id == arguments.clip:
@@ -67,11 +65,11 @@ def render_clip(arguments: Arguments) -> None:
             print(f"wrote {arguments.output / clip.id}: {clip.text}")
             return
     expected = f"{clips[0].id} to {clips[-1].id}"
-    raise ValueError(f"clip: found {arguments.clip!r}; expected {expected}")
+    raise UserError(f"clip: found {arguments.clip!r}; expected {expected}")
 
 
 def main() -> None:
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = parse(Arguments, __doc__)
     if arguments.annotations:
         render_sentences(arguments)
     else:

@@ -14,4 +14,29 @@ Legend of dimensions, the same letters everywhere:
     V   entries of the text vocabulary
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slt_fast.inference.translator import Translator
+
+__all__ = ["Translator", "__version__"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> type[Translator]:
+    """Imports Translator when it is first used, because the operators alone need only torch."""
+    if name != "Translator":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from slt_fast.inference.translator import Translator
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("slt_fast"):
+            raise
+        raise ModuleNotFoundError(
+            f"slt_fast.Translator: found no module {error.name}; expected it: "
+            'pip install "slt-fast[slt]"',
+            name=error.name,
+        ) from error
+    return Translator

@@ -1,91 +1,96 @@
-"""Recipes: every setting of a training run, checked, and saved whole in each checkpoint."""
+"""Recipes: every setting of a run, checked, and saved whole in each checkpoint."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Annotated, Any, Literal
 
 from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.input import InputConfig
+from slt_fast.errors import UserError
 from slt_fast.model.config import ModelConfig
+from slt_fast.settings import Bounds, check_settings
+
+_Count = Annotated[int, Bounds(ge=1)]
+_Weight = Annotated[float, Bounds(ge=0)]
+_Positive = Annotated[float, Bounds(gt=0)]
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a model is trained and scored."""
+    """How a model is trained."""
 
-    epochs: int = 10
+    epochs: _Count = 10
     """Passes over the training split."""
-    batch_size: int = 1
-    """Clips a step, in training and in scoring."""
-    learning_rate: float = 1e-4
+    batch_size: _Count = 1
+    """Clips per step, in training and in scoring."""
+    learning_rate: _Positive = 1e-4
     """Highest learning rate of Adam."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """constant, or a linear warm-up over the first tenth and a cosine down to 0."""
-    weight_decay: float = 0.0
+    """constant, or cosine: a linear warm-up over the first tenth, then a cosine down to 0."""
+    weight_decay: _Weight = 0.0
     """Decoupled weight decay (AdamW)."""
-    gradient_clip: float = 1.0
+    gradient_clip: _Positive = 1.0
     """Largest norm of the whole gradient (assumed)."""
-    ctc_weight: float = 1.0
+    ctc_weight: _Weight = 1.0
     """Weight of the CTC loss on glosses; clips without glosses have none."""
-    text_weight: float = 1.0
+    text_weight: _Weight = 1.0
     """Weight of the cross-entropy on the text."""
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, Bounds(ge=0, lt=1)] = 0.0
     """Label smoothing of the cross-entropy."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """bfloat16 is autocast; auto takes it where the hardware computes in it."""
+    """bfloat16 means autocast; auto takes it if the hardware computes in it."""
     device: str = "auto"
     """auto takes the GPU if there is one."""
     preload: bool = False
-    """Keep the images of all clips in memory; else they are computed anew in each epoch."""
-    num_workers: int = 2
+    """Keep the images of all clips in memory; otherwise they are recomputed every epoch."""
+    num_workers: Annotated[int, Bounds(ge=0)] = 2
     """Processes that load clips."""
     seed: int = 0
     """Seed of weights, order, dropout and augmentation."""
-    evaluate_every: int = 1
-    """Epochs from one scoring of the dev split to the next."""
-    checkpoint_minutes: float = 10.0
-    """Minutes after which a checkpoint is written within an epoch, too."""
-    beam_size: int = 4
-    """Beams of the final scoring; dev scoring within the training is greedy."""
-    max_text_length: int = 60
-    """Longest translation, in tokens."""
+    evaluate_every: _Count = 1
+    """Epochs between two scorings of the dev split."""
+    checkpoint_minutes: _Positive = 10.0
+    """Minutes after which a checkpoint is also written within an epoch."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "evaluate_every", "beam_size", "max_text_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: found {getattr(self, name)}; expected at least 1")
-        for name in ("learning_rate", "gradient_clip", "checkpoint_minutes"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: found {getattr(self, name)}; expected more than 0")
-        for name in ("weight_decay", "ctc_weight", "text_weight", "num_workers"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: found {getattr(self, name)}; expected 0 or more")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing: found {self.label_smoothing}; expected 0 to 1")
-        for name, allowed in (
-            ("schedule", ("constant", "cosine")),
-            ("precision", ("auto", "float32", "bfloat16")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}: found {getattr(self, name)!r}; expected {allowed}")
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How sentences are searched for."""
+
+    beam_size: _Count = 4
+    """Beams; 1 is greedy, as dev is scored during training."""
+    length_penalty: _Weight = 1.0
+    """Sentences are ranked by log probability / length ** length_penalty."""
+    max_text_length: _Count = 60
+    """Longest translation in tokens."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def greedy(self) -> SearchConfig:
+        """Returns the same search with one beam."""
+        return replace(self, beam_size=1)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run: what the network sees, what it is, how it learns."""
+    """Every setting of a run: what the network sees and is, how it learns and searches."""
 
     input: InputConfig = field(default_factory=InputConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
 
 
 RECIPES: dict[str, Recipe] = {
     # What the paper states, with the assumptions that each field's documentation marks.
     "paper": Recipe(),
-    # The best settings known for a GPU; not yet confirmed on one.
+    # The best known settings for a GPU; not confirmed on one yet.
     "fast": Recipe(
         augmentation=AugmentationConfig(zoom=0.1, shift=0.06, vigour=0.1, frame_dropout=0.05),
         model=ModelConfig(gamma_start=0.5, temporal_convolution=5),
@@ -121,36 +126,51 @@ RECIPES: dict[str, Recipe] = {
             weight_decay=0.01,
             label_smoothing=0.1,
             preload=True,
-            max_text_length=24,
         ),
+        search=SearchConfig(max_text_length=24),
     ),
 }
 
-
+# Settings that change where and how fast a run computes, but not what.
 MACHINE_SETTINGS = frozenset({"device", "num_workers", "preload", "checkpoint_minutes"})
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as nested plain values."""
+    """Returns a recipe as nested plain values."""
     return asdict(recipe)
 
 
 def recipe_from_json(values: object) -> Recipe:
-    """The recipe that `recipe_to_json` wrote.
+    """Returns the recipe that `recipe_to_json` wrote.
 
     Raises:
-        ValueError: An unknown or missing key, or a value that its config refuses.
+        UserError: A key is unknown or missing, or a config refuses its value.
     """
     parts = {"input": InputConfig, "augmentation": AugmentationConfig}
-    parts |= {"model": ModelConfig, "training": TrainingConfig}
-    _check_keys("recipe", values, set(parts))
-    return Recipe(**{name: _from_json(name, kind, values[name]) for name, kind in parts.items()})
+    parts |= {"model": ModelConfig, "training": TrainingConfig, "search": SearchConfig}
+    known = _checked("recipe", values, set(parts))
+    return Recipe(**{name: _from_json(name, kind, known[name]) for name, kind in parts.items()})
+
+
+def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the plain values of a recipe with those of version 0.1 in their new places.
+
+    Version 0.1 kept the search among the training settings and knew one backbone by name.
+    """
+    if "search" in values:
+        return values
+    training, model = dict(values["training"]), dict(values["model"])
+    search = {name: training.pop(name) for name in ("beam_size", "max_text_length")}
+    search["length_penalty"] = 1.0
+    if (backbone := model.pop("backbone")) != "resnet18":
+        raise UserError(f"backbone: found {backbone!r}; expected 'resnet18'")
+    return {**values, "model": model, "training": training, "search": search}
 
 
 def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
-    """The settings of a training in which two recipes differ: both values by name.
+    """Returns both values of each setting in which two recipes differ, by name.
 
-    Where and how fast it runs (MACHINE_SETTINGS) is none of them.
+    Leaves out where and how fast they run (MACHINE_SETTINGS).
     """
     others = asdict(second)
     return {
@@ -162,15 +182,15 @@ def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
 
 
 def _from_json(name: str, kind: type, values: object) -> Any:
-    _check_keys(name, values, {entry.name for entry in fields(kind)})
+    known = _checked(name, values, {entry.name for entry in fields(kind)})
     # JSON knows no tuples.
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
 
 
-def _check_keys(name: str, values: object, expected: set[str]) -> None:
+def _checked(name: str, values: object, expected: set[str]) -> dict[str, Any]:
     if not isinstance(values, dict):
-        raise ValueError(f"{name}: found {type(values).__name__}; expected a JSON object")
-    unknown = sorted(set(values) - expected)
-    missing = sorted(expected - set(values))
+        raise UserError(f"{name}: found {type(values).__name__}; expected a JSON object")
+    unknown, missing = sorted(values.keys() - expected), sorted(expected - values.keys())
     if unknown or missing:
-        raise ValueError(f"{name}: found unknown {unknown}, missing {missing}; expected all keys")
+        raise UserError(f"{name}: found unknown {unknown}, missing {missing}; expected all keys")
+    return values

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from slt_fast.data.flow_images import encode_flow, resize_flow
+from slt_fast.errors import UserError
 from slt_fast.ops.optical_flow import optical_flow
 
 # What stands to the left of a row, and the encoder of its pictures; the first shows the frames.
@@ -55,7 +56,7 @@ def flow_sheet(
         ("height", height, 32),
     ):
         if value < minimum:
-            raise ValueError(f"{name}: found {value}; expected at least {minimum}")
+            raise UserError(f"{name}: found {value}; expected at least {minimum}")
     num_columns = min(num_columns, len(frames) - 1)
     shown = np.linspace(1, len(frames) - 1, num_columns).round().astype(int)
     size = (height, max(1, round(height * frames.shape[2] / frames.shape[1])))
@@ -113,7 +114,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
         OSError: The file cannot be written.
     """
     if path.suffix.lower() != ".png":
-        raise ValueError(f"{path}: found suffix {path.suffix!r}; expected .png")
+        raise UserError(f"{path}: found suffix {path.suffix!r}; expected .png")
     path.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
 
 

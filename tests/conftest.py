@@ -74,7 +74,7 @@ def tiny_recipe():
     from slt_fast.data.augmentation import AugmentationConfig
     from slt_fast.data.input import InputConfig
     from slt_fast.model.config import ModelConfig
-    from slt_fast.recipe import Recipe, TrainingConfig
+    from slt_fast.recipe import Recipe, SearchConfig, TrainingConfig
 
     return Recipe(
         InputConfig(image_size=32, flow_preset="fast", flow_bound=4.0),
@@ -98,7 +98,6 @@ def tiny_recipe():
             preload=True,
             num_workers=0,
             device="cpu",
-            beam_size=2,
-            max_text_length=8,
         ),
+        SearchConfig(beam_size=2, max_text_length=8),
     )

@@ -18,6 +18,7 @@ from slt_fast.checkpoint import (
     TrainedOn,
     build_network,
     load_model,
+    read_description,
     save_checkpoint,
 )
 from slt_fast.data.batching import Vocabularies
@@ -395,6 +396,24 @@ def test_rgb_model_has_no_flow(tmp_path: Path, trained: TrainedModel) -> None:
     save(tmp_path, 1, replace(trained, recipe=recipe), "best")
     assert read_json(tmp_path / "best" / "model.json")["flow"] == {}
     assert load_model(tmp_path).recipe == recipe
+
+
+def test_a_model_of_version_0_1(tmp_path: Path, tiny_recipe) -> None:
+    """Its description, as that version wrote it for this recipe, with weights made here."""
+    shutil.copy(Path(__file__).with_name("model_0_1_0.json"), tmp_path / "model.json")
+    recipe, words, trained_on = read_description(tmp_path)
+    assert recipe == tiny_recipe and len(words.text) == 13
+    assert trained_on.data == "manifest:clips/manifest.csv"
+    network = build_network(recipe, words)
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    found = load_model(tmp_path).network.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_backbone_of_version_0_1_that_never_was(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).with_name("model_0_1_0.json"), tmp_path / "model.json")
+    change(tmp_path / "model.json", recipe__model__backbone="resnet50")
+    fails(tmp_path, r"model\.json: found backbone: found 'resnet50'; expected 'resnet18'")
 
 
 def test_backbone_weights_are_not_fetched_again(tmp_path, trained, monkeypatch) -> None:

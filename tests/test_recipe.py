@@ -4,9 +4,11 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
+from slt_fast.errors import UserError
 from slt_fast.recipe import (
     RECIPES,
     Recipe,
+    SearchConfig,
     TrainingConfig,
     recipe_from_json,
     recipe_to_json,
@@ -40,7 +42,7 @@ def test_recipes_are_what_they_promise() -> None:
     assert set(RECIPES) == {"paper", "fast", "quickstart"}
 
 
-@pytest.mark.parametrize("part", [None, "input", "augmentation", "model", "training"])
+@pytest.mark.parametrize("part", [None, "input", "augmentation", "model", "training", "search"])
 def test_unknown_and_missing_keys(part: str | None) -> None:
     values = recipe_to_json(Recipe())
     inner = values if part is None else values[part]
@@ -73,8 +75,6 @@ def test_value_that_its_config_refuses() -> None:
         ("epochs", 0, "at least 1"),
         ("batch_size", 0, "at least 1"),
         ("evaluate_every", -1, "at least 1"),
-        ("beam_size", 0, "at least 1"),
-        ("max_text_length", 0, "at least 1"),
         ("learning_rate", 0.0, "more than 0"),
         ("learning_rate", float("nan"), "more than 0"),
         ("gradient_clip", -1.0, "more than 0"),
@@ -82,8 +82,8 @@ def test_value_that_its_config_refuses() -> None:
         ("weight_decay", -0.1, "0 or more"),
         ("ctc_weight", -1.0, "0 or more"),
         ("text_weight", float("nan"), "0 or more"),
-        ("label_smoothing", -0.1, "0 to 1"),
-        ("label_smoothing", 1.0, "0 to 1"),
+        ("label_smoothing", -0.1, "0 <= label_smoothing < 1"),
+        ("label_smoothing", 1.0, "0 <= label_smoothing < 1"),
         ("weight_decay", math.inf, "0 or more"),
         ("num_workers", -1, "0 or more"),
         ("schedule", "linear", r"\('constant', 'cosine'\)"),
@@ -93,3 +93,17 @@ def test_value_that_its_config_refuses() -> None:
 def test_bad_settings(name: str, value: object, expected: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: found {value!r}; expected {expected}"):
         TrainingConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("beam_size", 0, "at least 1"),
+        ("max_text_length", 0, "at least 1"),
+        ("length_penalty", -0.5, "0 or more"),
+        ("length_penalty", float("nan"), "0 or more"),
+    ],
+)
+def test_bad_search_settings(name: str, value: object, expected: str) -> None:
+    with pytest.raises(UserError, match=f"^{name}: found {value!r}; expected {expected}"):
+        SearchConfig(**{name: value})

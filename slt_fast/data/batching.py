@@ -36,14 +36,28 @@ class Vocabularies:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Clips of one training or scoring step; B clips, images packed one clip after the other.
+class PackedClips:
+    """Images of B clips, packed one clip after the other.
 
     Args:
         clips: The B clips.
-        images: float32 [sum(T), 3, H, W] in [0, 1], on the maker's device or the CPU. Between a
-            worker and its reader float16, unless they were augmented.
+        images: float32 [sum(T), 3, H, W] in [0, 1].
         lengths: int64 [B], frames of each clip.
+    """
+
+    clips: tuple[Clip, ...]
+    images: torch.Tensor
+    lengths: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Batch(PackedClips):
+    """Clips of one training or scoring step, with their annotation as tokens.
+
+    The images are on the maker's device or the CPU. Between a worker and its reader they are
+    float16, unless they were augmented.
+
+    Args:
         glosses: int64 [B, longest], padded with 0.
         gloss_lengths: int64 [B]; 0 for a clip without glosses.
         text: int64 [B, S], from <bos> to <eos>, padded with 0.
@@ -51,8 +65,6 @@ class Batch:
     """
 
     clips: tuple[AnnotatedClip, ...]
-    images: torch.Tensor
-    lengths: torch.Tensor
     glosses: torch.Tensor
     gloss_lengths: torch.Tensor
     text: torch.Tensor

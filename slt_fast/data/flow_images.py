@@ -126,9 +126,7 @@ def encode_flow(
     if flow.ndim != 4 or flow.shape[1] != 2:
         raise ValueError(f"encode_flow: found flow of {list(flow.shape)}; expected [T, 2, H, W]")
     if encoder not in ENCODERS:
-        raise UserError(
-            f"encode_flow: found encoder {encoder!r}; expected one of {list(ENCODERS)}"
-        )
+        raise UserError(f"encode_flow: found encoder {encoder!r}; expected one of {list(ENCODERS)}")
     if not (bound > 0 and math.isfinite(bound)):
         raise UserError(f"encode_flow: found bound {bound}; expected a number of pixels above 0")
     finite = torch.isfinite(flow).flatten(1).all(1)

@@ -134,8 +134,7 @@ def preload(
     if device is None:
         return list(found)
     made = (
-        images_or_error(clip, read, config, device)
-        for clip, read in zip(clips, found, strict=True)
+        images_or_error(clip, read, config, device) for clip, read in zip(clips, found, strict=True)
     )
     return [images if isinstance(images, DataError) else images.cpu() for images in made]
 

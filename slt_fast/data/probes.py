@@ -62,8 +62,10 @@ def probe(clip: AnnotatedClip, name: str) -> AnnotatedClip:
     Raises:
         UserError: Another probe, or "neutral" on real video.
     """
-    source = BlankSource(clip.source) if name == "blank" else None
-    if name == "neutral":
+    source: FrameSource | None = None
+    if name == "blank":
+        source = BlankSource(clip.source)
+    elif name == "neutral":
         source = clip.source.neutral()
     if source is None:
         expected = "blank, or neutral on the synthetic corpus"

@@ -1,1 +1,1 @@
-"""From a trained network to sentences: search, CTC decoding, translation of clips."""
+"""From a trained network to sentences: search, CTC decoding, translation of videos."""

@@ -8,11 +8,11 @@ from slt_fast.data.vocabulary import BLANK
 
 
 def greedy_ctc(logits: torch.Tensor, lengths: torch.Tensor) -> list[list[int]]:
-    """Best path: the likeliest token of each step, repeats merged, blanks dropped.
+    """Decodes the best path: the likeliest token of each step, without repeats and blanks.
 
     Args:
         logits: [B, T, G]; 0 is the blank.
-        lengths: int64 [B], steps of each clip that count.
+        lengths: int64 [B], valid steps of each clip.
 
     Returns:
         B lists of tokens.

@@ -20,27 +20,27 @@ def beam_search(
     length_penalty: float = 1.0,
     device: torch.device | str = "cpu",
 ) -> list[list[int]]:
-    """The best sequence of each clip by log probability / length ** length_penalty.
+    """Finds the best sequence of each clip by log probability / length ** length_penalty.
 
-    A clip is done when beam_size of its sequences have ended, so that its result does not depend on
-    the clips beside it.
+    A clip is done when beam_size of its sequences have ended. Its result does not depend on the
+    other clips of the batch.
 
     Args:
-        next_logits: Of sequences [num_clips * beam_size, S], clip by clip, the logits
-            [num_clips * beam_size, V] of the next token.
-        num_clips: Clips searched at once.
-        beam_size: Sequences that grow for each clip; 1 is greedy.
-        max_length: Most tokens after `begin`; what has not ended by then is cut off.
-        begin: Token every sequence starts with.
+        next_logits: Returns the logits [num_clips * beam_size, V] of the next token of sequences
+            [num_clips * beam_size, S], clip by clip.
+        num_clips: Clips to search at once.
+        beam_size: Sequences kept for each clip; 1 is greedy.
+        max_length: Most tokens after `begin`; longer sequences are cut off.
+        begin: First token of every sequence.
         end: Token that ends a sequence.
-        length_penalty: 0 compares sums, 1 means per token.
-        device: Where the sequences live.
+        length_penalty: 0 compares sums of log probabilities, 1 their means per token.
+        device: Device of the sequences.
 
     Returns:
         Tokens of each clip, without begin and end.
 
     Raises:
-        ValueError: A beam or length of less than 1, or logits that are not numbers.
+        ValueError: A beam or length is less than 1, or logits are not numbers.
     """
     if beam_size < 1 or max_length < 1:
         found = f"found beam_size {beam_size} and max_length {max_length}"
@@ -48,13 +48,13 @@ def beam_search(
     B, K = num_clips, beam_size
     tokens = torch.full((B * K, 1), begin, device=device)
     scores = torch.full((B, K), -torch.inf, device=device)
-    scores[:, 0] = 0  # all beams start equal: only the first may grow
+    scores[:, 0] = 0  # all beams start equal, so that only the first may grow
     first_rows = torch.arange(B, device=device).unsqueeze(1) * K
     ended: list[list[tuple[float, list[int]]]] = [[] for _ in range(B)]
     for length in range(1, max_length + 1):
         steps = next_logits(tokens).float().log_softmax(-1)
         V = steps.shape[-1]
-        # Each beam can end once: of 2 K candidates at least K go on.
+        # Each beam can end once, so that at least K of 2 K candidates continue.
         values, indices = (scores.flatten().unsqueeze(1) + steps).view(B, -1).topk(2 * K)
         rows, words = first_rows + indices // V, indices % V
         ends = words == end

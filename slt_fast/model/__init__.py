@@ -1,1 +1,1 @@
-"""The network: backbone, encoder, decoder, and the translator that joins them."""
+"""The network: backbone, encoder and decoder."""

@@ -1,30 +1,35 @@
-"""ResNet18 (He et al., 2016), cut after any stage: images to feature maps."""
+"""Images to feature maps by ResNet18 (He et al., 2016), cut after any stage."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
+
+from slt_fast.errors import DataError, UserError
+from slt_fast.state_dict import StateDict, check_state_dict, download_state_dict, read_state_dict
 
 STAGE_CHANNELS = (64, 128, 256, 512)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
-    """Images [B, 3, H, W] in [0, 1] to maps [B, channels, h, w], normalised as for ImageNet.
+    """Turns images [B, 3, H, W] in [0, 1] into maps [B, channels, h, w].
+
+    Images are normalised as for ImageNet.
 
     Args:
-        stages: Residual stages that are kept, 1 to 4; h = H / (4, 8, 16, 32), rounded up.
+        stages: Residual stages to keep, 1 to 4; h = H / (4, 8, 16, 32), rounded up.
         weights: "imagenet", "none", or a file with a state dict of ResNet18.
 
     Raises:
-        ValueError: Weights that cannot be had or are no ResNet18's.
+        UserError: The weights cannot be downloaded or read, or belong to another network.
     """
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, *, stages: int = 4, weights: str = "none") -> None:
         super().__init__()
@@ -34,66 +39,53 @@ class Backbone(nn.Module):
         self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
         layers = (network.layer1, network.layer2, network.layer3, network.layer4)
         self.stages = nn.Sequential(*layers[:stages])
-        self.channels = STAGE_CHANNELS[stages - 1]
+        self.channels, self.stride = STAGE_CHANNELS[stages - 1], 2 ** (stages + 1)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """[B, 3, H, W] in [0, 1] -> [B, channels, h, w], channels_last."""
+        """Returns maps [B, channels, h, w], channels_last, of images [B, 3, H, W] in [0, 1].
+
+        Raises:
+            UserError: A single image has a map of 1x1 in training, of which batch norm has no
+                variance.
+        """
+        B, _, H, W = images.shape
+        if self.training and B == 1 and max(H, W) <= self.stride:
+            expected = "at least 2 frames or larger images, as batch norm needs in training"
+            raise UserError(f"found a single frame of {W}x{H} pixels; expected {expected}")
         normalised = (images - self.mean) / self.std
         return self.stages(self.stem(normalised.contiguous(memory_format=torch.channels_last)))
 
 
-def _resnet18_state(weights: str, expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state dict of these weights, completed by what they may lack."""
+def _resnet18_state(weights: str, network: StateDict) -> StateDict:
+    """Returns the state dict of these weights, completed with what it may lack."""
     state = _imagenet_state() if weights == "imagenet" else _file_state(Path(weights))
-    source = "torchvision's ImageNet weights" if weights == "imagenet" else weights
     state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    # The classifier is cut off; files of before PyTorch 0.4.1, torchvision's own, count no batches.
+    # The classifier is cut off. Files from before PyTorch 0.4.1 count no batches.
     state |= {
         name: value
-        for name, value in expected.items()
+        for name, value in network.items()
         if name.startswith("fc.") or (name.endswith("num_batches_tracked") and name not in state)
     }
-    for name in sorted(state.keys() ^ expected.keys()):
-        found = "no" if name in expected else "an unknown"
-        raise ValueError(f"{source}: found {found} tensor {name!r}; expected ResNet18's tensors")
-    for name, value in state.items():
-        if value.shape != expected[name].shape:
-            shapes = f"found {name} of {[*value.shape]}; expected {[*expected[name].shape]}"
-            raise ValueError(f"{source}: {shapes}, as in ResNet18")
+    source = "torchvision's ImageNet weights" if weights == "imagenet" else weights
+    check_state_dict(state, network, source=source, expected="ResNet18's tensors")
     return state
 
 
-def _imagenet_state() -> dict[str, torch.Tensor]:
+def _imagenet_state() -> StateDict:
     weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
-    try:
-        return weights.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError) as error:  # no network, or a file that is not the right one
-        name = Path(weights.url).name
-        raise ValueError(
-            f"backbone_weights 'imagenet': could not download {weights.url} ({error}); expected a "
-            f"network. Fetch {name} on another machine and pass its path as --backbone-weights, or "
-            "train from scratch with --backbone-weights none"
-        ) from error
+    advice = (
+        f"Fetch {Path(weights.url).name} on another machine and pass its path as "
+        "--backbone-weights, or train from scratch with --backbone-weights none"
+    )
+    return download_state_dict(weights, "backbone_weights 'imagenet'", advice)
 
 
-def _file_state(path: Path) -> dict[str, torch.Tensor]:
+def _file_state(path: Path) -> StateDict:
+    expected = "a state dict of ResNet18"
     if not path.is_file():
-        expected = "expected imagenet, none, or a file with a state dict of ResNet18"
-        raise ValueError(f"backbone_weights: found no file {path}; {expected}")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: found {reason}; expected a state dict of ResNet18") from error
-    if not isinstance(state, dict):
-        found = type(state).__name__
-        raise ValueError(f"{path}: found a {found}; expected a state dict of ResNet18")
-    for name, value in state.items():
-        if not isinstance(value, torch.Tensor):
-            found = f"{type(value).__name__} {name!r}"
-            raise ValueError(f"{path}: found {found}; expected a state dict of ResNet18")
-    return state
+        raise DataError(
+            "backbone_weights", f"no file {path}", f"imagenet, none, or a file with {expected}"
+        )
+    return read_state_dict(path, expected)

@@ -10,10 +10,10 @@ from slt_fast.ops.positional_encoding import sinusoidal_encoding
 
 
 class Decoder(nn.Module):
-    """Text tokens and memory to the logits of the next tokens.
+    """Computes the logits of the next tokens from text tokens and memory.
 
     Args:
-        config: The network's settings.
+        config: Settings of the network.
         num_words: V, entries of the text vocabulary.
     """
 
@@ -21,7 +21,7 @@ class Decoder(nn.Module):
         super().__init__()
         D = config.width
         self.embedding = nn.Embedding(num_words, D)
-        # Near the size of the sinusoidal positions, which torch's own start value would drown.
+        # About as large as the sinusoidal positions, which torch's start value would drown.
         nn.init.normal_(self.embedding.weight, std=config.embedding_std)
         pre = config.decoder_norm_placement == "pre"
         layer = nn.TransformerDecoderLayer(
@@ -39,10 +39,10 @@ class Decoder(nn.Module):
     def forward(
         self, tokens: torch.Tensor, memory: torch.Tensor, memory_padding_mask: torch.Tensor
     ) -> torch.Tensor:
-        """Logits of the token after each of the given ones.
+        """Returns the logits of the token after each given token.
 
         Args:
-            tokens: int64 [B, S]; padding may only stand at the end.
+            tokens: int64 [B, S]; padding is only at the end.
             memory: [B, N, D].
             memory_padding_mask: bool [B, N], True = padding.
 

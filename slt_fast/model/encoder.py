@@ -1,4 +1,4 @@
-"""From packed images to the memory of each clip: backbone, pixel-wise attention, time."""
+"""Turns packed images into the memory of each clip: backbone, pixel-wise attention, time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from slt_fast.ops.positional_encoding import sinusoidal_encoding
 
 
 class Encoded(NamedTuple):
-    """What the decoder and the CTC head see of B clips; masks: True = padding.
+    """What decoder and CTC head see of B clips; masks: True = padding.
 
     Args:
-        memory: [B, N, D], what the decoder attends to; N = T, or T * h * w for pixel memory.
+        memory: [B, N, D]; the decoder attends to it. N = T, or T * h * w for pixel memory.
         memory_padding_mask: bool [B, N].
-        gloss_logits: [B, T, G]; rows past a clip's length mean nothing.
+        gloss_logits: [B, T, G]; rows past the length of a clip are meaningless.
         lengths: int64 [B], frames of each clip.
     """
 
@@ -32,11 +32,11 @@ class Encoded(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """Packed images to memory and gloss logits.
+    """Computes memory and gloss logits from packed images.
 
     Args:
-        config: The network's settings.
-        num_glosses: G, entries of the gloss vocabulary, blank included.
+        config: Settings of the network.
+        num_glosses: G, entries of the gloss vocabulary, including the blank.
     """
 
     def __init__(self, config: ModelConfig, num_glosses: int) -> None:
@@ -79,12 +79,12 @@ class Encoder(nn.Module):
 
         Args:
             images: [sum(T), 3, H, W] in [0, 1], one clip after the other.
-            lengths: int64 [B], frames of each clip, on any device; they add up to the images.
+            lengths: int64 [B], frames of each clip, on any device; their sum is that of the images.
 
         Raises:
-            ValueError: Lengths that do not fit the images.
+            ValueError: The lengths do not fit the images.
         """
-        counts = lengths.tolist()  # syncs the GPU where they are on it
+        counts = lengths.tolist()  # syncs the GPU if they are on it
         if sum(counts) != len(images) or min(counts, default=0) < 1:
             raise ValueError(
                 f"encoder: found lengths {counts} for {len(images)} images; "
@@ -107,14 +107,14 @@ class Encoder(nn.Module):
         return Encoded(memory, padding.repeat_interleave(N, dim=1), logits, lengths)
 
     def _frame_vectors(self, maps: torch.Tensor) -> torch.Tensor:
-        """[sum(T), C, h, w] -> [sum(T), D]."""
+        """Projects maps [sum(T), C, h, w] to vectors [sum(T), D]."""
         if maps.shape[2:] != self.map_size:
             maps = functional.adaptive_avg_pool2d(maps, self.map_size)
         return self.frame_projection(self.dropout(maps.flatten(1)))
 
 
 class _TemporalConvolution(nn.Module):
-    """x + dropout(ReLU(LayerNorm(conv(x)))) over time; padding counts as zero."""
+    """Computes x + dropout(ReLU(LayerNorm(conv(x)))) over time; padding counts as zero."""
 
     def __init__(self, width: int, kernel: int, dropout: float) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class _TemporalConvolution(nn.Module):
 
 
 def _pad(packed: torch.Tensor, counts: list[int]) -> torch.Tensor:
-    """[sum(T), ...] -> [B, T, ...] with zeros past each clip's count."""
+    """Pads [sum(T), ...] to [B, T, ...] with zeros."""
     return pad_sequence(packed.split(counts), batch_first=True)
 
 
@@ -137,5 +137,5 @@ def _padding_mask(lengths: torch.Tensor, T: int) -> torch.Tensor:
 
 
 def _times(frames: torch.Tensor) -> torch.Tensor:
-    """Sinusoidal time positions [T, D] for frames [B, T, D]."""
+    """Returns sinusoidal time positions [T, D] for frames [B, T, D]."""
     return sinusoidal_encoding(*frames.shape[1:]).to(frames)

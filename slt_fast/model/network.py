@@ -1,4 +1,4 @@
-"""The whole network: images of clips to glosses and text."""
+"""The whole network: from images of clips to glosses and text."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Output(NamedTuple):
     """Logits of a training step.
 
     Args:
-        gloss_logits: [B, T, G]; rows past a clip's length mean nothing.
-        gloss_lengths: int64 [B], rows that count: the frames of each clip.
-        text_logits: [B, S-1, V], of the tokens after each but the last.
+        gloss_logits: [B, T, G]; rows past the length of a clip are meaningless.
+        gloss_lengths: int64 [B], valid rows: the frames of each clip.
+        text_logits: [B, S-1, V]; row s predicts token s + 1.
     """
 
     gloss_logits: torch.Tensor
@@ -30,7 +30,7 @@ class TranslationNetwork(nn.Module):
     """Spatio-temporal transformer of arXiv 2502.02587.
 
     Args:
-        config: The network's settings.
+        config: Settings of the network.
         num_glosses: G, entries of the gloss vocabulary; 0 is CTC's blank.
         num_words: V, entries of the text vocabulary.
     """
@@ -41,20 +41,20 @@ class TranslationNetwork(nn.Module):
         self.decoder = Decoder(config, num_words)
 
     def encode(self, images: torch.Tensor, lengths: torch.Tensor) -> Encoded:
-        """Memory and gloss logits; images [sum(T), 3, H, W] in [0, 1], lengths [B]."""
+        """Returns memory and gloss logits of images [sum(T), 3, H, W] in [0, 1], lengths [B]."""
         return self.encoder(images, lengths)
 
     def decode(self, encoded: Encoded, tokens: torch.Tensor) -> torch.Tensor:
-        """Logits [B, S, V] of the token after each of tokens [B, S]."""
+        """Returns the logits [B, S, V] of the token after each of tokens [B, S]."""
         return self.decoder(tokens, encoded.memory, encoded.memory_padding_mask)
 
     def forward(self, images: torch.Tensor, lengths: torch.Tensor, text: torch.Tensor) -> Output:
-        """Logits for training.
+        """Returns the logits for training.
 
         Args:
             images: [sum(T), 3, H, W] in [0, 1], one clip after the other.
             lengths: int64 [B].
-            text: int64 [B, S], from <bos> to <eos>, padded; its last column is only a target.
+            text: int64 [B, S], from <bos> to <eos>, padded; the last column is only a target.
         """
         encoded = self.encode(images, lengths)
         return Output(encoded.gloss_logits, encoded.lengths, self.decode(encoded, text[:, :-1]))

@@ -1,1 +1,1 @@
-"""Training: recipes, losses, the loop, checkpoints, scoring."""
+"""Training: data sets, losses, the loop, resuming, scoring."""

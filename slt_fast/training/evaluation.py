@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tqdm import tqdm
 
 from slt_fast.checkpoint import TrainedModel
-from slt_fast.data.batching import ClipDataset, batches
-from slt_fast.data.clip import Clip
-from slt_fast.errors import ErrorHandler, handle
+from slt_fast.data.batching import BatchMaker, batches
+from slt_fast.data.clip import AnnotatedClip
+from slt_fast.data.input import flow_device
+from slt_fast.data.loading import ClipDataset
+from slt_fast.errors import ErrorHandler, UserError, handle
 from slt_fast.inference.translate import Translation, translate_batch
 from slt_fast.metrics import (
+    Score,
     clean_phoenix_gloss,
+    flat_scores,
     most_common_share,
     translation_scores,
     word_error_rate,
 )
+from slt_fast.recipe import SearchConfig
 
 logger = logging.getLogger(__name__)
 
@@ -28,44 +33,57 @@ class Evaluation:
     """A scored split.
 
     Args:
-        scores: Flat: bleu1 to bleu4 with signature, rouge_l, chrf, exact_match (percent), the same
-            without the dot, wer with its parts (percent, where there are glosses), num_clips.
+        scores: Scores by name, those of the glosses only if clips have any.
         clips: The clips, in the order of the translations.
         translations: What the model said.
     """
 
-    scores: dict[str, Any]
-    clips: list[Clip]
+    scores: dict[str, Score]
+    clips: list[AnnotatedClip]
     translations: list[Translation]
+
+    def most_common_share(self) -> float:
+        """Returns the share (0 to 1) of the clips that got the most common translation."""
+        return most_common_share([translation.text for translation in self.translations])
+
+    def flat(self, split: str) -> dict[str, float | str]:
+        """Returns the flat keys of metrics.json, such as test.bleu4_low and test.num_clips."""
+        counts = {"most_common_share": self.most_common_share(), "num_clips": len(self.clips)}
+        values = {**flat_scores(self.scores), **counts}
+        return {f"{split}.{name}": value for name, value in values.items()}
 
 
 def evaluate(
     trained: TrainedModel,
     dataset: ClipDataset,
     *,
-    beam_size: int,
+    search: SearchConfig,
     on_error: ErrorHandler | None = None,
 ) -> Evaluation:
-    """Translates and scores a split; leaves the model in the mode it was in.
+    """Translates and scores a split; leaves the network in the mode it was in.
 
-    Warns of a model that says the same sentence to most of the clips.
+    Warns if the model says the same sentence to most of the clips.
 
     Args:
-        trained: The model, on the device that is to compute.
+        trained: The model, on the device that computes.
         dataset: The clips.
-        beam_size: Beams of the search; 1 is greedy.
-        on_error: Called with each clip that cannot be read, which is then left out; None raises it.
+        search: Settings of the search.
+        on_error: Called with each clip that cannot be read, which is left out; None raises it.
 
     Raises:
-        DataError: A clip that cannot be read, if on_error is None.
+        DataError: A clip cannot be read and on_error is None.
+        UserError: No clip can be read, or a batch needs more memory than there is.
     """
-    model = trained.network
-    clips, translations = [], []
-    was_training = model.training
-    model.eval()
-    num_workers = dataset.num_workers(trained.recipe.training.num_workers)
-    size = trained.recipe.training.batch_size
-    loader = batches(dataset, trained.vocabularies, batch_size=size, num_workers=num_workers)
+    network = trained.network
+    clips: list[AnnotatedClip] = []
+    translations: list[Translation] = []
+    was_training = network.training
+    network.eval()
+    settings, config = trained.recipe.training, trained.recipe.input
+    device = flow_device(config, next(network.parameters()).device)
+    maker = BatchMaker(trained.vocabularies, config, device=device)
+    num_workers = dataset.num_workers(settings.num_workers)
+    loader = batches(dataset, maker, batch_size=settings.batch_size, num_workers=num_workers)
     with tqdm(total=len(dataset), desc="translating", unit="clip", leave=False) as bar:
         for batch in loader:
             for error in batch.errors:
@@ -73,35 +91,37 @@ def evaluate(
             bar.update(len(batch.clips) + len(batch.errors))
             if not batch.clips:
                 continue
-            translations += translate_batch(trained, batch, beam_size=beam_size)
+            translations += translate_batch(trained, batch, search=search)
             clips += batch.clips
-    model.train(was_training)
-    scores = score(clips, translations)
-    if scores["most_common_share"] > 0.5 and len(clips) > 1:
+    network.train(was_training)
+    if not clips:
+        raise UserError("scoring: found no readable clip; expected a split with at least one")
+    evaluation = Evaluation(score(clips, translations), clips, translations)
+    if evaluation.most_common_share() > 0.5 and len(clips) > 1:
         split = clips[0].split
         logger.warning("more than half of the %s translations are the same sentence", split)
-    return Evaluation(scores, clips, translations)
+    return evaluation
 
 
-def score(clips: list[Clip], translations: list[Translation]) -> dict[str, Any]:
-    """The scores of translations against the clips' own annotations, never a decoded copy of them.
+def score(clips: Sequence[AnnotatedClip], translations: Sequence[Translation]) -> dict[str, Score]:
+    """Scores translations against the clips' own annotations, never a decoded copy of them.
 
     Raises:
-        ValueError: If there is no clip.
+        UserError: There is no clip.
     """
     hypotheses = [translation.text for translation in translations]
     scores = translation_scores(hypotheses, [clip.text for clip in clips])
     glossed = [
-        [_scored_glosses(clip, glosses) for glosses in (translation.glosses, clip.glosses)]
+        (_scored_glosses(clip, translation.glosses), _scored_glosses(clip, clip.glosses))
         for clip, translation in zip(clips, translations, strict=True)
         if clip.glosses is not None
     ]
     if glossed:
-        scores |= word_error_rate(*map(list, zip(*glossed, strict=True)))
-    share = most_common_share(hypotheses)
-    return {**scores, "most_common_share": share, "num_clips": len(clips)}
+        recognised, true = zip(*glossed, strict=True)
+        scores |= word_error_rate(recognised, true)
+    return scores
 
 
-def _scored_glosses(clip: Clip, glosses: tuple[str, ...]) -> str:
+def _scored_glosses(clip: AnnotatedClip, glosses: tuple[str, ...]) -> str:
     line = " ".join(glosses)
     return clean_phoenix_gloss(line) if clip.gloss_convention == "phoenix14t" else line

@@ -1,4 +1,4 @@
-"""Where a run's figures go while it runs: metrics.jsonl, TensorBoard and the screen."""
+"""Logs a run to metrics.jsonl, TensorBoard and the screen."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SHOWN = ("train.ctc", "train.text", "dev.bleu4", "dev.wer", "dev.exact_match")
 
 
 class RunLog:
-    """The figures of one run.
+    """Logs the figures of one run.
 
     Args:
-        folder: The run's folder; it need not be there before the first figure.
+        folder: Folder of the run; it need not exist before the first figure.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,12 +30,12 @@ class RunLog:
         return SummaryWriter(self.folder / "tensorboard")
 
     def step(self, losses: dict[str, float], step: int) -> None:
-        """The losses of one training step, for TensorBoard alone."""
+        """Logs the losses of one training step, for TensorBoard only."""
         for name, value in losses.items():
             self._writer.add_scalar(f"train/{name}", value, step)
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """The losses and scores of an epoch, with its number and the steps so far."""
+        """Logs losses and scores of an epoch, with its number and the steps so far."""
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         for name, value in record.items():

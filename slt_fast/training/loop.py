@@ -7,6 +7,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,26 +22,25 @@ from slt_fast.checkpoint import (
     save_checkpoint,
     without_weights,
 )
-from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, too_many_frames
+from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches, too_many_frames
+from slt_fast.data.input import flow_device
+from slt_fast.data.loading import ClipDataset
 from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
-from slt_fast.errors import DataError, ErrorHandler, handle
+from slt_fast.errors import DataError, ErrorHandler, UserError, handle
 from slt_fast.files import read_json, write_json
 from slt_fast.recipe import Recipe
+from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on, warn_of_long_texts
 from slt_fast.training.evaluation import Evaluation, evaluate
 from slt_fast.training.log import RunLog
 from slt_fast.training.losses import translation_loss
-from slt_fast.training.run import (
-    RunConfig,
-    SkippedClips,
-    check_output,
-    check_same,
-    load_dataset,
-    make_room,
-    resumes,
-    run_flow_cache,
-    trained_on,
-    warn_of_long_texts,
+from slt_fast.training.resuming import (
+    check_resumable,
+    check_same_run,
+    has_checkpoint_to_resume,
+    prepare_output,
 )
+from slt_fast.training.run import RunConfig
+from slt_fast.training.schedule import learning_rate
 from slt_fast.training.state import pack_state, restore_state
 
 logger = logging.getLogger(__name__)
@@ -61,30 +61,29 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     """Trains a model, keeps the checkpoint that is best on dev, and scores it on test.
 
     Args:
-        recipe: Every setting of input, model and training.
-        run: What is read and where the results go.
+        recipe: Every setting of input, model, training and search.
+        run: What to read and where to write.
 
     Returns:
         What metrics.json holds (flat keys such as `test.bleu4`), and the scored test split.
 
     Raises:
-        DataError: A bad clip, unless run.skip_bad; a checkpoint that does not fit.
-        ValueError: A setting that cannot be used here.
+        DataError: A bad clip without run.skip_bad, or a checkpoint that does not fit.
+        UserError: A setting cannot be used here, or the gradient is not finite.
     """
     started = time.monotonic()
     keep_compiled_convolutions()
-    check_output(run)
-    recipe.input.parameters()  # flow that cannot be computed is told before any clip is read
+    check_resumable(run)
+    recipe.input.parameters()  # raises before any clip is read if the flow cannot be computed
     skipped = SkippedClips() if run.skip_bad else None
-    load = partial(load_dataset, recipe, run.data, flow_cache=run_flow_cache(recipe, run))
-    train_set = load(run.train_split, skipped, recipe.augmentation)
-    dev_set = load(run.dev_split, skipped)
-    test_set = load(run.test_split, skipped)
-    warn_of_long_texts(train_set.clips, recipe.training.max_text_length)
+    load = partial(load_dataset, recipe, run.data, flow_cache=run.flow_cache, on_error=skipped)
+    train_set, dev_set = load(run.train_split), load(run.dev_split)
+    test_set = load(run.test_split)
+    warn_of_long_texts(train_set.clips, recipe.search.max_text_length)
     trainer = Trainer(recipe, run, train_set, skipped, started=started)
     if run.resume:
         trainer.resume()
-    make_room(run)  # now that nothing more can be wrong
+    prepare_output(run)  # now that nothing can be wrong any more
     if skipped:
         skipped.open(run.output / "skipped.txt", append=run.resume)
     while trainer.progress.epoch < recipe.training.epochs:
@@ -92,19 +91,24 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
         trainer.finish_epoch(losses, dev_set)
     best = load_model(run.output / "best")
     best.network.to(trainer.device)
-    beam_size = recipe.training.beam_size
-    test = evaluate(best, test_set, beam_size=beam_size, on_error=skipped)
-    metrics = {f"{run.test_split}.{name}": value for name, value in test.scores.items()}
-    metrics |= {
-        f"{run.test_split}.seconds_total": trainer.seconds(),
-        "best_dev_bleu4": trainer.progress.best_bleu4,
-    }
+    test = evaluate(best, test_set, search=recipe.search, on_error=skipped)
+    metrics: dict[str, Any] = test.flat(run.test_split)
+    metrics[f"{run.test_split}.seconds_total"] = trainer.seconds()
+    metrics["best_dev_bleu4"] = trainer.progress.best_bleu4
     write_json(run.output / "metrics.json", metrics)
     return metrics, test
 
 
 class Trainer:
-    """A model with its optimiser and how far it has come."""
+    """A model with its optimiser and its progress.
+
+    Args:
+        recipe: Every setting of input, model, training and search.
+        run: What to read and where to write.
+        train_set: Training clips.
+        on_error: Called with each clip that cannot be read; None raises the first.
+        started: Clock (time.monotonic) at the start of the run; by default now.
+    """
 
     def __init__(
         self,
@@ -120,13 +124,17 @@ class Trainer:
         self.recipe, self.run, self.train_set, self.on_error = recipe, run, train_set, on_error
         self.device = choose_device(settings.device)
         vocabularies = Vocabularies.build(train_set.clips)
-        # A resumed run has its weights from the checkpoint.
-        model = build_network(without_weights(recipe) if resumes(run) else recipe, vocabularies)
-        model.to(self.device, memory_format=torch.channels_last)
+        maker_device = flow_device(recipe.input, self.device)
+        self.maker = BatchMaker(
+            vocabularies, recipe.input, recipe.augmentation, settings.seed, maker_device
+        )
+        start = without_weights(recipe) if has_checkpoint_to_resume(run) else recipe
+        network = build_network(start, vocabularies)
+        network.to(self.device).to(memory_format=torch.channels_last)
         data = trained_on(run, train_set.clips)
-        self.trained = TrainedModel(model, recipe, vocabularies, data)
+        self.trained = TrainedModel(network, recipe, vocabularies, data)
         self.optimizer = torch.optim.AdamW(
-            model.parameters(),
+            network.parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             fused=True,
@@ -137,19 +145,19 @@ class Trainer:
         self.batches_per_epoch = math.ceil(len(train_set) / settings.batch_size)
 
     def seconds(self) -> float:
-        """Seconds of this run so far, those before a resumption included."""
+        """Returns the seconds of this run so far, including those before a resumption."""
         now = time.monotonic()
         self.progress.seconds += now - self.started
         self.started = now
         return self.progress.seconds
 
     def train_epoch(self) -> dict[str, float]:
-        """The rest of the current epoch; returns its mean losses."""
+        """Trains the rest of the current epoch; returns its mean losses."""
         progress, settings = self.progress, self.recipe.training
         values: dict[str, list[float]] = {}
         loader = batches(
             self.train_set,
-            self.trained.vocabularies,
+            self.maker,
             batch_size=settings.batch_size,
             num_workers=self.train_set.num_workers(settings.num_workers),
             shuffle_epoch=progress.epoch,
@@ -172,22 +180,26 @@ class Trainer:
         return {name: sum(parts) / len(parts) for name, parts in values.items()}
 
     def train_step(self, batch: Batch) -> dict[str, float]:
-        """One optimisation step; returns its losses, none for a batch without a readable clip."""
+        """Takes one optimisation step; returns its losses, none if no clip could be read."""
         for error in batch.errors:
             handle(error, self.on_error)
         if not batch.clips:
             return {}
         progress = self.progress
+        num_steps = self.recipe.training.epochs * self.batches_per_epoch
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(progress.step)
+            group["lr"] = learning_rate(self.recipe.training, progress.step, num_steps)
+        names = ", ".join(clip.id for clip in batch.clips)
         try:
             losses = self._compute_gradient(batch)
         except torch.OutOfMemoryError as error:
             reason = too_many_frames(batch.clips, len(batch.images), self.device)
-            raise ValueError(f"step {progress.step}, {reason}") from error
-        except ValueError as error:
-            names = ", ".join(clip.id for clip in batch.clips)
-            raise ValueError(f"step {progress.step}, clips {names}: {error}") from error
+            raise UserError(f"step {progress.step}, {reason}") from error
+        except UserError as error:
+            raise UserError(f"step {progress.step}, clips {names}: {error}") from error
+        except Exception:
+            logger.error("step %d failed with clips %s", progress.step, names)
+            raise
         self.optimizer.step()
         progress.step += 1
         values = {name: float(value) for name, value in losses.items()}
@@ -195,10 +207,10 @@ class Trainer:
         return values
 
     def _compute_gradient(self, batch: Batch) -> dict[str, torch.Tensor]:
-        model, settings, device = self.trained.network, self.recipe.training, self.device
+        network, settings, device = self.trained.network, self.recipe.training, self.device
         text = batch.text.to(device)
         with autocast(device, settings.precision):
-            output = model(batch.images.to(device), batch.lengths.to(device), text)
+            output = network(batch.images.to(device), batch.lengths.to(device), text)
         total, losses = translation_loss(
             output,
             batch.glosses.to(device),
@@ -210,25 +222,13 @@ class Trainer:
         )
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip)
         if not torch.isfinite(norm):  # syncs the GPU
-            raise ValueError(
+            raise UserError(
                 f"found a gradient of norm {norm.item()} (loss {total.item()}); "
                 "expected a finite one: try a lower --learning-rate"
             )
         return losses
-
-    def learning_rate(self, step: int) -> float:
-        """Learning rate of a step, by the schedule."""
-        settings = self.recipe.training
-        if settings.schedule == "constant":
-            return settings.learning_rate
-        total = settings.epochs * self.batches_per_epoch
-        warmup = max(1, total // 10)
-        if step < warmup:
-            return settings.learning_rate * (step + 1) / warmup
-        share = min(1.0, (step - warmup) / max(1, total - warmup))
-        return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
     def finish_epoch(self, losses: dict[str, float], dev_set: ClipDataset) -> None:
         """Scores dev when it is time, logs, and saves."""
@@ -237,14 +237,15 @@ class Trainer:
         record: dict[str, Any] = {"epoch": epoch, "step": progress.step}
         record |= {f"train.{name}": value for name, value in losses.items()}
         if epoch == settings.epochs or epoch % settings.evaluate_every == 0:
-            self.save("last")  # the scoring may need more memory than the training
-            scores = evaluate(self.trained, dev_set, beam_size=1, on_error=self.on_error).scores
-            record |= {f"dev.{name}": value for name, value in scores.items()}
-            if scores["bleu4"] >= progress.best_bleu4:  # of equals, the one trained longer
-                progress.best_bleu4 = scores["bleu4"]
+            self.save("last")  # scoring may need more memory than training
+            search = self.recipe.search.greedy()
+            dev = evaluate(self.trained, dev_set, search=search, on_error=self.on_error)
+            record |= dev.flat("dev")
+            if dev.scores["bleu4"].value >= progress.best_bleu4:  # of equals, the later
+                progress.best_bleu4 = dev.scores["bleu4"].value
                 links.append("best")
         progress.epoch, progress.batch = epoch, 0
-        # In this order: a run that is killed in between logs the epoch once more, not never.
+        # In this order, a run killed in between logs the epoch twice instead of never.
         self.log.epoch(record | {"seconds": self.seconds()})
         self.save(*links)
 
@@ -261,23 +262,29 @@ class Trainer:
         )
 
     def resume(self) -> None:
-        """Goes on from the last checkpoint; starts anew where a run broke off before its first.
+        """Continues from the last checkpoint; starts over if the run has none yet.
 
         Raises:
-            DataError: A broken checkpoint, or one of another recipe or other data.
+            DataError: The checkpoint is broken, or has another recipe or other data.
         """
-        last = self.run.output / "last"
-        if not resumes(self.run):
-            logger.warning("%s holds no checkpoint yet: starting anew", self.run.output)
+        if not has_checkpoint_to_resume(self.run):
+            logger.warning("%s holds no checkpoint yet: starting over", self.run.output)
             return
-        folder = checkpoint_folder(last)
+        folder = checkpoint_folder(self.run.output / "last")
         found = load_model(folder)
         tensors = load_tensors(folder / "training.safetensors")
-        progress = read_json(folder / "training.json")
-        check_same(folder, found, self.trained)
+        check_same_run(folder, found, self.trained)
         self.trained.network.load_state_dict(found.network.state_dict())
+        self.progress = _read_progress(folder / "training.json")
         try:
             restore_state(self.optimizer, tensors)
-            self.progress = Progress(**progress)
-        except (TypeError, ValueError) as error:
+        except UserError as error:
             raise DataError(folder, str(error), "the state that slt_fast writes") from error
+
+
+def _read_progress(path: Path) -> Progress:
+    values = read_json(path)
+    try:
+        return Progress(**values)
+    except TypeError as error:
+        raise DataError(path, str(error), "the state that slt_fast writes") from error

@@ -19,22 +19,22 @@ def translation_loss(
     text_weight: float = 1.0,
     label_smoothing: float = 0.0,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The weighted sum of both losses, in float32.
+    """Computes the weighted sum of both losses, in float32.
 
     Args:
-        output: Of the TranslationNetwork for these clips; its text logits predict text[:, 1:].
+        output: Output of the network for these clips; its text logits predict text[:, 1:].
         glosses: int64 [B, longest], padded.
-        gloss_lengths: int64 [B]; a clip with 0 has no glosses and no share in the CTC loss.
+        gloss_lengths: int64 [B]; clips with 0 have no glosses and no share in the CTC loss.
         text: int64 [B, S], from <bos> to <eos>, padded with 0.
         ctc_weight: Weight of the CTC loss (mean over clips of the loss per gloss).
-        text_weight: Weight of the cross-entropy (mean over tokens, padding left out).
-        label_smoothing: Of the cross-entropy.
+        text_weight: Weight of the cross-entropy (mean over tokens without padding).
+        label_smoothing: Label smoothing of the cross-entropy.
 
     Returns:
-        The sum to minimise, and its parts `ctc` (only where there are glosses) and `text`.
+        The sum to minimise, and its parts `text` and, if there are glosses, `ctc`.
 
     Raises:
-        ValueError: More glosses than CTC can align with a clip's frames.
+        ValueError: A clip has more glosses than CTC can align with its frames.
     """
     parts = {
         "text": functional.cross_entropy(
@@ -63,7 +63,10 @@ def translation_loss(
 def _check_ctc_lengths(
     lengths: torch.Tensor, glosses: torch.Tensor, gloss_lengths: torch.Tensor
 ) -> None:
-    """Each gloss takes a frame, and so does the blank between two equal ones."""
+    """Raises ValueError if a clip is too short: each gloss and each blank takes a frame.
+
+    Only equal neighbours need a blank between them.
+    """
     inside = torch.arange(1, glosses.shape[1], device=glosses.device) < gloss_lengths.unsqueeze(1)
     repeats = ((glosses[:, 1:] == glosses[:, :-1]) & inside).sum(1)
     needed = gloss_lengths + repeats

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from slt_fast.errors import UserError
+
 
 def pack_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The states as tensors that safetensors can hold.
+    """Returns the states as tensors that safetensors can hold.
 
     Args:
-        optimizer: One whose state is tensors only, as Adam's is.
+        optimizer: An optimiser whose state is only tensors, as Adam's is.
     """
     tensors = {"random.cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
@@ -21,14 +23,14 @@ def pack_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
 
 
 def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Restores what `pack_state` gave.
+    """Restores what `pack_state` returned.
 
     Args:
-        optimizer: Over the same parameters in the same order.
+        optimizer: An optimiser of the same parameters in the same order.
         tensors: The packed states.
 
     Raises:
-        ValueError: States of other parameters, or none at all.
+        UserError: There are no states, or states of other parameters.
     """
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
@@ -36,14 +38,14 @@ def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Ten
         if kind == "optimizer":
             state.setdefault(int(rest[0]), {})[rest[1]] = tensor
     if "random.cpu" not in tensors:
-        raise ValueError("training state: found no 'random.cpu'; expected what pack_state gave")
+        raise UserError("training state: found no 'random.cpu'; expected the states of a run")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for number, values in state.items():
         expected = tuple(parameters[number].shape) if number < len(parameters) else None
         found = tuple(values["exp_avg"].shape) if "exp_avg" in values else None
         if found != expected:
-            raise ValueError(f"optimiser state {number}: found {found}; expected {expected}")
-        # Fused Adam walks through weights and moments side by side in memory, whatever the strides.
+            raise UserError(f"optimiser state {number}: found {found}; expected {expected}")
+        # Fused Adam ignores strides: moments need the memory layout of their weights.
         for name in ("exp_avg", "exp_avg_sq"):
             values[name] = torch.empty_like(parameters[number]).copy_(values[name])
     groups = optimizer.state_dict()["param_groups"]

@@ -1,13 +1,14 @@
-"""What a finished run has to show: its scores, and what to try next."""
+"""What a finished run shows: its scores, and what to try next."""
 
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from collections.abc import Mapping
 
 from rich.table import Table
 
 from slt_fast.data.sources import synthetic_seed
+from slt_fast.metrics import Score
 from slt_fast.recipe import Recipe
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.run import RunConfig
@@ -15,34 +16,33 @@ from slt_fast.training.run import RunConfig
 _SCORES = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "chrf", "exact_match", "wer")
 
 
-def score_table(metrics: dict[str, Any], split: str, title: str) -> Table:
-    """The scores of a split, those that have a 95 % interval with it.
+def score_table(scores: Mapping[str, Score], title: str) -> Table:
+    """Returns a table of the main scores with their 95 % intervals.
 
     Args:
-        metrics: What metrics.json holds.
-        split: Name of the split.
+        scores: Scores by name.
         title: Line above the table.
     """
     table = Table(title=title)
     table.add_column("score")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")
-    for name in (f"{split}.{name}" for name in _SCORES):
-        if name in metrics:
-            bounds = [metrics[key] for key in (f"{name}_low", f"{name}_high") if key in metrics]
-            interval = " to ".join(f"{bound:.2f}" for bound in bounds)
-            table.add_row(name.removeprefix(f"{split}."), f"{metrics[name]:.2f}", interval)
+    for name in _SCORES:
+        if name in scores:
+            score = scores[name]
+            interval = " to ".join(f"{bound:.2f}" for bound in score.interval or ())
+            table.add_row(name, f"{score.value:.2f}", interval)
     return table
 
 
 def next_commands(recipe_name: str, recipe: Recipe, run: RunConfig, test: Evaluation) -> list[str]:
-    """What to try next with a run.
+    """Returns commands to try next with a run.
 
     Args:
-        recipe_name: Recipe that the settings were made from.
+        recipe_name: Recipe the settings were made from.
         recipe: Settings of the run.
-        run: Its data and folder.
-        test: Its scored test split.
+        run: Data and folder of the run.
+        test: Scored test split of the run.
     """
     best, other = run.output / "best", "rgb" if recipe.input.input == "flow" else "flow"
     splits = {split: getattr(run, f"{split}_split") for split in ("train", "dev", "test")}
@@ -58,7 +58,7 @@ def next_commands(recipe_name: str, recipe: Recipe, run: RunConfig, test: Evalua
 
 
 def _translating(run: RunConfig, clip: str) -> list[str]:
-    """A model of the synthetic corpus knows the rendered signer only: it is given a clip of it."""
+    """Renders a clip first if the model knows only the synthetic signer."""
     checkpoint = ["--checkpoint", run.output / "best"]
     seed = synthetic_seed(run.data)
     if seed is None:

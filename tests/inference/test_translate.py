@@ -14,7 +14,7 @@ from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError
 from slt_fast.inference.translate import Translation, translate_batch, translate_source
 from slt_fast.model.config import ModelConfig
-from slt_fast.recipe import Recipe, TrainingConfig
+from slt_fast.recipe import Recipe, SearchConfig, TrainingConfig
 
 TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
 WORDS = Vocabularies(
@@ -35,7 +35,8 @@ def trained() -> TrainedModel:
             decoder_layers=1,
             decoder_feed_forward=32,
         ),
-        training=TrainingConfig(precision="float32", max_text_length=5, beam_size=3),
+        training=TrainingConfig(precision="float32"),
+        search=SearchConfig(max_text_length=5, beam_size=3),
     )
     model = build_network(recipe, WORDS).eval()
     # Larger weights: an untrained network would say the same whatever it is shown.
@@ -54,11 +55,15 @@ def clips() -> list[torch.Tensor]:
     return [torch.rand(length, 3, 32, 32) for length in (4, 9, 1, 6)]
 
 
+def beams(number: int) -> SearchConfig:
+    return SearchConfig(beam_size=number, max_text_length=5)
+
+
 @pytest.mark.parametrize("beam_size", [1, 3])
 def test_the_clips_of_a_batch_do_not_touch_each_other(trained, beam_size: int) -> None:
     shown = clips()
-    together = translate_batch(trained, batch(*shown), beam_size=beam_size)
-    alone = [translate_batch(trained, batch(clip), beam_size=beam_size)[0] for clip in shown]
+    together = translate_batch(trained, batch(*shown), search=beams(beam_size))
+    alone = [translate_batch(trained, batch(clip), search=beams(beam_size))[0] for clip in shown]
     assert together == alone
     assert all(len(translation.text.split()) <= 5 for translation in together)
 
@@ -82,14 +87,14 @@ def test_speaks_the_words_of_its_vocabularies(trained, monkeypatch) -> None:
     monkeypatch.setattr(model, "encode", encoded)
     monkeypatch.setattr(model, "decode", decode)
     for beam_size in (1, 2):
-        (translation,) = translate_batch(trained, batch(clips()[0]), beam_size=beam_size)
+        (translation,) = translate_batch(trained, batch(clips()[0]), search=beams(beam_size))
         assert translation == Translation("ein hund schläft", ("HUND", "SCHLAF"))
 
 
 def test_a_source_is_read_as_in_training(trained) -> None:
     source = SyntheticSource("a", ("DOG", "SLEEP"), "statement", 0, (0, 0), (40, 40))
-    images = clip_images(source.read(), trained.recipe.input)
-    expected = translate_batch(trained, batch(images), beam_size=3)
+    images = clip_images(torch.from_numpy(source.read()), trained.recipe.input)
+    expected = translate_batch(trained, batch(images), search=beams(3))
     assert [translate_source(trained, source)] == expected
 
 

@@ -16,7 +16,7 @@ from slt_fast.data.input import InputConfig
 from slt_fast.data.sources import read_split
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.model.config import ModelConfig
-from slt_fast.recipe import Recipe, TrainingConfig
+from slt_fast.recipe import Recipe, SearchConfig, TrainingConfig
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -114,7 +114,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Path
             decoder_layers=1,
             decoder_feed_forward=32,
         ),
-        training=TrainingConfig(num_workers=0, max_text_length=8, beam_size=2),
+        training=TrainingConfig(num_workers=0),
+        search=SearchConfig(max_text_length=8, beam_size=2),
     )
     words = Vocabularies.build(read_split(f"manifest:{manifest}", "train"))
     trained_on = TrainedOn(f"manifest:{manifest}", "train", "train", "train", "0" * 64, False)

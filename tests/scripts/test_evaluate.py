@@ -29,9 +29,9 @@ def seen(monkeypatch) -> list[torch.Tensor]:
     """The images that the model was shown, batch by batch."""
     images, real = [], evaluation.translate_batch
 
-    def translate_batch(trained, batch, *, beam_size):
+    def translate_batch(trained, batch, *, search):
         images.append(batch.images)
-        return real(trained, batch, beam_size=beam_size)
+        return real(trained, batch, search=search)
 
     monkeypatch.setattr(evaluation, "translate_batch", translate_batch)
     return images
@@ -93,7 +93,7 @@ SYNTHETIC = ["--data", "synthetic", "--split", "dev"]
         (["--split", "valid"], 1, "found split 'valid'; expected ('train', 'dev', 'test'"),
         (["--data", "folder:x"], 1, "found 'folder:x'; expected synthetic[:SEED], phoenix14t:PATH"),
         (["--probe", "upside-down"], 2, "upside-down"),
-        (["--beam-size", "0"], 1, "found beam_size 0"),
+        (["--beam-size", "0"], 1, "beam_size: found 0; expected at least 1"),
         (["--flavour", "vanilla"], 2, "--flavour"),
     ],
 )

@@ -12,8 +12,9 @@ import pytest
 from slt_fast.checkpoint import checkpoint_folder, load_model, load_tensors
 from slt_fast.files import read_json
 from slt_fast.ops.extension import cuda_refusal
+from slt_fast.training.datasets import load_dataset
 from slt_fast.training.loop import Trainer
-from slt_fast.training.run import RunConfig, load_dataset
+from slt_fast.training.run import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 BY_HEART = (
@@ -242,7 +243,7 @@ def test_killed_at_random_moments(tiny_options, data_options, tmp_path: Path) ->
     assert second > first
     recipe = load_model(checkpoint_folder(run / "last")).recipe
     config = RunConfig(data_options[1], run, True, False, "train", "train", "train")
-    dataset = load_dataset(recipe, config.data, "train", None, recipe.augmentation)
+    dataset = load_dataset(recipe, config.data, "train")
     trainer = Trainer(recipe, config, dataset, None)
     trainer.resume()
     assert trainer.progress.step == second

@@ -5,20 +5,23 @@ import pytest
 import torch
 
 from slt_fast.checkpoint import TrainedModel, TrainedOn, build_network
-from slt_fast.data.batching import ClipDataset, Vocabularies
-from slt_fast.data.clip import Clip
+from slt_fast.data.batching import Vocabularies
+from slt_fast.data.clip import AnnotatedClip
+from slt_fast.data.loading import ClipDataset
 from slt_fast.data.sources import read_split
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
 from slt_fast.inference.translate import Translation
+from slt_fast.recipe import SearchConfig
 from slt_fast.training import evaluation
-from slt_fast.training.evaluation import evaluate, score
+from slt_fast.training.evaluation import Evaluation, evaluate, score
 
+GREEDY = SearchConfig(beam_size=1, max_text_length=8)
 TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
 
 
 @pytest.fixture
-def clips(manifest: Path) -> list[Clip]:
+def clips(manifest: Path) -> list[AnnotatedClip]:
     return read_split(f"manifest:{manifest}", "train")
 
 
@@ -35,7 +38,7 @@ def oracle(monkeypatch) -> list[int]:
     """A model that is always right; gives the sizes of the batches it was asked for."""
     sizes = []
 
-    def translate(trained, batch, *, beam_size):
+    def translate(trained, batch, *, search):
         assert not trained.network.training
         sizes.append(len(batch.clips))
         return [Translation(clip.text, clip.glosses or ()) for clip in batch.clips]
@@ -46,48 +49,53 @@ def oracle(monkeypatch) -> list[int]:
 
 def test_translates_every_clip_in_order(trained, clips) -> None:
     trained.network.train()
-    result = evaluate(trained, ClipDataset(clips, trained.recipe.input), beam_size=2)
+    result = evaluate(
+        trained,
+        ClipDataset(clips),
+        search=SearchConfig(beam_size=2, max_text_length=8),
+    )
     assert result.clips == clips and len(result.translations) == len(clips)
-    assert result.scores["num_clips"] == len(clips)
-    assert 0 <= result.scores["bleu4"] <= 100 and "wer" in result.scores
+    assert len(result.clips) == len(clips)
+    assert 0 <= result.scores["bleu4"].value <= 100 and "wer" in result.scores
     assert trained.network.training  # as it was
     trained.network.eval()
-    evaluate(trained, ClipDataset(clips[:1], trained.recipe.input), beam_size=1)
+    evaluate(trained, ClipDataset(clips[:1]), search=GREEDY)
     assert not trained.network.training
 
 
 def test_the_right_sentence_scores_full(trained, clips, oracle) -> None:
-    result = evaluate(trained, ClipDataset(clips * 2, trained.recipe.input), beam_size=1)
-    assert result.scores["bleu4_low"] == result.scores["bleu4_high"] == pytest.approx(100)
-    assert (result.scores["bleu4"], result.scores["wer"]) == (pytest.approx(100), 0)
-    assert result.scores["exact_match"] == 100
+    result = evaluate(trained, ClipDataset(clips * 2), search=GREEDY)
+    flat = result.flat("dev")
+    assert flat["dev.bleu4_low"] == flat["dev.bleu4_high"] == pytest.approx(100)
+    assert (flat["dev.bleu4"], flat["dev.wer"]) == (pytest.approx(100), 0)
+    assert flat["dev.exact_match"] == 100
     assert oracle == [trained.recipe.training.batch_size] * len(clips)
 
 
 def test_a_bad_clip_stops_or_is_listed(trained, clips, oracle) -> None:
     bad = replace(clips[0], id="bad", source=VideoSource("missing.mp4"))
-    dataset = ClipDataset([clips[1], bad, clips[2]], trained.recipe.input)
+    dataset = ClipDataset([clips[1], bad, clips[2]])
     with pytest.raises(DataError, match=r"missing\.mp4: found no such file"):
-        evaluate(trained, dataset, beam_size=1)
+        evaluate(trained, dataset, search=GREEDY)
     errors: list[DataError] = []
-    result = evaluate(trained, dataset, beam_size=1, on_error=errors.append)
+    result = evaluate(trained, dataset, search=GREEDY, on_error=errors.append)
     assert result.clips == clips[1:3] and len(result.translations) == 2
     assert [str(error.path) for error in errors] == ["missing.mp4"]
-    assert result.scores["exact_match"] == 100 and result.scores["num_clips"] == 2
+    assert result.flat("a")["a.exact_match"] == 100 and result.flat("a")["a.num_clips"] == 2
 
 
 def test_nothing_to_score(trained, clips, oracle) -> None:
     bad = replace(clips[0], source=VideoSource("missing.mp4"))
     with pytest.raises(ValueError, match="expected .* at least one"):
-        evaluate(trained, ClipDataset([bad], trained.recipe.input), beam_size=1, on_error=[].append)
+        evaluate(trained, ClipDataset([bad]), search=GREEDY, on_error=[].append)
 
 
 def test_warns_of_a_model_that_always_says_the_same(trained, clips, oracle, caplog) -> None:
     for said in (clips[:1] * 2 + clips[1:3], clips[:1]):
-        evaluate(trained, ClipDataset(said, trained.recipe.input), beam_size=1)
+        evaluate(trained, ClipDataset(said), search=GREEDY)
         assert not caplog.records
     said = clips[:1] * 3 + clips[1:3]
-    evaluate(trained, ClipDataset(said, trained.recipe.input), beam_size=1)
+    evaluate(trained, ClipDataset(said), search=GREEDY)
     assert "more than half of the train translations are the same sentence" in caplog.text
 
 
@@ -98,11 +106,11 @@ def test_memory_that_runs_out_names_the_clips(trained, clips, monkeypatch) -> No
     monkeypatch.setattr(trained.network, "encode", full)
     message = r"^clips clip0, clip1: found \d+ frames, more than the memory of cpu holds; expected"
     with pytest.raises(ValueError, match=message):
-        evaluate(trained, ClipDataset(clips, trained.recipe.input), beam_size=1)
+        evaluate(trained, ClipDataset(clips), search=GREEDY)
 
 
-def clip(text: str, glosses: tuple[str, ...] | None) -> Clip:
-    return Clip("a", VideoSource("a"), text, glosses, None, "test", "list:1")
+def clip(text: str, glosses: tuple[str, ...] | None) -> AnnotatedClip:
+    return AnnotatedClip("a", VideoSource("a"), text, glosses, None, "test", "list:1")
 
 
 def test_score_is_against_the_annotation_itself() -> None:
@@ -110,17 +118,19 @@ def test_score_is_against_the_annotation_itself() -> None:
     clips = [clip("Ein Hund schläft", ("HUND",)), clip("es regnet .", None)]
     said = [Translation("ein hund schläft .", ("KATZE", "HUND")), Translation("es regnet", ("X",))]
     scores = score(clips, said)
-    assert scores["exact_match"] == 100
-    assert scores["wer"] == 100  # one insertion for one gloss; clips without glosses are left out
-    assert scores["most_common_share"] == 0.5
-    assert score(clips, [said[1], said[1]])["exact_match"] == 50
+    assert scores["exact_match"].value == 100
+    assert (
+        scores["wer"].value == 100
+    )  # one insertion for one gloss; clips without glosses are left out
+    assert Evaluation(scores, clips, said).most_common_share() == 0.5
+    assert score(clips, [said[1], said[1]])["exact_match"].value == 50
 
 
 def test_phoenix_glosses_are_scored_after_the_data_sets_clean_up() -> None:
     plain = clip("regen", ("loc-NORD", "__ON__", "REGEN", "REGEN"))
     said = [Translation("regen", ("NORD", "REGEN-PLUSPLUS"))]
-    assert score([plain], said)["wer"] == 100
-    assert score([replace(plain, gloss_convention="phoenix14t")], said)["wer"] == 0
+    assert score([plain], said)["wer"].value == 100
+    assert score([replace(plain, gloss_convention="phoenix14t")], said)["wer"].value == 0
 
 
 def test_no_wer_without_glosses() -> None:

@@ -12,11 +12,21 @@ import torchvision
 from safetensors.torch import load_file
 
 from slt_fast import checkpoint
+from slt_fast.checkpoint import TrainedModel, build_network, save_checkpoint
+from slt_fast.data.batching import Vocabularies
+from slt_fast.data.sources import read_split
 from slt_fast.errors import DataError
 from slt_fast.files import read_json, write_json
 from slt_fast.recipe import Recipe
 from slt_fast.training import loop
+from slt_fast.training.datasets import trained_on
 from slt_fast.training.loop import Trainer, train
+from slt_fast.training.resuming import (
+    check_resumable,
+    check_same_run,
+    prepare_output,
+    settings_to_resume,
+)
 from slt_fast.training.run import RunConfig
 
 
@@ -92,10 +102,26 @@ def test_flow_made_on_the_device_changes_nothing(
     recipe = with_training(tiny_recipe, preload=is_preloaded, checkpoint_minutes=1e-9)
     expected = replace(run, output=run.output.with_name("expected"))
     train(recipe, expected)
-    monkeypatch.setattr("slt_fast.training.run.flow_device", lambda _, device: device)
+    monkeypatch.setattr("slt_fast.training.datasets.flow_device", lambda _, device: device)
     break_off(recipe, run, 4, monkeypatch)
     train(recipe, replace(run, resume=True))
     assert_same_weights(run, expected)
+
+
+def test_a_run_of_version_0_1_is_resumed_exactly(tiny_recipe, run, monkeypatch) -> None:
+    """Its last checkpoint describes the same recipe in that version's form."""
+    unbroken = replace(run, output=run.output.with_name("unbroken"))
+    train(tiny_recipe, unbroken)
+    break_off(tiny_recipe, run, 3, monkeypatch)
+    path = run.output / "last" / "model.json"
+    old = read_json(Path(__file__).parents[1] / "model_0_1_0.json")
+    assert old["recipe"]["training"]["beam_size"] == 2
+    write_json(path, read_json(path) | {"slt_fast": "0.1.0", "recipe": old["recipe"]})
+    train(tiny_recipe, replace(run, resume=True))
+    assert_same_weights(run, unbroken)
+    path.write_text(path.read_text().replace('"beam_size": 2', '"beam_size": 3'))
+    with pytest.raises(DataError, match=r"found search\.beam_size 3; expected 2, as asked for now"):
+        train(tiny_recipe, replace(run, resume=True))
 
 
 def test_random_state_matters_for_these_runs(tiny_recipe, run, monkeypatch) -> None:
@@ -272,3 +298,57 @@ def test_an_epoch_that_is_not_saved_is_logged_all_the_same(tiny_recipe, run, mon
             train(tiny_recipe, run)
     train(tiny_recipe, replace(run, resume=True))
     assert [record["epoch"] for record in records(run)] == [1, 1, 2]
+
+
+def test_a_finished_run_is_moved_aside(tmp_path: Path) -> None:
+    for number in range(3):
+        run = RunConfig(output=tmp_path / "run")
+        prepare_output(run)
+        assert not list(run.output.iterdir())
+        (run.output / "last").mkdir()
+        (run.output / "note").write_text(str(number))
+    notes = {path.name: (path / "note").read_text() for path in tmp_path.iterdir()}
+    assert notes == {"run.1": "0", "run.2": "1", "run": "2"}
+
+
+def test_a_run_to_resume_stays(tmp_path: Path) -> None:
+    (tmp_path / "last").mkdir()
+    prepare_output(RunConfig(output=tmp_path, resume=True))
+    assert (tmp_path / "last").exists()
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="rum: found no such folder; expected the folder of a run"):
+        check_resumable(RunConfig(output=tmp_path / "rum", resume=True))
+    assert not (tmp_path / "rum").exists()
+
+
+def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
+    data = f"manifest:{manifest}"
+    run = RunConfig(data, tmp_path, skip_bad=True, train_split="dev", dev_split="test")
+    run = replace(run, flow_cache=Path("flow"))
+    bare = RunConfig(output=tmp_path, resume=True)
+    clips = read_split(run.data, "dev")
+    words = Vocabularies.build(clips)
+    model = build_network(tiny_recipe, words)
+    trained = TrainedModel(model, tiny_recipe, words, trained_on(run, clips))
+    save_checkpoint(tmp_path, 1, ("last",), trained, tensors={}, progress={})
+    assert settings_to_resume(bare) == (tiny_recipe, replace(run, resume=True))
+    # Before there was a flow cache, checkpoints did not name one.
+    description = read_json(tmp_path / "last" / "model.json")
+    del description["trained_on"]["flow_cache"]
+    write_json(tmp_path / "last" / "model.json", description)
+    assert settings_to_resume(bare) == (tiny_recipe, replace(run, resume=True, flow_cache=None))
+
+
+def test_resuming_with_another_flow_cache(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
+    """Its flow is the same, or it is refused."""
+    clips = read_split(f"manifest:{manifest}", "dev")
+    words = Vocabularies.build(clips)
+    model = build_network(tiny_recipe, words)
+    found, asked = (
+        TrainedModel(model, tiny_recipe, words, trained_on(RunConfig(flow_cache=folder), clips))
+        for folder in (None, Path("flow"))
+    )
+    assert (found.trained_on.flow_cache, asked.trained_on.flow_cache) == (None, "flow")
+    check_same_run(tmp_path, found, asked)

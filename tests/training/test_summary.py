@@ -4,31 +4,26 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from slt_fast.data.clip import Clip
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.video.source import VideoSource
+from slt_fast.metrics import Score
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.run import RunConfig
 from slt_fast.training.summary import next_commands, score_table
 
-CLIP = Clip("test-00000", VideoSource(Path("a")), "text", None, None, "test", "list:1")
+CLIP = AnnotatedClip("test-00000", VideoSource(Path("a")), "text", None, None, "test", "list:1")
 TEST = Evaluation({}, [CLIP], [])
 
 
 def test_table_shows_the_intervals() -> None:
-    metrics = {
-        "test.bleu4": 83.704,
-        "test.bleu4_low": 79.1,
-        "test.bleu4_high": 87.3,
-        "test.chrf": 90.0,
-        "dev.wer": 7.0,
-    }
+    scores = {"bleu4": Score(83.704, (79.1, 87.3)), "chrf": Score(90.0), "no_dot.bleu4": Score(7.0)}
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(score_table(metrics, "test", "test: 160 clips"))
+        console.print(score_table(scores, "test: 160 clips"))
     words = [line.replace("│", " ").split() for line in capture.get().splitlines()]
     assert ["bleu4", "83.70", "79.10", "to", "87.30"] in words
     assert ["chrf", "90.00"] in words
-    assert "wer" not in capture.get()
+    assert "no_dot" not in capture.get()
 
 
 @pytest.mark.parametrize(("data", "seed"), [("synthetic", ""), ("synthetic:7", " --seed 7")])

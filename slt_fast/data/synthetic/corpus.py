@@ -81,7 +81,9 @@ class SyntheticSource:
         return poses, generator
 
 
-def read_synthetic(split: str, *, seed: int = 0, num_clips: int | None = None) -> list[AnnotatedClip]:
+def read_synthetic(
+    split: str, *, seed: int = 0, num_clips: int | None = None
+) -> list[AnnotatedClip]:
     """Returns the clips of a split.
 
     Args:
@@ -136,7 +138,9 @@ def _number(split: str) -> int:
     return list(NUM_CLIPS).index(split) * 1_000_000
 
 
-def _clip(sentence: Sentence, name: str, split: str, signer: int, seed: tuple[int, int]) -> AnnotatedClip:
+def _clip(
+    sentence: Sentence, name: str, split: str, signer: int, seed: tuple[int, int]
+) -> AnnotatedClip:
     source = SyntheticSource(name, sentence.glosses, sentence.mode, signer, seed)
     return AnnotatedClip(
         id=name,

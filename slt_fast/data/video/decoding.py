@@ -78,6 +78,17 @@ def estimate_video_frames(path: Path) -> int:
     return duration_times_rate if num_listed is None else num_listed
 
 
+def video_frame_rate(path: Path) -> float | None:
+    """Returns the frames per second that a video's container declares, if it does.
+
+    Raises:
+        DataError: If the file is no video or truncated.
+    """
+    capture, _ = _open(path)
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    return rate if 0 < rate < math.inf else None
+
+
 def check_count(path: Path, total: int, needed: int) -> None:
     """Raises DataError if a video or folder has fewer frames than needed."""
     if total < needed:

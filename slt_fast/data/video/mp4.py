@@ -92,7 +92,7 @@ def _sample_times(file: BinaryIO, track: Span, num_bytes: int) -> np.ndarray:
     return times + delays if len(delays) == len(times) else times
 
 
-def _repeat(rows: list[tuple[int, int]]) -> np.ndarray:
+def _repeat(rows: list[tuple[int, ...]]) -> np.ndarray:
     counts, values = np.array(rows, np.int64).reshape(-1, 2).T
     return np.repeat(values, counts)
 

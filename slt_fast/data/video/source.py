@@ -17,6 +17,7 @@ from slt_fast.data.video.decoding import (
     count_video_frames,
     estimate_video_frames,
     opencv_errors,
+    video_frame_rate,
     video_images,
 )
 from slt_fast.data.video.folder import folder_images, folder_state, frame_files
@@ -107,6 +108,16 @@ class VideoSource:
         """Returns the path in the data set, and with it the range of the frames."""
         path = Path(os.path.relpath(self.path, data_root)).as_posix()
         return path, {"path": path, "start": self._first, "end": self.end}
+
+    def frame_rate(self) -> float | None:
+        """Returns the frames per second: `fps` if given, or as the video's container says.
+
+        Raises:
+            DataError: The source is missing or unreadable.
+        """
+        if self.fps is not None or self.path.is_dir():
+            return self.fps
+        return video_frame_rate(self.path)
 
     def identity(self, data_root: Path) -> Identity:
         """Returns place and state; raises as FrameSource says."""

@@ -1,0 +1,79 @@
+"""Scores a checkpoint on a split.
+
+slt-evaluate --checkpoint runs/quickstart/best --split test
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from slt_fast import command_line
+from slt_fast.checkpoint import load_model
+from slt_fast.device import choose_device
+from slt_fast.errors import DataError
+from slt_fast.files import write_json
+from slt_fast.training.datasets import load_dataset
+from slt_fast.training.evaluation import evaluate
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Scores a checkpoint on a split."""
+
+    checkpoint: Path
+    """Folder of a checkpoint, or of a run (its best checkpoint)."""
+    data: str | None = None
+    """synthetic[:SEED], phoenix14t:PATH or manifest:FILE; by default the training data."""
+    split: str | None = None
+    """Name of the split; by default the run's test split."""
+    probe: Literal["blank", "neutral"] | None = None
+    """Score changed clips: blank (black frames), neutral (synthetic: no headshake, no nod)."""
+    beam_size: int | None = None
+    """Beams of the search; by default the recipe's."""
+    flow_cache: Path | None = None
+    """Folder made by slt-extract-flow; flow is read from it instead of computed."""
+    output: Path | None = None
+    """File to write the scores to, as JSON."""
+    skip_bad: bool = False
+    """Leave out and list clips that cannot be read."""
+    device: str = "auto"
+    """auto takes the GPU if there is one."""
+
+
+def main() -> None:
+    """Scores a checkpoint as the command line says."""
+    arguments = command_line.parse(Arguments, __doc__)
+    trained = load_model(arguments.checkpoint)
+    trained.network.to(choose_device(arguments.device))
+    split = arguments.split or trained.trained_on.test_split
+    problems: list[DataError] = []
+    on_error = problems.append if arguments.skip_bad else None
+    recipe = trained.recipe
+    # Each clip is read once, so that nothing is gained by keeping it.
+    settings = replace(recipe.training, device=arguments.device, preload=False)
+    dataset = load_dataset(
+        replace(recipe, training=settings),
+        arguments.data or trained.trained_on.data,
+        split,
+        flow_cache=arguments.flow_cache,
+        probe_name=arguments.probe,
+        on_error=on_error,
+    )
+    search = recipe.search
+    if arguments.beam_size is not None:
+        search = replace(search, beam_size=arguments.beam_size)
+    scores = evaluate(trained, dataset, search=search, on_error=on_error).flat(split)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    print(json.dumps(scores, indent=1))
+    if arguments.output:
+        write_json(arguments.output, scores)
+
+
+def entry() -> None:
+    """Runs the command; errors that a user can mend are one line."""
+    command_line.run(main)

@@ -1,0 +1,99 @@
+"""Word error rate of gloss lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+
+from slt_fast.errors import UserError
+from slt_fast.metrics.bootstrap import interval, resampled_sums
+from slt_fast.metrics.score import Score, check_pairs
+
+# Costs of signjoey's alignment (Camgoz et al., CVPR 2020); they decide which errors are counted.
+_DELETION_COST, _INSERTION_COST, _SUBSTITUTION_COST = 3, 3, 4
+
+_MARKER = re.compile(r"__[^_ ]*__")
+_PREFIX = re.compile(r"\b(?:loc|cl)-")
+_SUFFIX = re.compile(r"-PLUSPLUS\b|(?<=[A-Z])RAUM\b")
+_SPELLED_GAP = re.compile(
+    r"(?<![^ +])(?:([A-Z]) (?=(?:[A-Z]|NN)(?![^ +]))|(SCH|NN) (?=[A-Z](?![^ +])))"
+)
+
+
+def word_error_rate(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
+    """Computes the word error rate by signjoey's alignment.
+
+    It costs 3 to delete, 3 to insert and 4 to substitute a gloss. PHOENIX-2014-T glosses are scored
+    after `clean_phoenix_gloss` on both sides.
+
+    Args:
+        hypotheses: Recognised gloss lines.
+        references: True gloss lines.
+
+    Returns:
+        "wer" with its interval, and its parts "deletions", "insertions" and "substitutions", in
+        percent of the reference glosses.
+
+    Raises:
+        UserError: There is no reference gloss, or not one hypothesis for each reference.
+    """
+    check_pairs(hypotheses, references)
+    lengths = [len(reference.split()) for reference in references]
+    if not any(lengths):
+        raise UserError("word error rate: found empty references; expected at least one word")
+    errors = [
+        _align(first.split(), second.split())
+        for first, second in zip(hypotheses, references, strict=True)
+    ]
+    rates = [100 * sum(counts) / sum(lengths) for counts in zip(*errors, strict=True)]
+    statistics = [[sum(counts), length] for counts, length in zip(errors, lengths, strict=True)]
+    num_errors, num_words = resampled_sums(statistics).T
+    defined = num_words > 0
+    parts = zip(("deletions", "insertions", "substitutions"), rates, strict=True)
+    return {
+        "wer": Score(sum(rates), interval(100 * num_errors[defined] / num_words[defined])),
+        **{name: Score(rate) for name, rate in parts},
+    }
+
+
+def clean_phoenix_gloss(line: str) -> str:
+    """Normalises a PHOENIX-2014-T gloss line as the data set's evaluation does.
+
+    Removes markers such as __EMOTION__, "loc-", "cl-", "-PLUSPLUS" and a final RAUM. Makes
+    WIE AUSSEHEN one gloss, joins spelled letters by "+" and merges repeated neighbours. The
+    evaluation misses spelled letters in some places, such as the ends of a line; here all are
+    joined.
+    """
+    tokens = (_SUFFIX.sub("", _PREFIX.sub("", _MARKER.sub("", token))) for token in line.split())
+    joined = " ".join(token for token in tokens if token).replace("WIE AUSSEHEN", "WIE-AUSSEHEN")
+    spelled = _SPELLED_GAP.sub(r"\1\2+", joined)
+    return " ".join(token for token, _ in groupby(spelled.split()))
+
+
+def _align(hypothesis: list[str], reference: list[str]) -> tuple[int, int, int]:
+    """Returns (deletions, insertions, substitutions) of the cheapest alignment.
+
+    A match is always taken; of equal costs, substitution goes before insertion before deletion.
+    """
+    # (cost, deletions, insertions, substitutions) of each prefix of the hypothesis
+    row = [(_INSERTION_COST * length, 0, length, 0) for length in range(len(hypothesis) + 1)]
+    for word in reference:
+        above, row = row, [_deleted(row[0])]
+        for column, other in enumerate(hypothesis, start=1):
+            if word == other:
+                row.append(above[column - 1])
+                continue
+            cost, deletions, insertions, substitutions = above[column - 1]
+            substituted = (cost + _SUBSTITUTION_COST, deletions, insertions, substitutions + 1)
+            cost, deletions, insertions, substitutions = row[-1]
+            inserted = (cost + _INSERTION_COST, deletions, insertions + 1, substitutions)
+            row.append(
+                min(substituted, inserted, _deleted(above[column]), key=lambda path: path[0])
+            )
+    return row[-1][1:]
+
+
+def _deleted(path: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    cost, deletions, insertions, substitutions = path
+    return cost + _DELETION_COST, deletions + 1, insertions, substitutions

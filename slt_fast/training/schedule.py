@@ -1,0 +1,24 @@
+"""The learning rate of each training step."""
+
+from __future__ import annotations
+
+import math
+
+from slt_fast.recipe import TrainingConfig
+
+
+def learning_rate(settings: TrainingConfig, step: int, num_steps: int) -> float:
+    """Returns the learning rate of a step.
+
+    Args:
+        settings: Highest rate and kind of schedule.
+        step: Number of the step, from 0.
+        num_steps: Steps of the whole training.
+    """
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    warmup = max(1, num_steps // 10)
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    share = min(1.0, (step - warmup) / max(1, num_steps - warmup))
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))

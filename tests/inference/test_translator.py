@@ -1,0 +1,102 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+import slt_fast
+from slt_fast import Translator
+from slt_fast.checkpoint import (
+    TrainedModel,
+    TrainedOn,
+    build_network,
+    load_model,
+    save_checkpoint,
+)
+from slt_fast.data.batching import Vocabularies
+from slt_fast.data.synthetic import SyntheticSource
+from slt_fast.data.video.source import VideoSource
+from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
+from slt_fast.errors import DataError, UserError
+from slt_fast.inference.translate import translate_source
+
+TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
+
+
+@pytest.fixture
+def run(tiny_recipe, tmp_path: Path) -> Path:
+    """The folder of a run whose model is untrained and says a lot."""
+    words = Vocabularies(
+        Vocabulary(TEXT_SPECIALS, ("ein", "hund")), Vocabulary(GLOSS_SPECIALS, ("HUND",))
+    )
+    network = build_network(tiny_recipe, words)
+    with torch.no_grad():
+        network.decoder.output.bias[: len(TEXT_SPECIALS)] = -99
+    trained = TrainedModel(network, tiny_recipe, words, TRAINED_ON)
+    save_checkpoint(tmp_path / "run", 1, ("best",), trained, tensors={}, progress={})
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Rendered frames as a video of 12.5 frames a second, and beside it as a folder."""
+    source = SyntheticSource("a", ("DOG", "SLEEP"), "statement", 0, (0, 0), (48, 48))
+    fourcc = cv2.VideoWriter_fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(tmp_path / "clip.mp4"), fourcc, 12.5, (48, 48))
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(source.read()):
+        writer.write(frame[..., ::-1].copy())
+        cv2.imwrite(str(tmp_path / "frames" / f"{number:03d}.png"), frame[..., ::-1])
+    writer.release()
+    return tmp_path / "clip.mp4"
+
+
+def test_translates_a_video(run: Path, video: Path) -> None:
+    translator = Translator.load(str(run), device="cpu")
+    said = translator(str(video))
+    expected = translate_source(load_model(run), VideoSource(video))
+    assert (said.text, said.glosses) == (expected.text, expected.glosses)
+    assert len(said.text.split()) == 8 and said.frame_rate == pytest.approx(12.5)
+    assert translator.knows_glosses
+
+
+def test_translates_a_part_of_a_folder(run: Path, video: Path) -> None:
+    folder = video.with_name("frames")
+    said = Translator.load(run)(folder, start=3, end=9)
+    expected = translate_source(load_model(run), VideoSource(folder, 3, 9))
+    assert (said.text, said.glosses, said.frame_rate) == (expected.text, expected.glosses, None)
+    for path in folder.iterdir():
+        if not 3 <= int(path.stem) < 9:
+            path.write_bytes(b"")
+    assert Translator.load(run)(folder, start=3, end=9) == said
+
+
+def test_what_cannot_be_translated_is_named(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere: found nothing; expected a checkpoint's folder"):
+        Translator.load(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="device: found 'gpu'; expected auto, cpu or cuda"):
+        Translator.load(run, device="gpu")
+    with pytest.raises(DataError, match=r"clip\.mp4: found no such file; expected a video file"):
+        Translator.load(run)(tmp_path / "clip.mp4")
+
+
+def test_importing_the_package_is_light() -> None:
+    """Only torch and numpy may be needed for the operators."""
+    code = "import sys, slt_fast; print([name for name in ('torch', 'cv2') if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+    with pytest.raises(AttributeError, match="has no attribute 'Translater'"):
+        slt_fast.Translater  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["slt_fast:Translator", "slt_fast.commands.train:entry"])
+def test_missing_packages_are_named_with_their_extra(module: str) -> None:
+    place, name = module.split(":")
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('cv2', 'safetensors', 'tyro'))\n"
+        f"from {place} import {name}"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 1 and 'pip install "slt-fast[slt]"' in found.stderr.splitlines()[-1]
