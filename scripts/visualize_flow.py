@@ -1,13 +1,14 @@
-"""Draws a page of clips: frames, and below them their optical flow.
+"""Draws clips with their optical flow below, as a page or as an animation.
 
 python scripts/visualize_flow.py first.mp4 second.gif folder --output page.png
+python scripts/visualize_flow.py --height 112 --output signers.webp
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -17,7 +18,15 @@ from slt_fast.data.frame_source import FrameSource
 from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.video.source import VideoSource
-from slt_fast.visualize import flow_sheet, page, write_png
+from slt_fast.errors import UserError
+from slt_fast.visualize import (
+    ANIMATIONS,
+    flow_animation,
+    flow_sheet,
+    page,
+    write_animation,
+    write_png,
+)
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,9 @@ class Arguments:
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Video files or folders of frames; without any, clips of the synthetic corpus are drawn."""
     output: Path = Path("flow.png")
-    """Picture to write, *.png."""
+    """Picture to write: a page (*.png) or an animation (*.gif, *.webp)."""
     columns: int = 6
-    """Frames shown of each clip."""
+    """Frames of each clip on a page."""
     clips: int = 3
     """Clips of the synthetic corpus."""
     height: int = 160
@@ -46,22 +55,25 @@ class Arguments:
             raise ValueError(f"clips: found {self.clips}; expected at least 1")
 
 
-def sheet(source: FrameSource, title: str, arguments: Arguments) -> np.ndarray:
-    """Frames of a clip with their flow."""
-    frames = source.read()
-    H, W = frames.shape[1:3]
-    try:
-        return flow_sheet(
-            frames,
-            f"{title}: {len(frames)} frames of {W}x{H}",
-            num_columns=arguments.columns,
-            height=arguments.height,
-            bound=arguments.bound,
-            preset=arguments.preset,
-            backend=arguments.backend,
-        )
-    except ValueError as error:
-        raise ValueError(f"{source.name}: {error}") from error
+def draw_page(sources: list[tuple[FrameSource, str]], arguments: Arguments) -> np.ndarray:
+    """Draws one sheet a clip, below each other."""
+    sheets = []
+    for source, title in sources:
+        frames = source.read()
+        H, W = frames.shape[1:3]
+        title = f"{title}: {len(frames)} frames of {W}x{H}"
+        try:
+            options = flow_options(arguments)
+            sheets.append(flow_sheet(frames, title, num_columns=arguments.columns, **options))
+        except UserError as error:
+            raise UserError(f"{source.name}: {error}") from error
+    return page(sheets)
+
+
+def flow_options(arguments: Arguments) -> dict[str, Any]:
+    """Returns the options that sheets and animations share."""
+    names = ("height", "bound", "preset", "backend")
+    return {name: getattr(arguments, name) for name in names}
 
 
 def main() -> None:
@@ -71,8 +83,11 @@ def main() -> None:
     else:
         clips = read_synthetic("test", num_clips=arguments.clips)
         sources = [(clip.source, clip.id) for clip in clips]
-    sheets = [sheet(source, title, arguments) for source, title in sources]
-    write_png(arguments.output, page(sheets))
+    if arguments.output.suffix.lower() in ANIMATIONS:
+        clips, titles = [source.read() for source, _ in sources], [title for _, title in sources]
+        write_animation(arguments.output, flow_animation(clips, titles, **flow_options(arguments)))
+    else:
+        write_png(arguments.output, draw_page(sources, arguments))
     print(f"wrote {arguments.output}")
 
 

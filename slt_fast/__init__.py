@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from slt_fast.inference.translator import Translator
 
 __all__ = ["Translator", "__version__"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> type[Translator]:

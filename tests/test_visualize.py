@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from slt_fast.data.flow_images import flow_images
-from slt_fast.visualize import flow_sheet, page, write_png
+from slt_fast.visualize import flow_animation, flow_sheet, page, write_animation, write_png
 
 
 def moving(num_frames: int) -> np.ndarray:
@@ -90,3 +90,32 @@ def test_png_is_read_back(tmp_path: Path) -> None:
         write_png(tmp_path / "noext", image)
     with pytest.raises(OSError, match=r"gone.*a\.png"):
         write_png(tmp_path / "gone" / "a.png", image)
+
+
+def test_an_animation_shows_each_clip_as_a_sheet_does() -> None:
+    clips = [moving(4), moving(6)]
+    pictures = flow_animation(clips, ["a", "b"], height=48, bound=4.0)
+    assert len(pictures) == 5
+    for clip, frames in enumerate(clips):
+        sheet = flow_sheet(frames, "", num_columns=5, height=48, bound=4.0)
+        for t, picture in enumerate(pictures):
+            left, column = 104 + 52 * clip, 104 + 52 * min(t, len(frames) - 2)
+            drawn = picture[20:, left : left + 52]  # below the heading
+            assert np.array_equal(drawn, sheet[40:, column : column + 52])
+
+
+def test_an_animation_is_read_back(tmp_path: Path) -> None:
+    colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200)]
+    pictures = [np.full((48, 64, 3), colour, np.uint8) for colour in colours]
+    write_animation(tmp_path / "a.webp", pictures, fps=20)
+    whole, animation = cv2.imreadanimation(str(tmp_path / "a.webp"))
+    assert whole and list(animation.durations) == [50, 50, 50]
+    for read, picture in zip(animation.frames, pictures, strict=True):
+        assert np.abs(read[..., 2::-1].astype(int) - picture).max() <= 8  # WebP is lossy
+    with pytest.raises(ValueError, match=r"a\.png: found suffix '\.png'; expected \.gif or"):
+        write_animation(tmp_path / "a.png", pictures)
+
+
+def test_an_animation_needs_motion() -> None:
+    with pytest.raises(ValueError, match="frames of b: found 1; expected at least 2"):
+        flow_animation([moving(2), moving(1)], ["a", "b"])

@@ -1,14 +1,18 @@
-// What every device's DISVR is called with.
+// Checks of an operator's arguments, the same on every device.
 #pragma once
 
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <cstdint>
+
 #include "core/settings.h"
-#include "frames.h"
 
 namespace slt_fast {
+
+// Below this side, the index of a pixel in its frame fits an int.
+constexpr int64_t kSideLimit = 1 << 15;
 
 inline Settings settings_of(int64_t finest_level, int64_t patch_stride, int64_t descent_iterations, int64_t warps,
                             int64_t fixed_points, int64_t sweeps) {
@@ -17,7 +21,12 @@ inline Settings settings_of(int64_t finest_level, int64_t patch_stride, int64_t 
 }
 
 inline void check(const torch::stable::Tensor& frames, const Settings& settings) {
-  check_frames(frames);
+  STD_TORCH_CHECK(frames.scalar_type() == torch::headeronly::ScalarType::Byte && frames.dim() == 3,
+                  "frames must be uint8 [T, H, W]");
+  STD_TORCH_CHECK(frames.size(0) >= 2, "needs two frames at least");
+  const int64_t H = frames.size(1), W = frames.size(2);
+  STD_TORCH_CHECK(H >= kPatchSize && W >= kPatchSize, "frames must have 8 pixels a side");
+  STD_TORCH_CHECK(H < kSideLimit && W < kSideLimit, "frames must have sides below 32768");
   STD_TORCH_CHECK(settings.finest_level >= 0 && settings.finest_level < kMaxLevels, "no such level");
   STD_TORCH_CHECK(settings.patch_stride >= 1 && settings.patch_stride <= kPatchSize, "patch_stride must be 1 to 8");
   STD_TORCH_CHECK(settings.descent_iterations >= 0 && settings.warps >= 0, "iterations must not be negative");

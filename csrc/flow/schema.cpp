@@ -5,9 +5,6 @@ STABLE_TORCH_LIBRARY(slt_fast, library) {
   library.def(
       "disvr(Tensor frames, int finest_level, int patch_stride, int descent_iterations, int warps, int fixed_points, "
       "int sweeps) -> Tensor");
-  library.def(
-      "opencv_dis(Tensor frames, int finest_level, int patch_stride, int descent_iterations, int "
-      "refinement_iterations) -> Tensor");
   library.def("cpu_instruction_set() -> str");
   library.def("built_for() -> str");
 }

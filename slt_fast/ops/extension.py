@@ -21,7 +21,6 @@ if EXTENSION is not None:
         return frames.new_empty(frames.shape[:3])
 
     @torch.library.register_fake("slt_fast::disvr")
-    @torch.library.register_fake("slt_fast::opencv_dis")
     def _flow_fake(frames: torch.Tensor, *settings: int) -> torch.Tensor:
         T, H, W = frames.shape
         return frames.new_empty((T - 1, 2, H, W), dtype=torch.float32)

@@ -1,6 +1,5 @@
 // Random clips through the CPU's flow, to be built with sanitizers. Each clip is computed with fresh memory, with
 // memory kept from other clips, and with threads that share its rows: the flow must be finite and the same to the bit.
-// So must be that of OpenCV's algorithm on the same frames, at its presets and at any other settings.
 //
 // usage: flow_sanitized CLIPS SEED LARGEST_HEIGHT LARGEST_WIDTH MOST_FRAMES MOST_PIXELS
 // (of all frames of a clip; two frames are always computed). Prints what was run.
@@ -14,7 +13,6 @@
 #include <vector>
 
 #include "../../csrc/flow/cpu/levels.h"
-#include "../../csrc/flow/opencv/dis.h"
 
 namespace {
 
@@ -22,7 +20,6 @@ using slt_fast::Clip;
 using slt_fast::InstructionSet;
 using slt_fast::Settings;
 using slt_fast::Threads;
-using slt_fast::opencv::DisSettings;
 
 std::mt19937 generator;
 
@@ -49,21 +46,6 @@ Settings settings_of(int preset) {
   }
 }
 
-const char* const kOpencvPresets[] = {"opencv_ultrafast", "opencv_fast", "opencv_medium", "opencv_random"};
-
-DisSettings opencv_settings_of(int preset) {
-  switch (preset) {
-    case 0:
-      return {2, 4, 12, 0};
-    case 1:
-      return {2, 4, 16, 5};
-    case 2:
-      return {1, 3, 25, 5};
-    default:
-      return {any_of(0, 2), any_of(1, 8), any_of(0, 30), any_of(0, 6)};
-  }
-}
-
 const char* const kPatterns[] = {"black", "flat", "noisy", "saturated", "gradient", "waves", "mixed"};
 constexpr int kMixed = 6;  // frames of any of the others: motions that lead far out of the image
 
@@ -85,9 +67,8 @@ uint8_t pixel_of(int pattern, int value, int t, int y, int x) {
 }
 
 struct Work {
-  int frames, height, width, preset, opencv_preset, pattern;
+  int frames, height, width, preset, pattern;
   Settings settings;
-  DisSettings opencv_settings;
   std::vector<uint8_t> grey;
 };
 
@@ -101,8 +82,6 @@ Work any_work(int largest_height, int largest_width, int most_frames, int64_t mo
   work.preset = any_of(0, 3);
   work.pattern = any_of(0, kMixed);
   work.settings = settings_of(work.preset);
-  work.opencv_preset = any_of(0, 3);
-  work.opencv_settings = opencv_settings_of(work.opencv_preset);
   int pattern = work.pattern, value = any_of(0, 255);
   for (int t = 0; t < work.frames; ++t) {
     if (work.pattern == kMixed) {
@@ -139,31 +118,6 @@ bool all_finite(const std::vector<float>& flow) {
   return std::all_of(flow.begin(), flow.end(), [](float value) { return std::isfinite(value); });
 }
 
-std::vector<float> opencv_flow_of(const Work& work) {
-  const size_t pixels = static_cast<size_t>(work.height) * work.width;
-  std::vector<float> flow((work.frames - 1) * 2 * pixels, NAN);
-  for (int pair = 0; pair < work.frames - 1; ++pair) {
-    const uint8_t* first = work.grey.data() + pair * pixels;
-    slt_fast::opencv::dis_flow(first, first + pixels, work.height, work.width, work.opencv_settings,
-                               flow.data() + pair * 2 * pixels);
-  }
-  return flow;
-}
-
-void check_opencv(const Work& work) {
-  std::vector<float> fresh;
-  std::thread([&] { fresh = opencv_flow_of(work); }).join();
-  const std::vector<float> kept = opencv_flow_of(work);
-  const bool is_finite = all_finite(fresh);
-  const bool is_same = std::memcmp(fresh.data(), kept.data(), sizeof(float) * kept.size()) == 0;
-  if (is_finite && is_same) return;
-  const DisSettings& s = work.opencv_settings;
-  std::printf("opencv, %d frames of %dx%d, %s, settings %d %d %d %d: finite %d, kept alike %d\n", work.frames,
-              work.height, work.width, kPatterns[work.pattern], s.finest_level, s.patch_stride, s.descent_iterations,
-              s.refinement_iterations, is_finite, is_same);
-  std::exit(1);
-}
-
 void check(const Work& work, const InstructionSet& set) {
   const int pairs = work.frames - 1;
   std::vector<float> fresh;
@@ -186,14 +140,13 @@ void check(const Work& work, const InstructionSet& set) {
 
 // What has been run.
 struct Tally {
-  int clips = 0, presets[4] = {}, opencv_presets[4] = {}, patterns[kMixed + 1] = {};
+  int clips = 0, presets[4] = {}, patterns[kMixed + 1] = {};
   int most_frames = 0, largest_height = 0, largest_width = 0, least_side = 1 << 30;
   int64_t pairs = 0, pixels = 0;
 
   void add(const Work& work) {
     ++clips;
     ++presets[work.preset];
-    ++opencv_presets[work.opencv_preset];
     ++patterns[work.pattern];
     most_frames = std::max(most_frames, work.frames);
     largest_height = std::max(largest_height, work.height);
@@ -208,7 +161,6 @@ struct Tally {
                 clips, static_cast<long long>(pairs), least_side, largest_height, largest_width,
                 static_cast<long long>(pixels), most_frames);
     for (int i = 0; i < 4; ++i) std::printf(" %s %d", kPresets[i], presets[i]);
-    for (int i = 0; i < 4; ++i) std::printf(" %s %d", kOpencvPresets[i], opencv_presets[i]);
     std::printf(";");
     for (int i = 0; i <= kMixed; ++i) std::printf(" %s %d", kPatterns[i], patterns[i]);
   }
@@ -226,7 +178,6 @@ int main(int, char** arguments) {
     const Work work =
         any_work(std::atoi(arguments[3]), std::atoi(arguments[4]), std::atoi(arguments[5]), std::atoll(arguments[6]));
     for (const InstructionSet& set : sets) check(work, set);
-    check_opencv(work);
     tally.add(work);
   }
   tally.print();

@@ -74,7 +74,7 @@ def test_blank_of_rgb_is_black() -> None:
 
 def test_parameters_name_the_flow() -> None:
     found = InputConfig(flow_preset="opencv_fast").parameters()
-    assert found["algorithm"] == "slt_fast_opencv_dis" and found["preset"] == "opencv_fast"
+    assert found["algorithm"] == "opencv_dis" and found["preset"] == "opencv_fast"
     assert found != InputConfig(flow_preset="best").parameters()
     assert InputConfig(input="rgb").parameters() == {}
 

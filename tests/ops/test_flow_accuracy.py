@@ -56,4 +56,4 @@ def test_presets_are_ordered_and_beat_opencv(shared_data, name) -> None:
     )
     assert best <= 1.02 * default
     assert default < fast
-    assert default < end_point_error(folder, size, "opencv_medium")
+    assert default < end_point_error(folder, size, "opencv_medium", "opencv")

@@ -21,6 +21,15 @@ def test_draws_clips_of_the_synthetic_corpus(run_script, tmp_path: Path) -> None
     assert len(cv2.imread(str(tmp_path / "flow.png"))) == 2 * (2 * 20 + 3 * 52 + 4)
 
 
+def test_draws_an_animation(run_script, manifest: Path, tmp_path: Path) -> None:
+    output = tmp_path / "flow.gif"
+    videos = [manifest.parent / name for name in ("second", "first.mp4")]
+    options = ["--height", 64, "--preset", "fast", "--output", output]
+    assert run_script("visualize_flow.py", *videos, *options).status == 0
+    whole, animation = cv2.imreadanimation(str(output))
+    assert whole and animation.frames[0].shape[:2] == (20 + 3 * 68, 104 + 2 * 68)
+
+
 def test_a_single_frame(run_script, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     assert cv2.imwrite(str(tmp_path / "one" / "0.png"), np.zeros((40, 40, 3), np.uint8))

@@ -1,12 +1,8 @@
 """Dense optical flow of a clip: from each frame to the next."""
 
+from slt_fast.ops.optical_flow.backends import GPU_BACKENDS, choose_flow_backend
 from slt_fast.ops.optical_flow.grey import rgb_to_grey
-from slt_fast.ops.optical_flow.operator import (
-    GPU_BACKENDS,
-    choose_flow_backend,
-    flow_parameters,
-    optical_flow,
-)
+from slt_fast.ops.optical_flow.operator import flow_parameters, optical_flow
 from slt_fast.ops.optical_flow.presets import PRESETS
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What a preset's name stands for, with our algorithm and with OpenCV's."""
+"""The parameters of each preset, for our algorithm and for OpenCV's."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DisvrParameters:
-    """What a preset sets of DISVR, in the order of torch.ops.slt_fast.disvr.
+    """Parameters of DISVR, in the order of torch.ops.slt_fast.disvr.
 
     Args:
-        finest_level: Pyramid level at which the flow is computed, 0 for full resolution.
+        finest_level: Pyramid level at which the flow is computed; 0 is full resolution.
         patch_stride: Distance between patches, in pixels of the level.
         descent_iterations: Gauss-Newton steps of a patch on each level.
-        warps: Times that the second frame is warped by the flow found so far, on each level.
+        warps: How often each level warps the second frame by the current flow.
         fixed_points: Linearisations of the robust penalties in each warp.
         sweeps: Red-black sweeps of over-relaxation in each fixed point.
     """
@@ -28,10 +28,10 @@ class DisvrParameters:
 
 @dataclass(frozen=True)
 class DISParameters:
-    """What a preset sets of OpenCV's dense inverse search, in the order of slt_fast.opencv_dis.
+    """Parameters of cv2.DISOpticalFlow.
 
     Args:
-        finest_scale: Pyramid level at which the flow is computed, 0 for full resolution.
+        finest_scale: Pyramid level at which the flow is computed; 0 is full resolution.
         patch_stride: Distance between patches, in pixels of the level.
         descent_iterations: Gradient descent steps of a patch on each level.
         refinement_iterations: Fixed points of the variational refinement on each level.
@@ -48,13 +48,13 @@ DISVR_PRESETS = {
     "default": DisvrParameters(0, 4, 8, 3, 2, 5),
     "best": DisvrParameters(0, 3, 8, 5, 2, 5),
 }
-# What cv2 computes under these names.
+# cv2's own presets ULTRAFAST, FAST and MEDIUM.
 OPENCV_PRESETS = {
     "opencv_ultrafast": DISParameters(2, 4, 12, 0),
     "opencv_fast": DISParameters(2, 4, 16, 5),
     "opencv_medium": DISParameters(1, 3, 25, 5),
 }
-# What comes closest to our presets with OpenCV's algorithm.
+# The settings of OpenCV's algorithm that come closest to our presets.
 OPENCV_COUNTERPARTS = {
     "fast": DISParameters(1, 4, 16, 5),
     "default": DISParameters(0, 3, 25, 5),

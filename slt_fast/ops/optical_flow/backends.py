@@ -1,0 +1,108 @@
+"""Which backend computes the flow."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+import torch
+
+from slt_fast.errors import UserError
+from slt_fast.ops.extension import EXTENSION, cuda_refusal
+from slt_fast.ops.optical_flow.opencv import opencv_refusal
+from slt_fast.ops.optical_flow.presets import (
+    DISVR_PRESETS,
+    OPENCV_PRESETS,
+    PRESETS,
+    RAFT_PRESETS,
+)
+
+# The presets that each backend can run.
+BACKENDS: dict[str, tuple[str, ...]] = {
+    "auto": PRESETS,
+    "cpu": tuple(DISVR_PRESETS),
+    "cuda": tuple(DISVR_PRESETS),
+    "opencv": (*DISVR_PRESETS, *OPENCV_PRESETS),
+    "raft": RAFT_PRESETS,
+    "reference": tuple(DISVR_PRESETS),
+}
+
+# These compute on the device of the frames, including GPUs.
+GPU_BACKENDS = ("cuda", "raft", "reference")
+
+
+def choose_flow_backend(
+    backend: str = "auto", preset: str = "default", device: torch.device | None = None
+) -> tuple[str, str]:
+    """Chooses what computes the flow.
+
+    Args:
+        backend: "auto", or the backend that must run.
+        preset: As for optical_flow.
+        device: Device of the frames; None means the CPU.
+
+    Returns:
+        The backend's name, and the reason for the choice.
+
+    Raises:
+        UserError: The preset or backend is unknown or cannot run; says why.
+    """
+    _check_names(backend, preset)
+    only = _only_backend(preset)
+    if backend != "auto" or only:
+        chosen = only or backend
+        _check_runs(chosen, device)
+        return chosen, "asked for"
+    choice = _automatic_choice(device)
+    _log_choice(*choice)
+    return choice
+
+
+def _check_names(backend: str, preset: str) -> None:
+    if backend not in BACKENDS:
+        raise UserError(
+            f"optical_flow: found backend {backend!r}; expected one of {list(BACKENDS)}"
+        )
+    if preset not in PRESETS:
+        raise UserError(f"optical_flow: found preset {preset!r}; expected one of {list(PRESETS)}")
+    if preset not in BACKENDS[backend]:
+        raise UserError(
+            f"optical_flow: found preset {preset!r} with backend {backend!r}; expected one of "
+            f"{list(BACKENDS[backend])}, or backend {_only_backend(preset) or 'auto'!r}"
+        )
+
+
+def _only_backend(preset: str) -> str | None:
+    if preset in RAFT_PRESETS:
+        return "raft"
+    return "opencv" if preset in OPENCV_PRESETS else None
+
+
+def _check_runs(backend: str, device: torch.device | None) -> None:
+    refusal, others = None, "'auto' or 'opencv'"
+    if backend == "cpu" and EXTENSION is None:
+        refusal = "the extension is not built; `make setup` builds it"
+    elif backend == "cuda":
+        refusal = cuda_refusal(device)
+    elif backend == "opencv":
+        refusal, others = opencv_refusal(), "one of our presets with 'auto'"
+    if refusal:
+        raise UserError(f"optical_flow: backend {backend!r} cannot run: {refusal}; use {others}")
+
+
+def _automatic_choice(device: torch.device | None) -> tuple[str, str]:
+    if EXTENSION is None and opencv_refusal() is None:
+        return "opencv", "the extension is not built"
+    if EXTENSION is None:
+        return "reference", f"slow; the extension is not built and {opencv_refusal()}"
+    if device is None or device.type != "cuda":
+        return "cpu", f"the extension, {torch.ops.slt_fast.cpu_instruction_set()} code"
+    refusal = cuda_refusal(device)
+    if refusal:
+        return "cpu", f"the extension; no kernels on a GPU: {refusal}"
+    return "cuda", "the extension's kernels, as the frames are on a GPU"
+
+
+@functools.cache
+def _log_choice(backend: str, reason: str) -> None:
+    logging.getLogger(__name__).info("optical_flow: backend %s (%s)", backend, reason)
