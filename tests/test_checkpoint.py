@@ -130,7 +130,9 @@ def killed_at(monkeypatch, number: int) -> None:
     monkeypatch.setattr(checkpoint, "save_file", stopping(checkpoint.save_file))
 
 
-@pytest.mark.parametrize("step", [2, 3], ids=["same_step", "next_step"])
+@pytest.mark.parametrize(
+    "step", [2, pytest.param(3, marks=pytest.mark.slow)], ids=["same_step", "next_step"]
+)
 def test_killed_before_any_file_operation(
     tmp_path: Path, trained: TrainedModel, monkeypatch, step: int
 ) -> None:

@@ -1,6 +1,7 @@
 """Computes the optical flow of a data set once, for training from disk.
 
 slt-extract-flow phoenix14t:PATH --output flow --workers 16
+
 torchrun --nproc-per-node 4 scripts/extract_flow.py manifest.csv --output flow --workers 4
 
 Training reads it with --flow-cache. To resume, run the command again.

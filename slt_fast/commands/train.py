@@ -1,6 +1,7 @@
 """Trains a translator by a recipe, scores it, shows examples.
 
 slt-train --recipe quickstart
+
 slt-train --recipe paper --data phoenix14t:PATH --output runs/phoenix
 """
 

@@ -204,6 +204,7 @@ def start(source: Path, output: Path, **environment: str) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_by_two_ranks(
     run_script, many: Path, tmp_path: Path, monkeypatch
 ) -> None:

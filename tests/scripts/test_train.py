@@ -51,6 +51,7 @@ def test_two_videos_are_learnt_by_heart(
         assert (translated.status, translated.out) == (0, lines)
 
 
+@pytest.mark.slow
 def test_real_videos_are_learnt_by_heart(
     run_script, tiny_options, shared_data: Path, tmp_path: Path, one_thread
 ) -> None:
@@ -230,6 +231,7 @@ def checkpoint_name(run: Path) -> str:
     return Path(os.readlink(run / "last")).name
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tiny_options, data_options, tmp_path: Path) -> None:
     """kill -9 leaves a checkpoint that is whole, and --resume goes on from it."""
     run = tmp_path / "run"

@@ -69,8 +69,14 @@ def break_off(recipe: Recipe, run: RunConfig, steps: int, monkeypatch) -> None:
 
 @pytest.mark.parametrize(
     ("steps", "saved_step", "is_preloaded"),
-    [(3, 3, True), (4, 3, True), (4, 4, True), (5, 5, False), (1, 1, False), (0, None, True)],
-    ids=["epoch", "back_to_epoch", "within_epoch", "within_last", "within_first", "from_nothing"],
+    [
+        pytest.param(3, 3, True, id="epoch", marks=pytest.mark.slow),
+        pytest.param(4, 3, True, id="back_to_epoch"),
+        pytest.param(4, 4, True, id="within_epoch", marks=pytest.mark.slow),
+        pytest.param(5, 5, False, id="within_last"),
+        pytest.param(1, 1, False, id="within_first", marks=pytest.mark.slow),
+        pytest.param(0, None, True, id="from_nothing", marks=pytest.mark.slow),
+    ],
 )
 def test_a_resumed_run_equals_an_unbroken_one(
     tiny_recipe, run, monkeypatch, steps: int, saved_step: int | None, is_preloaded: bool
@@ -95,7 +101,7 @@ def test_a_resumed_run_equals_an_unbroken_one(
     assert [record["epoch"] for record in records(run)] == [1, 2]
 
 
-@pytest.mark.parametrize("is_preloaded", [True, False])
+@pytest.mark.parametrize("is_preloaded", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_flow_made_on_the_device_changes_nothing(
     tiny_recipe, run, monkeypatch, is_preloaded: bool
 ) -> None:
