@@ -117,4 +117,4 @@ def _opened(path: Path) -> Iterator[safe_open]:
 
 
 def _checksum(flow: torch.Tensor) -> str:
-    return str(zlib.crc32(memoryview(flow.numpy())))
+    return str(zlib.crc32(flow.numpy().tobytes()))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from slt_fast import __version__
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.synthetic.grammar import Sentence, draw_sentence
@@ -22,6 +21,8 @@ from slt_fast.data.synthetic.signer import draw_signer
 from slt_fast.data.synthetic.signs import sign_for
 from slt_fast.errors import UserError
 
+# First version of slt_fast that renders these frames; changes whenever the frames change.
+RENDERING = "0.1.0"
 NUM_TRAIN_SIGNERS, NUM_DEV_SIGNERS, NUM_TEST_SIGNERS = 24, 4, 8
 NUM_CLIPS = {"train": 960, "dev": 80, "test": 160, "test_signers": 160}
 
@@ -66,8 +67,8 @@ class SyntheticSource:
         return self.name, asdict(self)
 
     def identity(self, data_root: Path) -> Identity:
-        """Returns the place, with the version that renders as the state."""
-        return Identity(*self.place(data_root), {"slt_fast": __version__})
+        """Returns the place, with the version of the rendering as the state."""
+        return Identity(*self.place(data_root), {"slt_fast": RENDERING})
 
     def neutral(self) -> FrameSource | None:
         """Returns the same clip with head and face as in a statement."""

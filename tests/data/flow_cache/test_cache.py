@@ -157,7 +157,7 @@ def test_a_changed_source_is_noticed(cache: FlowCache, data: Path, monkeypatch) 
         cache.find(folder)
     keep(cache, folder)  # replaces the old one
     assert cache.find(folder) and len(list(cache.folder.glob("a-*"))) == 1
-    monkeypatch.setattr(corpus, "__version__", "9")
+    monkeypatch.setattr(corpus, "RENDERING", "9")
     with pytest.raises(DataError, match='train-00007 with state .*; expected .*slt_fast": "9"'):
         cache.find(RENDERED)
 
