@@ -1,4 +1,4 @@
-"""Builds the extension slt_fast._C; everything else about the package stands in pyproject.toml."""
+"""Builds the extension slt_fast._C; pyproject.toml has everything else about the package."""
 
 import os
 import site
@@ -8,12 +8,12 @@ from pathlib import Path
 from setuptools import setup
 
 HOW_TO = (
-    "Install torch first (pytorch.org tells which build suits your machine), then setuptools>=77 "
+    "Install torch first (pytorch.org shows which build suits your machine), then setuptools>=77 "
     "and wheel, and run `pip install --no-build-isolation .`"
 )
 
-# pip's isolated build hides the environment that the package goes into, but the torch to build
-# against is the one in there: look for it, after everything else.
+# The build needs the torch of the environment that the package goes into, but pip's isolated build
+# hides that environment. It is searched last.
 sys.path.extend(site.getsitepackages())
 try:
     import torch
@@ -33,11 +33,11 @@ except ValueError as error:
     sys.exit(str(error))
 print(f"slt_fast is built for {built_for}", file=sys.stderr)
 
-# LibTorch's stable ABI as of torch 2.10: one build serves every later torch and every Python.
+# LibTorch's stable ABI as of torch 2.10: one build works with every later torch and every Python.
 macros = [("TORCH_TARGET_VERSION", "0x020a000000000000"), ("SLT_FAST_BUILT_FOR", f'"{built_for}"')]
-# Square roots set no errno and comparisons no flags, or their loops stay scalar; the results
-# are the same. Python's own -fwrapv takes 3 % of the flow's speed. Our vectors stay inside: no
-# warning of their calling convention is needed.
+# Loops vectorise only if square roots set no errno and comparisons no flags; the results are the
+# same. Python's own -fwrapv costs 3 % of the flow's speed. No function outside takes our vectors,
+# so warnings about their calling convention are off.
 compile_arguments = {
     "cxx": [
         "-O3",
@@ -61,14 +61,14 @@ if toolkit:
         *toolkit.architecture_flags(),
     ]
     sources |= set(Path("csrc").rglob("cuda/*.c*"))
-    # The runtime's functions stay inside, so that those of torch's own do not take their place;
-    # of torch the current stream is asked for.
+    # The CUDA runtime is linked statically and hidden, so torch's own runtime cannot replace it.
+    # torch_cuda provides the current stream.
     link_arguments = [str(toolkit.runtime), "-Wl,--exclude-libs,ALL", "-lrt", "-ldl", "-lpthread"]
     link_arguments.append("-ltorch_cuda")
 
 
 class BuildExtension(cpp_extension.BuildExtension):
-    """Builds anew whatever is there, as that may be built for something else."""
+    """Always rebuilds, because existing objects may be built for another target."""
 
     def finalize_options(self) -> None:
         super().finalize_options()

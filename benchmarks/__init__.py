@@ -1,15 +1,17 @@
-"""Benchmarks of the operators: what is timed, against whom, and how far from the physical limit.
+"""Benchmarks of the operators: what is timed, against which peers, and the hardware's limit.
 
-    cases.py     shapes, and inputs for them
-    eager.py     the formulas as people write them, which every result is checked against
-    peers.py     what is timed
+    cases.py      shapes that are tested and timed, and inputs for them
+    eager.py      the formulas as people write them, which every result is checked against
+    parity.py     the criterion of tests and benchmarks, checked before any time is taken
+    peers.py      what is timed
     flow_pairs.py pairs of frames with true flow
-    parity.py    the check that comes before any time
-    timing.py    times on a CPU and on a GPU
-    floors.py    the least time that the hardware allows
-    reporting.py what the test_*.py files share
-    gpu_report   everything that needs a GPU in one command: scripts/gpu_report.py
-    tuning.py    block sizes of the kernels: scripts/tune.py
+    timing.py     times on a CPU and on a GPU
+    floors.py     the least time that the hardware allows
+    comparison.py ours and a peer in turns, for the test_*.py files
+    machine.py    the machine and its software
+    jobs.py       functions in processes that may crash or hang
+    gpu_report    everything that needs a GPU: `python -m benchmarks.gpu_report`
+    tuning.py     block sizes of the kernels: `python -m benchmarks.tuning`
 
-`pytest benchmarks --benchmark-only` times each operator on the machine at hand.
+`pytest benchmarks --benchmark-only` times each operator on the machine it runs on.
 """

@@ -1,4 +1,4 @@
-"""Shapes that are timed or checked, and inputs for them."""
+"""Shapes that are tested, timed or both, and inputs for them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,73 @@ from benchmarks import eager
 
 OPERATORS = ("pixel_attention", "pixel_attention_block", "positional_encoding")
 DIRECTIONS = ("forward", "backward", "both")
+# Sides of the maps that are timed, and their channels: those of the paper's ResNet18.
 SIDES = (7, 14, 28, 56)
-# Maps whose scores a GPU's memory holds several times over in the plain formula's backward pass.
+CHANNELS, KEY_CHANNELS = 512, 64
+# The plain formula's backward pass keeps several copies of the scores in a GPU's memory.
 EAGER_COPIES = 8
+
+# What the tests of the kernels run, interpreted or on a GPU.
+# B, heads, Nq, Nk, dk, dv: the three regimes and their edges, odd sizes, narrow and wide channels.
+ATTENTION_SIZES = (
+    (2, 1, 1, 1, 16, 16),
+    (2, 2, 35, 35, 48, 80),
+    (2, 1, 49, 49, 64, 512),
+    (3, 2, 7, 49, 32, 32),
+    (1, 1, 64, 64, 128, 64),
+    (1, 2, 81, 81, 16, 48),
+    (1, 1, 70, 196, 64, 128),
+    (1, 1, 256, 256, 16, 16),
+    (2, 1, 100, 20, 32, 16),
+    (1, 1, 10, 257, 16, 32),
+    (1, 1, 70, 270, 48, 272),
+)
+# The same, and the shape of the bias.
+BIAS_SIZES = (
+    ((2, 2, 49, 49, 32, 32), (2, 49, 49)),  # Swin's relative positions
+    ((4, 2, 49, 49, 16, 32), (2, 2, 49, 49)),  # repeated: windows of each image
+    ((3, 1, 20, 30, 16, 16), (3, 1, 20, 30)),
+    ((2, 2, 5, 7, 16, 16), ()),
+    ((2, 2, 5, 7, 16, 16), (7,)),
+    ((2, 2, 5, 7, 16, 16), (2, 2, 1, 7)),
+    ((2, 2, 5, 7, 16, 16), (2, 5, 1)),
+    ((2, 1, 70, 100, 16, 16), (70, 100)),
+    ((2, 1, 40, 260, 16, 16), (1, 40, 260)),
+)
+# B, C, H, W, key channels, heads: the three regimes, odd sizes.
+BLOCK_SIZES = (
+    (2, 512, 7, 7, 64, 1),
+    (2, 64, 7, 7, 32, 2),
+    (3, 32, 1, 1, 16, 1),
+    (2, 48, 5, 7, 16, 1),
+    (1, 64, 9, 9, 16, 1),
+    (1, 32, 13, 21, 32, 2),
+)
+# What only a GPU can run in a test's time: first the sizes that are timed.
+GPU_ATTENTION_SIZES = (
+    *((1, 1, side**2, side**2, KEY_CHANNELS, CHANNELS) for side in SIDES[1:]),
+    (2, 12, 197, 197, 64, 64),  # a ViT's
+    (1, 1, 140, 323, 48, 272),
+)
+GPU_BIAS_SIZES = (((2, 2, 260, 300, 32, 32), (2, 260, 300)),)
+GPU_BLOCK_SIZES = (
+    *((1, CHANNELS, side, side, KEY_CHANNELS, 1) for side in SIDES[1:]),
+    (1, 64, 17, 19, 16, 1),
+)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A call of an operator on square or other maps.
+    """A call of an operator.
 
     Args:
         operator: One of OPERATORS.
-        B: Maps.
+        B: Number of maps.
         H: Height of a map.
-        W: Width.
+        W: Width of a map.
         C: Channels of a map, and of the values.
         key_channels: Channels of queries and keys over all heads.
-        num_heads: Heads.
+        num_heads: Number of heads.
         dtype: Name of the type in torch.
         device: "cpu" or "cuda".
     """
@@ -37,8 +87,8 @@ class Case:
     B: int
     H: int
     W: int
-    C: int = 512
-    key_channels: int = 64
+    C: int = CHANNELS
+    key_channels: int = KEY_CHANNELS
     num_heads: int = 1
     dtype: str = "float32"
     device: str = "cpu"
@@ -50,24 +100,25 @@ class Case:
 
     @property
     def torch_dtype(self) -> torch.dtype:
+        """The type itself."""
         return getattr(torch, self.dtype)
 
     @property
     def shape(self) -> str:
-        """B, C, H, W and the key channels, to be read."""
+        """B, C, H, W and the key channels, for a table."""
         return f"{self.B}x{self.C}x{self.H}x{self.W}, keys {self.key_channels}/{self.num_heads}"
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an operator is called with.
+    """The tensors of a call.
 
     Args:
         leaves: Tensors that need a gradient.
         constants: Tensors that need none; they follow the leaves in the call.
-        gradient: That of the output.
-        num_mapped: How many of the leaves hold one entry for each map; they come first.
-        names: Of the leaves.
+        gradient: Gradient of the output.
+        num_mapped: Number of leaves that hold one entry for each map; they come first.
+        names: Names of the leaves.
     """
 
     leaves: tuple[torch.Tensor, ...]
@@ -77,7 +128,7 @@ class Inputs:
     names: tuple[str, ...]
 
     def changed(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Inputs:
-        """The same with each tensor changed; leaves anew."""
+        """Returns changed tensors, with fresh leaves."""
         return dataclasses.replace(
             self,
             leaves=tuple(change(leaf.detach()).requires_grad_() for leaf in self.leaves),
@@ -85,23 +136,27 @@ class Inputs:
             gradient=change(self.gradient),
         )
 
-    def frames(self, frames: list[int]) -> Inputs:
-        """The same for some of the maps only."""
+    def of_maps(self, maps: list[int]) -> Inputs:
+        """Returns copies of the inputs for some of the maps only."""
         leaves = [
-            (leaf[frames] if index < self.num_mapped else leaf).detach().clone().requires_grad_()
+            (leaf[maps] if index < self.num_mapped else leaf).detach().clone().requires_grad_()
             for index, leaf in enumerate(self.leaves)
         ]
-        return dataclasses.replace(self, leaves=tuple(leaves), gradient=self.gradient[frames])
+        return dataclasses.replace(self, leaves=tuple(leaves), gradient=self.gradient[maps])
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All of them."""
+        return (*self.leaves, *self.constants, self.gradient)
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all of them."""
-        tensors = (*self.leaves, *self.constants, self.gradient)
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        """Bytes of all tensors."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors)
 
 
 def case_of(operator: str, side: int, device: str) -> Case:
-    """The case that is timed: small batches in float32 on a CPU, 256 in bfloat16 on a GPU."""
+    """Returns the case that is timed: small float32 batches on a CPU, 256 bfloat16 on a GPU."""
     if device == "cpu":
         return Case(operator, {7: 32, 14: 8, 28: 2, 56: 1}[side], side, side)
     B = 256
@@ -111,13 +166,30 @@ def case_of(operator: str, side: int, device: str) -> Case:
     return Case(operator, B, side, side, dtype="bfloat16", device=device)
 
 
+def directions_of(operator: str) -> tuple[str, ...]:
+    """Returns what is timed; the encoding alone has nothing to compute backward."""
+    return ("forward", "both") if operator == "positional_encoding" else DIRECTIONS
+
+
+def moving_clip(T: int, H: int, W: int, seed: int = 0) -> torch.Tensor:
+    """Returns frames of smooth noise, [T, H, W] uint8.
+
+    Each frame shows a part one pixel lower and two to the right of the frame before.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(1, 1, H // 4 + 4, W // 4 + 4, generator=generator) * 255
+    size = (H + 2 * T, W + 2 * T)
+    image = torch.nn.functional.interpolate(coarse, size, mode="bicubic")[0, 0].clamp(0, 255).byte()
+    return torch.stack([image[t : t + H, 2 * t : 2 * t + W] for t in range(T)])
+
+
 def make_inputs(case: Case, layout: str, seed: int = 0) -> Inputs:
-    """Random inputs; the values do not depend on the layout.
+    """Makes random inputs; the values do not depend on the layout.
 
     Args:
         case: The shapes.
-        layout: "channels_last" (for q, k, v: token by token) or "nchw" (channel by channel).
-        seed: Of the values.
+        layout: "channels_last" (for q, k, v: token-major) or "nchw" (channel-major).
+        seed: Seed of the values.
     """
     generator = torch.Generator(case.device).manual_seed(seed)
 
@@ -127,7 +199,8 @@ def make_inputs(case: Case, layout: str, seed: int = 0) -> Inputs:
     if case.operator == "pixel_attention":
         widths = (case.key_channels, case.key_channels, case.C)
         shapes = [(case.B, case.num_heads, case.N, width // case.num_heads) for width in widths]
-        leaves, names = [random(*shape) for shape in shapes], ("q", "k", "v")
+        leaves = [random(*shape) for shape in shapes]
+        names: tuple[str, ...] = ("q", "k", "v")
         constants, gradient = [], random(*shapes[2]) + 0.5
     else:
         shape = (case.B, case.C, case.H, case.W)
@@ -136,8 +209,8 @@ def make_inputs(case: Case, layout: str, seed: int = 0) -> Inputs:
         gradient = random(*shape) + 0.5
     if case.operator == "pixel_attention_block":
         rows = 2 * case.key_channels + case.C
-        # Values and gradients of one sign in the mean keep gamma's gradient away from 0, where no
-        # relative error says anything.
+        # Values and gradients of one sign in the mean keep gamma's gradient away from 0, where a
+        # relative error means nothing.
         leaves += [random(rows, case.C) * case.C**-0.5, random(rows).abs() / 2]
         leaves.append(torch.tensor(0.7, device=case.device))
         names += ("qkv_weight", "qkv_bias", "gamma")
@@ -148,14 +221,14 @@ def make_inputs(case: Case, layout: str, seed: int = 0) -> Inputs:
 
 
 def _tokens_in_memory(heads: torch.Tensor, layout: str) -> torch.Tensor:
-    """[B, heads, N, channels] as a channels_last map holds it, or one of channels first."""
+    """Lays out [B, heads, N, channels] as a channels_last or a contiguous map does."""
     if layout == "nchw":
         return heads.mT.contiguous().mT
     return heads.transpose(1, 2).contiguous().transpose(1, 2)
 
 
 def _map_in_memory(tensor: torch.Tensor, layout: str) -> torch.Tensor:
-    """[B, C, H, W] or [C, H, W] in its layout; weights and scalars as they are."""
+    """Lays out [B, C, H, W] or [C, H, W]; returns weights and scalars as they are."""
     if layout == "nchw" or tensor.ndim < 3:
         return tensor
     return tensor.movedim(-3, -1).contiguous().movedim(-1, -3)

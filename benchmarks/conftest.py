@@ -1,54 +1,75 @@
-"""Settings of the benchmarks, and the table of ours against eager at their end."""
+"""Settings of the benchmarks, and one table for each operator at their end."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
 
-from benchmarks import reporting
+from benchmarks import comparison, machine
+
+HEADLINE = "ours against peers, in turns (ratio: ours / peer, below 1 ours is faster)"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Replaces pytest-benchmark's table by ours; -v shows both."""
+    config.option.benchmark_quiet = True
 
 
 def pytest_report_header() -> str:
-    """Threads on busy cores mostly wait for one another: there one is used."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load > os.cpu_count() / 2:
+    """Uses one thread on busy cores, where two mostly wait for each other."""
+    if _load() > (os.cpu_count() or 1) / 2:
         torch.set_num_threads(1)
-    return f"threads: {torch.get_num_threads()} (load of the machine's cores: {load:.1f})"
+    return _machine()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def exact_float32() -> None:
-    """Convolutions in float32 as matrix products are by default: without TF32."""
+    """Computes float32 convolutions without TF32, as matrix products are by default."""
     torch.backends.cudnn.allow_tf32 = False
 
 
-def pytest_terminal_summary(terminalreporter) -> None:
-    if reporting.RATIOS:
-        _tell_ratios(terminalreporter)
-    if reporting.FLOWS:
-        _tell_flows(terminalreporter)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints the tables in the order of the files."""
+    tables: dict[str, list[comparison.Row]] = {}
+    for row in comparison.ROWS:
+        tables.setdefault(row.table, []).append(row)
+    for name, rows in tables.items():
+        terminalreporter.section(f"{name}: {HEADLINE}" if rows[0].peer is not None else name)
+        terminalreporter.write_line(_machine())
+        lines = _lines([row.cells for row in rows])
+        terminalreporter.write_line(next(lines))
+        for row, line in zip(rows, lines, strict=True):
+            terminalreporter.write_line(line, red=row.is_noise)
+        noisy = sum(row.is_noise for row in rows)
+        if noisy:
+            line = f"NOISE: {noisy} of {len(rows)} rows mean nothing; measure on a quiet machine"
+            terminalreporter.write_line(line, red=True, bold=True)
 
 
-def _tell_ratios(terminalreporter) -> None:
-    terminalreporter.section("ours / eager, both in one run (below 1: ours is faster)")
-    header = f"{'operator':<24}{'side':<6}{'layout':<15}{'direction':<11}"
-    terminalreporter.write_line(f"{header}{'ours':>10}{'eager':>10}{'ratio':>8}   p20 - p80")
-    for row in reporting.RATIOS:
-        terminalreporter.write_line(
-            f"{row['operator']:<24}{row['side']:<6}{row['layout']:<15}{row['direction']:<11}"
-            f"{row['ours'] * 1e3:>7.2f} ms{row['eager'] * 1e3:>7.2f} ms{row['ratio']:>8.2f}"
-            f"   {row['p20']:.2f} - {row['p80']:.2f}"
-        )
+def _lines(rows: list[dict[str, str]]) -> Iterator[str]:
+    """Yields a header and the rows, in columns, with an empty line before each new size."""
+    header = {name: name for name in rows[0]}
+    widths = {name: max(len(row[name]) for row in [header, *rows]) for name in header}
+    size = None
+    for row in [header, *rows]:
+        cells = [
+            cell.rjust(widths[name])
+            if name.endswith((" ms", "ratio"))
+            else cell.ljust(widths[name])
+            for name, cell in row.items()
+        ]
+        gap = "\n" if size not in (None, "size", row.get("size")) else ""
+        size = row.get("size")
+        yield gap + "  ".join(cells).rstrip()
 
 
-def _tell_flows(terminalreporter) -> None:
-    terminalreporter.section("optical flow (a ratio above 1: the first is faster)")
-    header = f"{'flow':<54}{'a pair':>11}{'ratio':>8}   p20 - p80  "
-    terminalreporter.write_line(f"{header}end-point error (of the other)")
-    for row in reporting.FLOWS:
-        line = f"{row['flow']:<54}{row['seconds'] * 1e3:>8.2f} ms{row['ratio']:>8.2f}"
-        line += f"   {row['p20']:.2f} - {row['p80']:.2f}"
-        if "end-point errors" in row:
-            own, other = row["end-point errors"]
-            line += f"  {own:.3f} ({other:.3f})"
-        terminalreporter.write_line(line)
+def _machine() -> str:
+    facts = machine.describe(comparison.DEVICE)
+    described = ", ".join(f"{name} {value}" for name, value in facts.items())
+    return f"{described}, threads {torch.get_num_threads()}, load {_load():.1f}"
+
+
+def _load() -> float:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0

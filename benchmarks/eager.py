@@ -1,7 +1,7 @@
 """The operators as people write them in plain PyTorch.
 
-They share no line with slt_fast: results are checked against them in float64, and speedups are
-counted from them.
+They share no code with slt_fast. Results are checked against them in float64, and speedups are
+relative to them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 def attention_tokens(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """softmax(q k^T / sqrt(dk) + bias) v of [B, heads, N, channels], as in a vision transformer."""
+    """Computes softmax(q k^T / sqrt(dk) + bias) v of [B, heads, N, channels], as in a ViT."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if bias is not None:
         if bias.ndim == 4 and bias.shape[0] not in (1, len(q)):  # windows of each image, as in Swin
@@ -23,7 +23,7 @@ def attention_tokens(
 
 
 def attention_channels(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """The same, of one head held channel by channel, as in SAGAN (Zhang et al., 2019)."""
+    """Computes the same for one channel-major head, as in SAGAN (Zhang et al., 2019)."""
     queries, keys, values = (tensor[:, 0].transpose(1, 2) for tensor in (q, k, v))
     scores = torch.bmm(queries.transpose(1, 2) * q.shape[-1] ** -0.5, keys)
     out = torch.bmm(values, scores.softmax(dim=-1).transpose(1, 2))
@@ -40,7 +40,7 @@ def block(
     key_channels: int,
     num_heads: int = 1,
 ) -> torch.Tensor:
-    """h + gamma * attention(h), h = x + encoding, by a 1x1 convolution and two products."""
+    """Computes h + gamma * attention(h), h = x + encoding, by a convolution and two products."""
     h = x if encoding is None else x + encoding
     B, C, H, W = h.shape
     qkv = F.conv2d(h, qkv_weight[:, :, None, None], qkv_bias).flatten(2)
@@ -52,12 +52,12 @@ def block(
 
 
 def add_encoding(x: torch.Tensor, encoding: torch.Tensor) -> torch.Tensor:
-    """The sum with an encoding that was kept."""
+    """Adds an encoding that was kept."""
     return x + encoding
 
 
 def sinusoid(C: int, H: int, W: int) -> torch.Tensor:
-    """The encoding itself, [C, H, W] float64: rows in the first half of the channels."""
+    """Computes the encoding, [C, H, W] float64, with rows in the first half of the channels."""
 
     def encode(length: int) -> torch.Tensor:
         frequencies = 10000.0 ** -(torch.arange(0, C // 2, 2).double() / (C // 2))

@@ -2,13 +2,12 @@
 
 Two floors: the ideal, where inputs are read and outputs written once and nothing else moves; and
 that of separate kernels (projection, attention; their backward passes), each of which reads and
-writes what it must, with nothing left in the cache by the one before. Backward passes have q, k and
-v at hand and compute the softmax's weights anew.
+writes what it must and finds nothing in the cache. Backward passes read q, k and v and recompute
+the softmax's weights.
 """
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +18,11 @@ from benchmarks.timing import Step, time_steps
 
 @dataclass(frozen=True)
 class Work:
-    """What a kernel must do.
+    """The least work of a kernel.
 
     Args:
         operations: Multiplications and additions of its matrix products.
-        num_bytes: Read and written.
+        num_bytes: Bytes read and written.
     """
 
     operations: float
@@ -43,14 +42,14 @@ class Ceilings:
     rate: float
 
     def seconds(self, works: list[Work]) -> float:
-        """The floor of kernels that run one after the other."""
+        """Computes the floor of kernels that run one after the other."""
         return sum(
             max(work.num_bytes / self.bandwidth, work.operations / self.rate) for work in works
         )
 
 
 def ideal(case: Case, direction: str) -> list[Work]:
-    """The floor of one pass over inputs and outputs; two for "both"."""
+    """Returns the work of one pass over inputs and outputs; of two for "both"."""
     if direction == "both":
         return [work for part in ("forward", "backward") for work in ideal(case, part)]
     works = kernels(case, direction)
@@ -62,7 +61,7 @@ def ideal(case: Case, direction: str) -> list[Work]:
 
 
 def kernels(case: Case, direction: str) -> list[Work]:
-    """The floor of separate kernels."""
+    """Returns the work of separate kernels."""
     if direction == "both":
         return [work for part in ("forward", "backward") for work in kernels(case, part)]
     itemsize = case.torch_dtype.itemsize
@@ -84,7 +83,7 @@ def kernels(case: Case, direction: str) -> list[Work]:
 
 
 def _attention(case: Case, direction: str) -> Work:
-    """softmax(q k^T) v alone: 2 products forward, 5 backward."""
+    """Returns the work of softmax(q k^T) v alone: 2 products forward, 5 backward."""
     pairs = 2 * case.B * case.N**2
     keys, values = case.key_channels, case.C
     tokens = case.B * case.N * case.torch_dtype.itemsize
@@ -94,21 +93,20 @@ def _attention(case: Case, direction: str) -> Work:
 
 
 def _block_bytes(case: Case) -> tuple[float, float, float]:
-    """Bytes of a map tensor, of the packed q, k, v, and of the projection's weights."""
+    """Returns the bytes of the maps, of the packed q, k, v, and of the projection's weights."""
     itemsize = case.torch_dtype.itemsize
     rows = 2 * case.key_channels + case.C
     tokens = case.B * case.N * itemsize
     return tokens * case.C, tokens * rows, rows * case.C * itemsize
 
 
-@functools.cache
-def measure_ceilings(device: str, dtype: str) -> Ceilings:
-    """Copies a large tensor and multiplies two large matrices of random values."""
+def measured(device: str, dtype: str) -> dict[str, float]:
+    """Copies a large tensor and multiplies two large matrices; returns the fields of Ceilings."""
     is_gpu = device == "cuda"
-    return Ceilings(
-        _copy_rate(2**28 if is_gpu else 2**24, device),
-        _product_rate(8192 if is_gpu else 1024, device, getattr(torch, dtype)),
-    )
+    return {
+        "bandwidth": _copy_rate(2**28 if is_gpu else 2**24, device),
+        "rate": _product_rate(8192 if is_gpu else 1024, device, getattr(torch, dtype)),
+    }
 
 
 def _copy_rate(num_values: int, device: str) -> float:

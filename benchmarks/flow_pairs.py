@@ -1,8 +1,8 @@
-"""Pairs of frames with true flow, and the protocol by which errors of flow are compared.
+"""Pairs of frames with true flow, and the protocol for comparing errors of flow.
 
-Frames are read as grey by OpenCV and resized by INTER_AREA; the true flow by INTER_NEAREST, its
-components scaled by the ratio of the sizes. Pixels whose flow is unknown (Middlebury: beyond 1e9,
-Sintel: marked invalid) are left out of the mean end-point error.
+OpenCV reads frames as grey and resizes them by INTER_AREA. The true flow is resized by
+INTER_NEAREST, and its components are scaled by the ratio of the sizes. Pixels with unknown flow
+(Middlebury: beyond 1e9, Sintel: marked invalid) do not count in the mean end-point error.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ PAIRS = (
 
 
 class FlowPair(NamedTuple):
-    """Two frames and what is known of the motion from the first to the second.
+    """Two frames and the motion from the first to the second.
 
     Args:
         frames: Grey, uint8 [2, H, W].
         flow: [2, H, W], (u, v) in pixels.
-        known: [H, W] bool, True where the flow is known.
+        known: [H, W] bool, True = the flow is known.
     """
 
     frames: np.ndarray
@@ -39,7 +39,7 @@ class FlowPair(NamedTuple):
     known: np.ndarray
 
     def end_point_error(self, flow: np.ndarray) -> float:
-        """The mean error in pixels of a flow [2, H, W], where the true one is known."""
+        """Computes the mean error in pixels of a flow [2, H, W] where the true one is known."""
         return float(np.linalg.norm(flow - self.flow, axis=0)[self.known].mean())
 
 

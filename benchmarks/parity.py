@@ -1,8 +1,8 @@
-"""The check that comes before any time: a result against float64, beside plain PyTorch's own error.
+"""The one criterion of tests, benchmarks and report: a result against float64.
 
 An error is ||result - exact|| / ||exact||. It may be twice that of the plain formula in the same
-type, and is never asked to be below one rounding step of the type. That of a single number in
-float32, gamma's gradient, is luck (plain PyTorch may hit it exactly): it may be 4 rounding steps.
+type, and is never asked to be below one rounding step of the type. Gamma's gradient in float32 is a
+single number, which plain PyTorch may hit exactly by luck: its error may be 4 rounding steps.
 Memory that is not written is NaN during the check, and NaN is never right.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +18,11 @@ import torch
 from benchmarks.cases import Inputs
 
 Function = Callable[..., torch.Tensor]
+Results = dict[str, torch.Tensor]
 
 
 class WrongResult(ValueError):
-    """A result that is refused; no time is taken of what made it."""
+    """A result whose error is over its bound; it gets no time."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Parity:
     """Outcome of a check.
 
     Args:
-        errors: Error of the output and of each gradient.
-        bounds: What each may be.
+        errors: Errors of the output and of each gradient.
+        bounds: Largest allowed errors.
     """
 
     errors: dict[str, float]
@@ -38,6 +39,7 @@ class Parity:
 
     @property
     def passed(self) -> bool:
+        """True if no error is over its bound."""
         return all(self.errors[name] <= bound for name, bound in self.bounds.items())
 
     @property
@@ -46,85 +48,93 @@ class Parity:
         return max(self.errors[name] / bound for name, bound in self.bounds.items())
 
     def require(self, name: str, slack: float = 1.0) -> None:
-        """Refuses a wrong result.
-
-        Raises:
-            WrongResult: An error is over its bound, times the slack.
-        """
+        """Raises WrongResult if an error is over its bound times the slack."""
         found = ", ".join(
             f"{result} {self.errors[result]:.2e} (bound {slack * bound:.2e})"
             for result, bound in self.bounds.items()
             if not self.errors[result] <= slack * bound
         )
         if found:
-            raise WrongResult(f"{name}: found relative errors {found}; it gets no time")
+            raise WrongResult(
+                f"{name}: found relative errors {found}; expected none over its bound"
+            )
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Exact results for some of the maps, and what errors they allow."""
+    """Exact results for some of the maps, and the errors that they allow."""
 
-    frames: list[int]
-    exact: dict[str, torch.Tensor]
+    maps: list[int]
+    exact: Results
     bounds: dict[str, float]
+    joined: Sequence[str]
 
     @classmethod
-    def build(cls, formula: Function, inputs: Inputs, frames: list[int] | None = None) -> Reference:
+    def build(
+        cls,
+        formula: Function,
+        inputs: Inputs,
+        maps: list[int] | None = None,
+        joined: Sequence[str] = (),
+    ) -> Reference:
         """Computes the plain formula in float64, and in the inputs' own type for its error.
 
         Args:
             formula: The plain formula.
-            inputs: What the operator is called with; the layout does not matter.
-            frames: Maps that are looked at; None means the first and the last.
+            inputs: Inputs of the operator; their layout does not matter.
+            maps: Maps that are compared; None means the first and the last.
+            joined: Gradients that are measured as one vector, as an optimiser sees them, because a
+                scalar that sums thousands of terms has no scale of its own.
         """
-        frames = frames or sorted({0, len(inputs.gradient) - 1})
-        few = inputs.frames(frames)
-        exact = results(formula, few.changed(torch.Tensor.double))
-        plain = results(formula, few)
+        maps = maps or sorted({0, len(inputs.gradient) - 1})
+        few = inputs.of_maps(maps)
+        exact = _joined(results(formula, few.changed(torch.Tensor.double)), joined)
+        plain = _joined(results(formula, few), joined)
         bounds = {
-            name: max(2 * relative_error(plain[name], value), _least_bound(plain[name]))
+            name: max(2 * relative_error(plain[name], value), _least_bound(name, value, few))
             for name, value in exact.items()
         }
-        return cls(frames, exact, bounds)
+        return cls(maps, exact, bounds, joined)
 
 
 def check(function: Function, inputs: Inputs, reference: Reference, poison: bool = True) -> Parity:
     """Compares a function's output and gradients with a reference.
 
-    The gradient handed to it is zero but for the reference's maps, so that gradients of weights,
-    sums over all maps, can be compared, and those of all other maps must be zero.
+    The output's gradient is zero outside the reference's maps. So gradients of weights, which are
+    sums over all maps, can be compared, and gradients of all other maps must be zero.
 
     Args:
-        function: What is checked; called with all maps.
+        function: Function to check; called with all maps.
         inputs: Its inputs.
-        reference: Made from the same values.
-        poison: Whether memory is NaN until written; compiled code is not worth compiling twice.
+        reference: Reference made from the same values.
+        poison: Fill memory with NaN until it is written. Compiled code would compile twice.
     """
     mask = torch.zeros(len(inputs.gradient), dtype=torch.bool, device=inputs.gradient.device)
-    mask[reference.frames] = True
+    mask[reference.maps] = True
     gradient = inputs.gradient
     if not mask.all():
         gradient = gradient.clone()
         gradient[~mask] = 0
     with poisoned_memory() if poison else contextlib.nullcontext():
         found = results(function, inputs, gradient)
-    errors = {}
-    for name, exact in reference.exact.items():
-        value = found[name]
-        if name == "output" or name in inputs.names[: inputs.num_mapped]:
-            rest = value[~mask]
-            is_wrong = not rest.isfinite().all() if name == "output" else rest.count_nonzero()
-            value = value[mask]
-        else:
-            is_wrong = False
-        errors[name] = float("inf") if is_wrong else relative_error(value, exact)
+    if found["output"].dtype != gradient.dtype:
+        raise WrongResult(f"found an output of {found['output'].dtype}; expected {gradient.dtype}")
+    wrong = set()
+    for name in ("output", *inputs.names[: inputs.num_mapped]):
+        rest = found[name][~mask]
+        if not rest.isfinite().all() if name == "output" else rest.count_nonzero():
+            wrong.add(name)
+        found[name] = found[name][mask]
+    found = _joined(found, reference.joined)
+    errors = {
+        name: float("inf") if name in wrong else relative_error(found[name], exact)
+        for name, exact in reference.exact.items()
+    }
     return Parity(errors, reference.bounds)
 
 
-def results(
-    function: Function, inputs: Inputs, gradient: torch.Tensor | None = None
-) -> dict[str, torch.Tensor]:
-    """A function's output and the gradients of its leaves."""
+def results(function: Function, inputs: Inputs, gradient: torch.Tensor | None = None) -> Results:
+    """Computes a function's output and the gradients of its leaves."""
     y = function(*inputs.leaves, *inputs.constants)
     handed = inputs.gradient if gradient is None else gradient
     gradients = torch.autograd.grad(y, inputs.leaves, handed)
@@ -132,22 +142,32 @@ def results(
 
 
 def relative_error(value: torch.Tensor, exact: torch.Tensor) -> float:
-    """Norm of the error over that of the exact value; NaN and a wrong shape are the worst error."""
+    """Computes ||value - exact|| / ||exact||; NaN and a wrong shape are the worst error."""
     if value.shape != exact.shape:
         return float("inf")
-    error = (value.double() - exact).norm() / exact.norm().clamp(min=1e-30)
+    error = (value.detach().double() - exact).norm() / exact.norm().clamp(min=1e-30)
     return float(error.nan_to_num(torch.inf))
 
 
-def _least_bound(plain: torch.Tensor) -> float:
-    """What an error is never asked to be below."""
-    is_lucky = plain.ndim == 0 and plain.dtype == torch.float32
-    return (4 if is_lucky else 1) * torch.finfo(plain.dtype).eps
+def _joined(values: Results, joined: Sequence[str]) -> Results:
+    """Puts one vector in the place of some of the results."""
+    if not joined:
+        return values
+    vector = torch.cat([values[name].flatten() for name in joined])
+    others = {name: value for name, value in values.items() if name not in joined}
+    return {**others, ", ".join(joined): vector}
+
+
+def _least_bound(name: str, exact: torch.Tensor, inputs: Inputs) -> float:
+    """Returns the bound that is never undercut."""
+    dtype = inputs.gradient.dtype
+    is_lucky = name == "gamma" and exact.ndim == 0 and dtype == torch.float32
+    return (4 if is_lucky else 1) * torch.finfo(dtype).eps
 
 
 @contextlib.contextmanager
 def poisoned_memory() -> Iterator[None]:
-    """Fills what torch allocates with NaN, which it does in its deterministic mode only."""
+    """Fills memory that torch allocates with NaN, which needs its deterministic mode."""
     before = torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory

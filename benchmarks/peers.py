@@ -1,4 +1,7 @@
-"""What is timed: plain PyTorch in two memory formats, compiled, the fused attentions, and ours."""
+"""What is timed: plain PyTorch in two memory formats, compiled, the fused attentions, and ours.
+
+A peer's function is handed out only after its output and gradients passed the criterion of parity.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ from torch._functorch import config as functorch_config
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmarks import eager
-from benchmarks.cases import Case
+from benchmarks import eager, parity
+from benchmarks.cases import Case, Inputs, make_inputs
+from benchmarks.parity import Function
 from slt_fast.ops import add_positional_encoding_2d, pixel_attention, pixel_attention_block
 
-Function = Callable[..., torch.Tensor]
-# FlexAttention chooses its tiles by the key channels alone; with 512 value channels they overflow.
 OURS = "ours, channels_last"
+# FlexAttention chooses its tiles by the key channels alone; with 512 value channels they overflow.
 SMALL_TILES = {"num_stages": 1} | dict.fromkeys(
     ["BLOCK_M", "BLOCK_N", "BLOCK_M1", "BLOCK_N1", "BLOCK_M2", "BLOCK_N2"], 32
 )
@@ -28,10 +31,10 @@ class Peer:
     """One way to compute an operator.
 
     Args:
-        name: What it is called in tables.
+        name: Its name in tables.
         layout: Memory format of its inputs: "channels_last" or "nchw".
-        build: Makes the function, of an Inputs' leaves and constants, for a case.
-        compile_seconds: About how long its first call compiles; 0 for no time worth a thought.
+        build: Makes the function of an Inputs' leaves and constants, for a case.
+        compile_seconds: About how long its first call compiles; 0 if it compiles nothing.
     """
 
     name: str
@@ -41,12 +44,12 @@ class Peer:
 
     @property
     def slack(self) -> float:
-        """How much more its errors may be than ours: how others round is not ours to refuse."""
+        """Its allowed errors in units of ours; others round in their own way."""
         return 1.0 if self.name.startswith("ours") else 4.0
 
 
 def plain(case: Case, layout: str = "channels_last") -> Function:
-    """The formula as people write it."""
+    """Returns the formula as people write it."""
     if case.operator == "positional_encoding":
         return eager.add_encoding
     if case.operator == "pixel_attention_block":
@@ -58,7 +61,7 @@ def plain(case: Case, layout: str = "channels_last") -> Function:
 
 
 def ours(case: Case, backend: str = "auto") -> Function:
-    """Our operator."""
+    """Returns our operator."""
     if case.operator == "positional_encoding":
         return lambda x, encoding: add_positional_encoding_2d(x, backend=backend)
     if case.operator == "pixel_attention":
@@ -80,7 +83,7 @@ def ours(case: Case, backend: str = "auto") -> Function:
 
 
 def peers(operator: str, device: str, backend: str = "auto") -> list[Peer]:
-    """All peers of an operator on a device, the ones that matter most first."""
+    """Returns all peers of an operator on a device, the most important first."""
     result = [
         Peer(OURS, "channels_last", lambda case: ours(case, backend)),
         Peer("eager, channels_last", "channels_last", plain),
@@ -95,22 +98,51 @@ def peers(operator: str, device: str, backend: str = "auto") -> list[Peer]:
             result.append(Peer("FlexAttention", "channels_last", flex, 25))
             small = functools.partial(flex, options=SMALL_TILES)
             result.append(Peer("FlexAttention, small tiles", "channels_last", small, 25))
-        # Its CUDA graphs stay off: all peers are timed through graphs of the same kind.
+        # Without its CUDA graphs, because all peers are timed through graphs of the same kind.
         tuned = functools.partial(compiled, mode="max-autotune-no-cudagraphs")
         result.append(Peer("torch.compile, max-autotune", "channels_last", tuned, 50))
     return result
 
 
+def peer_of(case: Case, name: str, backend: str = "auto") -> Peer:
+    """Returns a peer by its name."""
+    return next(p for p in peers(case.operator, case.device, backend) if p.name == name)
+
+
+def checked(case: Case, peer: Peer) -> tuple[Function, Inputs, float]:
+    """Builds a peer and checks it.
+
+    Returns:
+        Its function, its inputs, and its worst error in units of the bound for ours.
+
+    Raises:
+        WrongResult: Its output or a gradient is wrong.
+    """
+    function, inputs = peer.build(case), make_inputs(case, peer.layout)
+    poison = peer.compile_seconds == 0  # compiled code would compile twice
+    found = parity.check(function, inputs, _reference(case), poison)
+    found.require(peer.name, peer.slack)
+    return function, inputs, found.worst
+
+
+@functools.lru_cache(maxsize=1)
+def _reference(case: Case) -> parity.Reference:
+    """Returns the exact results, which are the same for all peers of a case."""
+    return parity.Reference.build(plain(case), make_inputs(case, "channels_last"))
+
+
 def _fused_attentions(device: str) -> list[Peer]:
-    math = functools.partial(_with_attention, attention=_on_backend(SDPBackend.MATH))
     if device == "cpu":
         chosen = functools.partial(_with_attention, attention=F.scaled_dot_product_attention)
         return [Peer("SDPA", "channels_last", chosen)]
-    efficient = _on_backend(SDPBackend.EFFICIENT_ATTENTION)
-    fused = functools.partial(_with_attention, attention=efficient)
+    backends = {"memory-efficient": SDPBackend.EFFICIENT_ATTENTION, "math": SDPBackend.MATH}
     return [
-        Peer("SDPA, memory-efficient", "channels_last", fused),
-        Peer("SDPA, math", "channels_last", math),
+        Peer(
+            f"SDPA, {name}",
+            "channels_last",
+            functools.partial(_with_attention, attention=_on_backend(backend)),
+        )
+        for name, backend in backends.items()
     ]
 
 
@@ -123,12 +155,12 @@ def _on_backend(backend: SDPBackend) -> Function:
 
 
 def compiled(case: Case, mode: str | None = None) -> Function:
-    """The plain formula through torch.compile."""
+    """Compiles the plain formula."""
     return _compile(plain(case), mode=mode)
 
 
 def flex(case: Case, options: dict[str, int] | None = None) -> Function:
-    """FlexAttention, with the tiles that it chooses or with given ones."""
+    """Returns the operator with FlexAttention, with its own choice of tiles or with given ones."""
     from torch.nn.attention.flex_attention import flex_attention
 
     attention = functools.partial(_compile(flex_attention), kernel_options=options)
@@ -138,12 +170,12 @@ def flex(case: Case, options: dict[str, int] | None = None) -> Function:
 def _compile(function: Function, mode: str | None = None) -> Function:
     # A backward pass is timed many times over one forward pass, so its memory must stay.
     functorch_config.donated_buffer = False
-    torch._dynamo.reset()  # each size anew, without the limit on recompilations
+    torch._dynamo.reset()  # each size afresh, without the limit on recompilations
     return torch.compile(function, mode=mode, dynamic=False)
 
 
 def _with_attention(case: Case, attention: Function) -> Function:
-    """The operator around a fused attention, token by token."""
+    """Returns the operator around a fused, token-major attention."""
     if case.operator == "pixel_attention":
         return attention
 

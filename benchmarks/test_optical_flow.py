@@ -1,9 +1,8 @@
-"""The flow of a pair at 224x224 on one thread, beside OpenCV's, and of a clip on two threads.
+"""The flow of a pair at 224x224 on one thread against OpenCV's, and of a clip on two threads.
 
-The pairs are the shared Middlebury and MPI-Sintel ones, whose mean end-point error stands beside
-each time; without them a moving texture is timed. Each flow takes turns with the one that it is
-compared with, so that a ratio is of one and the same minute. DualTVL1 takes part where cv2 is
-opencv-contrib's.
+The pairs are the shared Middlebury and MPI-Sintel ones, and each row has their mean end-point
+errors; without them a moving texture is timed. DualTVL1 is compared if cv2 is opencv-contrib's.
+`python -m benchmarks.gpu_report` times the flow on a GPU.
 """
 
 import os
@@ -16,10 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import reporting
+from benchmarks import comparison
 from benchmarks.flow_pairs import PAIRS, FlowPair, load_pair
 from slt_fast.ops import optical_flow
-from slt_fast.ops.extension import cuda_refusal
 
 SIDE = 224
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -60,16 +58,14 @@ FLOWS = {
     "default": _ours("default"),
     "default, baseline code": _ours("default", "baseline"),
     "best": _ours("best"),
-    "opencv_medium": _ours("opencv_medium"),
 }
-# Which is compared with which.
+# Ours, and the peer.
 CASES = [
     ("default", "cv2 medium, finest scale 0"),
     ("default", "cv2 medium"),
     ("default, baseline code", "cv2 medium, finest scale 0"),
     ("fast", "cv2 medium"),
     ("best", "cv2 medium, finest scale 0"),
-    ("opencv_medium", "cv2 medium"),
 ]
 if hasattr(cv2, "optflow"):
     CASES.append(("default", "cv2 DualTVL1"))
@@ -96,11 +92,16 @@ def one_thread():
     cv2.setNumThreads(threads[1])
 
 
-def seconds(compute: Flow, pairs: list[FlowPair]) -> float:
-    start = time.perf_counter()
-    for pair in pairs:
-        compute(pair.frames)
-    return (time.perf_counter() - start) / len(pairs)
+def sampled(compute: Flow, pairs: list[FlowPair]) -> Callable[[], float]:
+    """Returns what takes a sample: the seconds of a pair, over all pairs."""
+
+    def sample() -> float:
+        start = time.perf_counter()
+        for pair in pairs:
+            compute(pair.frames)
+        return (time.perf_counter() - start) / len(pairs)
+
+    return sample
 
 
 def end_point_error(compute: Flow, pairs: list[FlowPair]) -> float:
@@ -109,72 +110,38 @@ def end_point_error(compute: Flow, pairs: list[FlowPair]) -> float:
 
 @pytest.mark.parametrize(("ours", "other"), CASES, ids=map(" against ".join, CASES))
 def test_pair(benchmark, monkeypatch, one_thread, pairs, ours, other) -> None:
-    """The benchmark's own time is that of a round: all pairs by the one, and by the other."""
     monkeypatch.setenv("SLT_FAST_CPU", "")
     compute, yardstick = FLOWS[ours], FLOWS[other]
     errors = [end_point_error(flow, pairs) for flow in (compute, yardstick)]  # and the warm-up
-    assert max(errors) < 0.5  # nothing is timed that does not find the motion
-    taken: list[tuple[float, float]] = []
-    benchmark.pedantic(
-        lambda: taken.append((seconds(compute, pairs), seconds(yardstick, pairs))),
-        rounds=3 if "TVL1" in other else 15,
+    assert max(errors) < 0.5  # no time for a flow that does not find the motion
+    samples = comparison.in_turns(
+        benchmark,
+        sampled(compute, pairs),
+        sampled(yardstick, pairs),
+        num_pairs=3 if "TVL1" in other else 15,
     )
-    own, others = np.array(taken).T
-    p20, p80 = reporting.spread(others / own)
-    row = {
-        "flow": f"{ours} against {other}",
-        "seconds": float(np.median(own)),
-        "ratio": float(np.median(others / own)),
-        "p20": p20,
-        "p80": p80,
-        "end-point errors": errors,
-    }
-    benchmark.extra_info |= row
-    reporting.FLOWS.append(row)
+    facts = {"size": f"a pair of {SIDE}x{SIDE}", "threads": "1", "ours": ours, "peer": other}
+    facts |= {"end-point errors": " and ".join(f"{error:.3f}" for error in errors)}
+    comparison.add_row(benchmark, comparison.Row("optical_flow", facts, *samples.T))
 
 
 def test_clip(benchmark, pairs) -> None:
-    """A clip of 64 frames on one thread and on two, in turns; two share its pairs."""
+    """A clip on two threads and on one; two share its pairs."""
     frames = torch.from_numpy(np.concatenate([pairs[0].frames] * 32))
     threads = torch.get_num_threads()
-    taken: dict[int, list[float]] = {1: [], 2: []}
 
-    def both() -> None:
-        for num_threads, times in taken.items():
-            torch.set_num_threads(num_threads)
-            start = time.perf_counter()
-            flow = optical_flow(frames)
-            times.append(time.perf_counter() - start)
-            assert flow.shape == (63, 2, SIDE, SIDE)
+    def sample(num_threads: int) -> float:
+        torch.set_num_threads(num_threads)
+        start = time.perf_counter()
+        flow = optical_flow(frames)
+        seconds = time.perf_counter() - start
+        assert flow.shape == (63, 2, SIDE, SIDE)
+        return seconds / 63
 
     try:
-        benchmark.pedantic(both, rounds=10, warmup_rounds=1)
+        samples = comparison.in_turns(benchmark, lambda: sample(2), lambda: sample(1), num_pairs=10)
     finally:
         torch.set_num_threads(threads)
-    alone, together = (np.array(times[1:]) for times in taken.values())
-    p20, p80 = reporting.spread(alone / together)
-    row = {
-        "flow": "64 frames, 2 threads against 1",
-        "seconds": float(np.median(together)) / 63,
-        "ratio": float(np.median(alone / together)),
-        "p20": p20,
-        "p80": p80,
-    }
-    benchmark.extra_info |= row
-    reporting.FLOWS.append(row)
-
-
-@pytest.mark.skipif(cuda_refusal() is not None, reason=f"no flow on a GPU: {cuda_refusal()}")
-@pytest.mark.parametrize("preset", ["fast", "default", "best"])
-def test_clip_on_a_gpu(benchmark, pairs, preset) -> None:
-    """The same clip; scripts/gpu_report.py also times it as a CUDA graph."""
-    frames = torch.from_numpy(np.concatenate([pairs[0].frames] * 32)).cuda()
-
-    def compute() -> torch.Tensor:
-        flow = optical_flow(frames, preset=preset)
-        torch.cuda.synchronize()
-        return flow
-
-    flow = benchmark.pedantic(compute, rounds=20, warmup_rounds=3)
-    expected = optical_flow(frames[:2].cpu(), preset=preset)
-    assert (flow[:1].cpu() - expected).abs().median() <= 1e-4
+    facts = {"size": f"64 frames of {SIDE}x{SIDE}", "threads": "2", "ours": "default"}
+    facts |= {"peer": "default, 1 thread", "end-point errors": "the same"}
+    comparison.add_row(benchmark, comparison.Row("optical_flow", facts, *samples.T))

@@ -3,9 +3,11 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks import comparison
 from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches
 from slt_fast.data.loading import ClipDataset, load_images
 from slt_fast.data.sources import read_split
@@ -17,7 +19,7 @@ from slt_fast.training.run import RunConfig
 
 @pytest.fixture(scope="module")
 def dataset() -> ClipDataset:
-    """Four clips of the synthetic corpus, images in memory."""
+    """Makes four clips of the synthetic corpus, with images in memory."""
     recipe = RECIPES["quickstart"]
     clips = read_split("synthetic", "train")[: recipe.training.batch_size]
     images = [load_images(clip, recipe.input) for clip in clips]
@@ -39,7 +41,7 @@ def make_trainer(dataset: ClipDataset, folder: Path, dropout: float, **settings)
 
 
 def first_losses(dataset: ClipDataset, batch: Batch, folder: Path, **settings) -> dict[str, float]:
-    """Losses of the first step, without dropout, whose masks no two devices share."""
+    """Returns the losses of the first step, without dropout, whose masks no two devices share."""
     return make_trainer(dataset, folder, dropout=0.0, **settings).train_step(batch)
 
 
@@ -61,13 +63,11 @@ def test_training_step(
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    benchmark.pedantic(step, rounds=15, warmup_rounds=3)
+    benchmark.pedantic(step, rounds=10, warmup_rounds=2)
     after = trainer.train_step(batch)
     assert sum(after.values()) < sum(losses.values())  # it does learn
+    seconds = np.array(benchmark.stats.stats.data)
     frames = len(batch.images)
-    benchmark.extra_info |= {
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "frames": frames,
-        "frames per second": round(frames / benchmark.stats.stats.median),
-    }
+    facts = {"recipe": "quickstart", "device": device.type, "precision": precision}
+    facts |= {"frames": str(frames), "frames a second": f"{frames / np.median(seconds):.0f}"}
+    comparison.add_row(benchmark, comparison.Row("training_step", facts, seconds))

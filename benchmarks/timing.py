@@ -1,8 +1,8 @@
 """Times of a call: launched one by one or as a CUDA graph, with its inputs in the cache or not.
 
-    hot    the same inputs again and again: what fits into the L2 cache is there
+    hot    the same inputs in every call: what fits into the L2 cache is there
     cold   input sets in turn, together twice as large as the L2 cache
-    graph  several calls captured as one CUDA graph: the GPU's time without that of its launches
+    graph  several calls captured as one CUDA graph: the GPU's time without launch overhead
 
 A sample is the mean over as many calls as take a millisecond on a GPU; one call on a CPU.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,7 @@ class Timing:
 
 
 def make_step(function: Callable, inputs: Inputs, direction: str) -> Step:
-    """One call of what is timed: "forward", "backward" (forward runs here, once) or "both"."""
+    """Returns one call: "forward", "backward" (forward runs here, once) or "both"."""
     arguments = (*inputs.leaves, *inputs.constants)
     if direction == "forward":
         return lambda: function(*arguments)
@@ -54,25 +54,25 @@ def make_step(function: Callable, inputs: Inputs, direction: str) -> Step:
 def time_call(
     function: Callable, sets: list[Inputs], direction: str, *, seconds: float = 0.1
 ) -> dict[str, Timing | str]:
-    """All times of a call that the device can tell.
+    """Takes all times of a call that the device has.
 
     Args:
-        function: What is timed; its result was checked before.
-        sets: Input sets; on a GPU as many as `num_input_sets` says.
+        function: Function to time; its result was checked before.
+        sets: Input sets; on a GPU as many as `num_input_sets` returns.
         direction: "forward", "backward" or "both".
-        seconds: About how long each time may take.
+        seconds: About how long each measurement may take.
 
     Returns:
         On a CPU {"hot": ...}; on a GPU also "cold" and, through graphs, "hot graph" and
-        "cold graph", without the hot ones where one set alone is not held by the cache. A graph
-        that cannot be captured is a sentence instead of a time.
+        "cold graph", without the hot ones if the cache does not hold one set. If a graph cannot
+        be captured, a sentence takes the place of its time.
     """
     device = sets[0].gradient.device
 
     def steps(used: list[Inputs]) -> list[Step]:
-        # Leaves anew: autograd keeps the stream on which it met one, and a graph is of one stream.
-        anew = [inputs.changed(lambda tensor: tensor) for inputs in used]
-        return [make_step(function, inputs, direction) for inputs in anew]
+        # Fresh leaves: autograd keeps the stream of their first use, and a graph has one stream.
+        fresh = [inputs.changed(lambda tensor: tensor) for inputs in used]
+        return [make_step(function, inputs, direction) for inputs in fresh]
 
     if device.type == "cpu":
         return {"hot": time_steps(steps(sets[:1]), device, seconds)}
@@ -106,8 +106,8 @@ def time_steps(
     return Timing.of([value / (steps_a_sample * calls_a_step) for value in elapsed])
 
 
-def run_calls(turn: itertools.cycle, num_calls: int, device: torch.device) -> float:
-    """Seconds for some calls, the GPU's end awaited."""
+def run_calls(turn: Iterator[Step], num_calls: int, device: torch.device) -> float:
+    """Returns the seconds of some calls, including the wait for the GPU."""
     synchronize(device)
     start = time.perf_counter()
     for _ in range(num_calls):
@@ -116,12 +116,12 @@ def run_calls(turn: itertools.cycle, num_calls: int, device: torch.device) -> fl
     return time.perf_counter() - start
 
 
-def _cpu_samples(turn: itertools.cycle, num_samples: int, steps_a_sample: int) -> list[float]:
+def _cpu_samples(turn: Iterator[Step], num_samples: int, steps_a_sample: int) -> list[float]:
     return [run_calls(turn, steps_a_sample, torch.device("cpu")) for _ in range(num_samples)]
 
 
-def _gpu_samples(turn: itertools.cycle, num_samples: int, steps_a_sample: int) -> list[float]:
-    """Without a wait between samples, so that launches run ahead of the GPU where they can."""
+def _gpu_samples(turn: Iterator[Step], num_samples: int, steps_a_sample: int) -> list[float]:
+    """Takes samples without a wait between them, so that launches can run ahead of the GPU."""
     events = [torch.cuda.Event(enable_timing=True) for _ in range(num_samples + 1)]
     events[0].record()
     for event in events[1:]:
@@ -136,7 +136,7 @@ def captured(plan: Steps) -> tuple[Step, int]:
     """Captures the steps of a plan as one CUDA graph.
 
     Returns:
-        What replays it, and how many calls that makes.
+        A function that replays it, and its number of calls.
 
     Raises:
         RuntimeError: Something in a step cannot be captured.
@@ -161,7 +161,7 @@ def captured(plan: Steps) -> tuple[Step, int]:
 
 
 def num_input_sets(inputs: Inputs) -> int:
-    """Sets that are together twice as large as the GPU's L2 cache; 1 on a CPU."""
+    """Returns how many sets are twice as large as the GPU's L2 cache; 1 on a CPU."""
     device = inputs.gradient.device
     if device.type == "cpu":
         return 1
@@ -169,24 +169,14 @@ def num_input_sets(inputs: Inputs) -> int:
     return min(MAX_INPUT_SETS, max(1, -(-2 * cache // inputs.num_bytes)))
 
 
-def peak_memory(step: Step, device: torch.device) -> int:
-    """Most bytes that a call holds beside what was allocated before it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        result = step()
-        del result
-        return torch.cuda.max_memory_allocated(device) - before
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-    ) as profile:
-        result = step()
-        del result
-    # profile.events() would count most of them as parts of operators.
-    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-    events.sort(key=lambda event: event.start_ns())
-    return max(itertools.accumulate(event.nbytes() for event in events), default=0)
+def peak_memory(step: Step) -> int:
+    """Returns the most bytes that a call holds on a GPU, without those allocated before it."""
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    result = step()
+    del result
+    return torch.cuda.max_memory_allocated() - before
 
 
 def synchronize(device: torch.device) -> None:
@@ -196,6 +186,6 @@ def synchronize(device: torch.device) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """An error as one line of a table."""
+    """Writes an error as one line of a table."""
     text = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text}"[:300]

@@ -1,17 +1,20 @@
-"""Measures block sizes of the kernels on the GPU at hand, for kernel_table.json.
+"""Measures block sizes of the kernels on the GPU at hand and writes slt_fast/ops/kernel_table.json.
 
-A kernel is timed within its operator, with all other kernels at their rows of the table. Each
-candidate runs in a process that it may end; one that does not compile, spills registers or computes
-something wrong is dropped.
+    python -m benchmarks.tuning --kernel projection --minutes 10
+
+Only rows of the GPU's own architecture are replaced or added. A kernel is timed within its
+operator, with all other kernels at their rows of the table. Each candidate runs in a process that
+it may end; candidates that do not compile, spill registers or compute a wrong result are dropped.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import functools
 import json
-import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -21,12 +24,14 @@ import torch
 
 from benchmarks import parity, timing
 from benchmarks.cases import Case, Inputs, make_inputs
-from benchmarks.gpu_report.jobs import Job, Worker, run_jobs
+from benchmarks.jobs import Job, Workers
 from benchmarks.peers import ours, plain
+from slt_fast.files import replacing
 from slt_fast.ops import kernel_table
 from slt_fast.ops.kernel_table import Row
+from slt_fast.ops.launching import Launch
 
-# Tile sizes that are tried beside a row's own; a block that is not named stays as it is.
+# Tile sizes to try besides a row's own; blocks that are not named stay as they are.
 BLOCKS = {
     "add_encoding": {"BLOCK": (1024, 2048, 4096, 8192), "MAPS": (1, 2, 4, 8)},
     "dbias": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64), "BLOCK_V": (32, 64)},
@@ -45,23 +50,23 @@ BLOCKS = {
 }
 WARPS = (4, 8)
 STAGES = (1, 2, 3, 4)
-# Values of the two largest blocks' tile beyond which registers do not suffice, by bytes a value.
+# Most values in the tile of the two largest blocks that registers can hold, by bytes a value.
 MAX_TILE = {2: 2**15, 4: 2**13}
-GAIN = 0.98  # a row is replaced by what takes at most so much of its time
+GAIN = 0.98  # a candidate replaces a row if it takes at most this share of its time
 
 
 def base_name(kernel: str) -> str:
-    """The kernel without what is told of its residual."""
+    """Returns the kernel's name without the suffix of its residual."""
     return kernel.removesuffix("_residual")
 
 
 def key(row: Row) -> tuple:
-    """What a row is for, but for the architecture."""
+    """Returns what a row is for, without the architecture."""
     return row.kernel, row.itemsize, row.biased, row.max_size
 
 
 def current_rows(rows: Iterable[Row], architecture: int) -> list[Row]:
-    """Of each kernel, size and type the row that an architecture takes now."""
+    """Returns the row that an architecture uses now, for each kernel, size and type."""
     best: dict[tuple, Row] = {}
     for row in rows:
         is_newer = key(row) not in best or best[key(row)].architecture < row.architecture
@@ -71,14 +76,14 @@ def current_rows(rows: Iterable[Row], architecture: int) -> list[Row]:
 
 
 def candidates(row: Row) -> list[Row]:
-    """Rows that differ from this one in one block, in the warps or in the stages."""
+    """Returns rows that differ from this one in one block, in the warps or in the stages."""
     changed_blocks = [
         {"blocks": row.blocks | {name: size}}
         for name, sizes in BLOCKS[base_name(row.kernel)].items()
         for size in sizes
     ]
     changes = [*changed_blocks, *({"num_warps": number} for number in WARPS)]
-    if row.kernel != "add_encoding":  # it has no loop to be pipelined
+    if row.kernel != "add_encoding":  # it has no loop to pipeline
         changes += [{"num_stages": number} for number in STAGES]
     others = [dataclasses.replace(row, **change) for change in changes]
     return [other for other in others if other != row and _fits(other)]
@@ -90,7 +95,7 @@ def _fits(row: Row) -> bool:
 
 
 def workload(row: Row) -> tuple[Case, str]:
-    """What a kernel is timed in: the operator's case, and the direction."""
+    """Returns the case and the direction that a kernel is timed in."""
     name = base_name(row.kernel)
     operator, direction = "pixel_attention", "backward"
     if name.endswith("_forward"):
@@ -106,14 +111,14 @@ def workload(row: Row) -> tuple[Case, str]:
 
 
 def measure(row: Row, seconds: float = 0.05) -> dict:
-    """Seconds of a row's workload, and why it is dropped if it is."""
+    """Returns {"seconds": time of a row's workload}, or {"dropped": why}."""
     case, direction = workload(row)
     needs_dbias = row.kernel == "dbias"
     function, sets, reference = _prepared(case, row.biased, needs_dbias)
     with using(row) as spills:
         found = parity.check(function, sets[0], reference)
         if not found.passed:
-            return {"dropped": f"wrong: {found.worst:.1f} times the error it may have"}
+            return {"dropped": f"wrong: {found.worst:.1f} times the allowed error"}
         if any(spills):
             return {"dropped": f"spills {max(spills)} registers"}
         times = timing.time_call(function, sets, direction, seconds=seconds)
@@ -125,7 +130,7 @@ def measure(row: Row, seconds: float = 0.05) -> dict:
 def _prepared(
     case: Case, biased: bool, needs_dbias: bool
 ) -> tuple[Callable, list[Inputs], parity.Reference]:
-    """The operator, input sets and exact results of a workload."""
+    """Returns the operator, input sets and exact results of a workload."""
     first = make_inputs(case, "channels_last")
     seeds = range(timing.num_input_sets(first))
     sets = [make_inputs(case, "channels_last", seed) for seed in seeds]
@@ -144,63 +149,61 @@ def _with_bias(inputs: Inputs, case: Case, needs_gradient: bool) -> Inputs:
 
 @contextlib.contextmanager
 def using(row: Row) -> Iterator[list[int]]:
-    """Puts a row in the place of the table's; yields the spilled registers of each launch."""
-    find, spills = kernel_table.find, []
+    """Replaces the table's row by another one; yields the spilled registers of each launch."""
+    find, start, spills = kernel_table.find, Launch.start, []
 
     def find_row(kernel: str, *arguments, **options) -> Row:
         return row if kernel == row.kernel else find(kernel, *arguments, **options)
 
-    def launch(kernel, num_programs: int, launched: Row, device: torch.device, **arguments) -> None:
-        options = {"num_warps": launched.num_warps, "num_stages": launched.num_stages}
-        compiled = kernel[(num_programs,)](**{**launched.blocks, **arguments}, **options)
-        if launched == row:
+    def start_and_note(launch: Launch, tensors: dict) -> None:
+        compiled = start(launch, tensors)
+        if launch.row == row:
             spills.append(compiled.n_spills)
 
     with (
         mock.patch.object(kernel_table, "find", find_row),
-        mock.patch.object(kernel_table, "launch", launch),
+        mock.patch.object(Launch, "start", start_and_note),
     ):
         yield spills
 
 
 def tune(
-    rows: list[Row], architecture: int, minutes: float, tell: Callable[[str], None]
+    rows: list[Row], architecture: int, minutes: float, say: Callable[[str], None]
 ) -> list[Row]:
-    """Measures rows and their candidates, then those of the best, until nothing gains any more.
+    """Measures rows and their candidates, then those of the best, until none is faster.
 
     Returns:
-        For each row what was found fastest on this architecture; one whose time could not be taken
-        is missing.
+        The fastest row found for each row on this architecture; rows without a time are missing.
     """
-    deadline, workers, best = time.monotonic() + 60 * minutes, [], []
-    try:
+    deadline, best = time.monotonic() + 60 * minutes, []
+    with Workers() as workers:
         for row in rows:
-            found = _descend(row, lambda tried: _measured(tried, deadline, workers, tell))
+            found = _descend(row, lambda tried: _measured(tried, deadline, workers, say))
             if found is not None:
                 best.append(dataclasses.replace(found, architecture=architecture))
-                tell(f"best: {describe(found)}")
-    finally:
-        for worker in workers:
-            worker.close()
+                say(f"best: {describe(found)}")
     return best
 
 
 def _measured(
-    rows: list[Row], deadline: float, workers: list[Worker], tell: Callable[[str], None]
+    rows: list[Row], deadline: float, workers: Workers, say: Callable[[str], None]
 ) -> dict[int, float]:
-    """Seconds of those rows, by their number, that were not dropped."""
-    jobs = [Job("tune", str(number), measure, {"row": row}, 30) for number, row in enumerate(rows)]
+    """Returns the seconds of the rows that were not dropped, by their number."""
+    jobs = [
+        Job("tune", str(number), measure, {"row": row}, seconds=30, limit=300)
+        for number, row in enumerate(rows)
+    ]
     times = {}
-    for outcome in run_jobs(jobs, num_workers=1, deadline=deadline, workers=workers):
+    for outcome in workers.run(jobs, 1, deadline):
         found = outcome.result or {"dropped": outcome.reason}
         if "seconds" in found:
             times[int(outcome.job.name)] = found["seconds"]
-        tell(f"{describe(outcome.job.arguments['row'])}: {found}")
+        say(f"{describe(outcome.job.arguments['row'])}: {found}")
     return times
 
 
 def _descend(row: Row, measured: Callable[[list[Row]], dict[int, float]]) -> Row | None:
-    """Goes to the fastest candidate again and again; None where the row itself has no time."""
+    """Moves to the fastest candidate until none is faster; None if the row itself has no time."""
     seconds = measured([row]).get(0)
     tried = [row]
     while seconds is not None:
@@ -215,7 +218,7 @@ def _descend(row: Row, measured: Callable[[list[Row]], dict[int, float]]) -> Row
 
 
 def describe(row: Row) -> str:
-    """A row as a line."""
+    """Writes a row as a line."""
     blocks = ", ".join(f"{name} {size}" for name, size in row.blocks.items())
     bias = ", biased" if row.biased else ""
     kind = f"{row.kernel} up to {row.max_size or 'any'}, {row.itemsize} bytes{bias}"
@@ -223,10 +226,10 @@ def describe(row: Row) -> str:
 
 
 def merged(table: Iterable[Row], best: Iterable[Row]) -> list[Row]:
-    """A table with measured rows in it.
+    """Merges measured rows into a table.
 
-    A row of an architecture hides those of older ones for all sizes of its kernel, so that the
-    sizes that were not measured get a row, too: the one they had.
+    A row of an architecture hides those of older ones for all sizes of its kernel. Sizes that were
+    not measured therefore keep the row they had, under the new architecture.
     """
     table, best = list(table), list(best)
     rows = {(row.architecture, *key(row)): row for row in [*table, *best]}
@@ -240,8 +243,49 @@ def merged(table: Iterable[Row], best: Iterable[Row]) -> list[Row]:
 
 
 def write_table(path: Path, rows: Iterable[Row]) -> None:
-    """Writes one row a line, all at once."""
+    """Writes one row a line."""
     lines = ",\n".join(f" {json.dumps(dataclasses.asdict(row))}" for row in rows)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.tuning",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--kernel", action="append", choices=sorted(BLOCKS), help="only this one; may be repeated")
+    add("--minutes", type=float, default=120.0, help="time for all rows")
+    add("--table", type=Path, default=kernel_table.PATH, help="file to write")
+    add("--dry-run", action="store_true", help="print rows and candidates; needs no GPU")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Tunes the rows that the command line asks for."""
+    arguments = parse_arguments()
+    if not arguments.dry_run and not torch.cuda.is_available():
+        sys.exit("found no CUDA GPU; expected one, or --dry-run")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    architecture = kernel_table.architecture_of(device)
+    rows = [
+        row
+        for row in current_rows(kernel_table.rows(), architecture)
+        if not arguments.kernel or base_name(row.kernel) in arguments.kernel
+    ]
+    if arguments.dry_run:
+        for row in rows:
+            print(f"sm_{row.architecture} {describe(row)}")
+            for candidate in candidates(row):
+                print(f"    {describe(candidate).partition(': ')[2]}")
+        return
+    best = tune(rows, architecture, arguments.minutes, print)
+    write_table(arguments.table, merged(kernel_table.rows(), best))
+    print(f"{arguments.table}: {len(best)} of {len(rows)} rows measured for sm_{architecture}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Whether the extension is built for CUDA GPUs, and with which toolkit; setup.py asks."""
+"""Chooses for setup.py whether to build for CUDA GPUs, and with which toolkit."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SWITCH = "SLT_FAST_BUILD_CUDA"
-# A100, H100, B200 and their smaller kin; GPUs newer than all of them compile the PTX.
+# A100, H100, B200 and smaller GPUs of their generations; newer GPUs compile the PTX.
 TARGETS = (80, 90, 100, 120)
 
 
 class ToolkitMissing(Exception):
-    """No toolkit that can build the kernels; says why."""
+    """Raised if no toolkit can build the kernels; says why."""
 
 
 @dataclass(frozen=True)
 class Toolkit:
-    """What compiles the kernels.
+    """A CUDA toolkit that can compile the kernels.
 
     Args:
         root: The toolkit's folder, with bin/nvcc.
         version: Its version, such as "13.0".
         include: Folder of cuda_runtime.h.
-        runtime: The static CUDA runtime, so that the extension loads where there is no driver.
-        targets: Compute capabilities, such as 90, of those wanted that its compiler knows.
+        runtime: The static CUDA runtime, so the extension also loads without a driver.
+        targets: Compute capabilities from TARGETS that its compiler knows.
     """
 
     root: Path
@@ -39,13 +39,13 @@ class Toolkit:
     targets: tuple[int, ...]
 
     def architecture_flags(self) -> list[str]:
-        """Machine code for each target, and PTX of the newest."""
+        """Returns nvcc's flags for machine code of each target and PTX of the newest."""
         flags = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in self.targets]
         newest = max(self.targets)
         return [*flags, f"-gencode=arch=compute_{newest},code=compute_{newest}"]
 
     def describe(self) -> str:
-        """Names what the kernels run on, and what this toolkit leaves out."""
+        """Names the GPUs that the kernels run on, and those that this toolkit leaves out."""
         names = ", ".join(f"sm_{n}" for n in self.targets)
         text = f"CUDA {self.version}: {names} and PTX"
         missing = [f"sm_{n}" for n in TARGETS if n not in self.targets]
@@ -58,17 +58,16 @@ def choose_toolkit(
     """Chooses what the extension is built for.
 
     Args:
-        environment: SLT_FAST_BUILD_CUDA is 0 (CPU only), 1 (with CUDA, or an error) or auto (with
-            CUDA where torch has it and a toolkit is found); CUDA_HOME, CUDA_PATH and PATH tell
-            where toolkits are.
+        environment: SLT_FAST_BUILD_CUDA is 0 (CPU only), 1 (CUDA, or an error) or auto (CUDA if
+            torch has it and a toolkit is found). CUDA_HOME, CUDA_PATH and PATH name toolkits.
         cuda_version: torch.version.cuda.
         guess: Another folder that may be a toolkit.
 
     Returns:
-        The toolkit, None for the CPU only; and what is built for, in words.
+        The toolkit, or None for the CPU only; and a description of the build.
 
     Raises:
-        ValueError: SLT_FAST_BUILD_CUDA has another value, or is 1 and there is no toolkit.
+        ValueError: SLT_FAST_BUILD_CUDA has another value, or is 1 without a toolkit.
     """
     wish = environment.get(SWITCH, "auto")
     if wish not in ("0", "1", "auto"):
@@ -87,7 +86,7 @@ def choose_toolkit(
 def find_toolkit(
     environment: Mapping[str, str], cuda_version: str | None, guess: str | None
 ) -> Toolkit:
-    """Finds a toolkit of the major version that torch is built with.
+    """Finds a toolkit with the major version that torch is built with.
 
     Raises:
         ToolkitMissing: There is none, or it lacks a part.
@@ -110,9 +109,9 @@ def _roots(environment: Mapping[str, str], cuda_version: str, guess: str | None)
             yield Path(environment[name])
     nvcc = shutil.which("nvcc", path=environment.get("PATH"))
     if nvcc is not None:
-        # The nvcc of the PATH may be a script in a folder without a toolkit: it knows the true one.
-        told = _output([nvcc, "--dryrun", "none.cu"])
-        top = re.search(r"^#\$ TOP=(.+)$", told, re.MULTILINE)
+        # The nvcc of the PATH may be a script outside the toolkit; its dry run names the toolkit.
+        shown = _output([nvcc, "--dryrun", "none.cu"])
+        top = re.search(r"^#\$ TOP=(.+)$", shown, re.MULTILINE)
         yield Path(top[1]).resolve() if top else Path(nvcc).resolve().parents[1]
     if guess:
         yield Path(guess)
@@ -120,7 +119,7 @@ def _roots(environment: Mapping[str, str], cuda_version: str, guess: str | None)
 
 
 def _packages(cuda_version: str) -> list[Path]:
-    """Where pip's packages of CUDA keep their bin, include and lib."""
+    """Returns the folders where pip's CUDA packages keep bin, include and lib."""
     folder = Path(sysconfig.get_path("purelib")) / "nvidia"
     return [folder / f"cu{cuda_version.partition('.')[0]}", folder / "cuda_runtime"]
 
@@ -131,7 +130,7 @@ def _toolkit_at(root: Path, cuda_version: str) -> Toolkit:
         raise ToolkitMissing(f"{root} has no bin/nvcc")
     release = re.search(r"release (\d+)\.(\d+)", _output([str(nvcc), "--version"]))
     if release is None:
-        raise ToolkitMissing(f"{nvcc} does not tell its version")
+        raise ToolkitMissing(f"{nvcc} does not print its version")
     version = f"{release[1]}.{release[2]}"
     if release[1] != cuda_version.partition(".")[0]:
         raise ToolkitMissing(f"{root} is CUDA {version}, torch's is {cuda_version}")
@@ -154,7 +153,7 @@ def _first(paths: Iterator[Path]) -> Path:
 
 
 def _output(command: list[str]) -> str:
-    """What a program prints, errors included: nvcc tells its dry run there."""
+    """Returns what a program prints, including stderr, where nvcc prints its dry run."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except OSError as error:

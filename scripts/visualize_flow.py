@@ -6,6 +6,7 @@ python scripts/visualize_flow.py --height 112 --output signers.webp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from slt_fast.command_line import run
+from slt_fast.command_line import parse, run
 from slt_fast.data.frame_source import FrameSource
 from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import read_synthetic
@@ -52,42 +53,39 @@ class Arguments:
 
     def __post_init__(self) -> None:
         if self.clips < 1:
-            raise ValueError(f"clips: found {self.clips}; expected at least 1")
+            raise UserError(f"clips: found {self.clips}; expected at least 1")
 
 
-def draw_page(sources: list[tuple[FrameSource, str]], arguments: Arguments) -> np.ndarray:
+def draw_page(
+    sources: Sequence[FrameSource], titles: Sequence[str], columns: int, options: dict[str, Any]
+) -> np.ndarray:
     """Draws one sheet a clip, below each other."""
     sheets = []
-    for source, title in sources:
+    for source, title in zip(sources, titles, strict=True):
         frames = source.read()
         H, W = frames.shape[1:3]
         title = f"{title}: {len(frames)} frames of {W}x{H}"
         try:
-            options = flow_options(arguments)
-            sheets.append(flow_sheet(frames, title, num_columns=arguments.columns, **options))
+            sheets.append(flow_sheet(frames, title, num_columns=columns, **options))
         except UserError as error:
             raise UserError(f"{source.name}: {error}") from error
     return page(sheets)
 
 
-def flow_options(arguments: Arguments) -> dict[str, Any]:
-    """Returns the options that sheets and animations share."""
-    names = ("height", "bound", "preset", "backend")
-    return {name: getattr(arguments, name) for name in names}
-
-
 def main() -> None:
-    arguments = tyro.cli(Arguments, description=__doc__)
-    if arguments.videos:
-        sources = [(VideoSource(path), path.name) for path in arguments.videos]
-    else:
+    """Draws what the command line says."""
+    arguments = parse(Arguments, __doc__)
+    sources: list[FrameSource] = [VideoSource(path) for path in arguments.videos]
+    titles = [path.name for path in arguments.videos]
+    if not sources:
         clips = read_synthetic("test", num_clips=arguments.clips)
-        sources = [(clip.source, clip.id) for clip in clips]
+        sources, titles = [clip.source for clip in clips], [clip.id for clip in clips]
+    options = {name: getattr(arguments, name) for name in ("height", "bound", "preset", "backend")}
     if arguments.output.suffix.lower() in ANIMATIONS:
-        clips, titles = [source.read() for source, _ in sources], [title for _, title in sources]
-        write_animation(arguments.output, flow_animation(clips, titles, **flow_options(arguments)))
+        pictures = flow_animation([source.read() for source in sources], titles, **options)
+        write_animation(arguments.output, pictures)
     else:
-        write_png(arguments.output, draw_page(sources, arguments))
+        write_png(arguments.output, draw_page(sources, titles, arguments.columns, options))
     print(f"wrote {arguments.output}")
 
 

@@ -26,10 +26,10 @@ from slt_fast import __version__
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.vocabulary import Vocabulary
 from slt_fast.errors import DataError
-from slt_fast.files import read_json, replace_link, replacing_folder, to_json
+from slt_fast.files import read_json, replace_link, replacing_folder, write_json
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.ops.extension import cuda_refusal
-from slt_fast.recipe import Recipe, recipe_from_json, recipe_to_json, upgraded_from_0_1
+from slt_fast.recipe import Recipe, recipe_from_json, upgraded_from_0_1
 from slt_fast.state_dict import StateDict, check_state_dict, read_state_dict
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def build_network(recipe: Recipe, vocabularies: Vocabularies) -> TranslationNetw
 
 
 def save_checkpoint(
-    run: Path,
+    run_folder: Path,
     step: int,
     links: tuple[str, ...],
     trained: TrainedModel,
@@ -84,13 +84,9 @@ def save_checkpoint(
     tensors: StateDict,
     progress: dict[str, Any],
 ) -> None:
-    """Writes one checkpoint and points links at it.
+    """Writes a checkpoint of a run, named by its step, and points "last", "best" or both at it.
 
     Args:
-        run: Folder of the run.
-        step: Training steps done; names the checkpoint.
-        links: "last", "best" or both.
-        trained: The model with its recipe and vocabularies.
         tensors: Optimiser and random states.
         progress: Epoch, step and scores, ready for JSON.
 
@@ -98,21 +94,21 @@ def save_checkpoint(
         OSError: The checkpoint cannot be written (a full disk, say); the one before stays whole.
     """
     # Never reuses the name of an older checkpoint, because a link may still point at that one.
-    folder, number = run / "checkpoints", 0
+    folder, number = run_folder / "checkpoints", 0
     while (final := folder / f"step-{step:08d}.{number}").exists():
         number += 1
     try:
         with replacing_folder(final) as temporary:
             save_file(_contiguous(trained.network.state_dict()), temporary / "model.safetensors")
             save_file(_contiguous(tensors), temporary / "training.safetensors")
-            _write_json(temporary / "model.json", _description(trained))
-            _write_json(temporary / "training.json", progress)
+            write_json(temporary / "model.json", _description(trained))
+            write_json(temporary / "training.json", progress)
     except (OSError, SafetensorError) as error:
         raise OSError(f"{final}: could not write the checkpoint: {error}") from error
     # Best goes first, so that a run resumed from `last` finds the best checkpoint it knows of.
     for link in sorted(links, key=("best", "last").index):
-        replace_link(run / link, final)
-    _delete_unlinked(run)
+        replace_link(run_folder / link, final)
+    _delete_unlinked(run_folder)
 
 
 def load_model(checkpoint: Path) -> TrainedModel:
@@ -129,7 +125,10 @@ def load_model(checkpoint: Path) -> TrainedModel:
     folder = checkpoint_folder(checkpoint)
     recipe, vocabularies, trained_on = read_description(folder)
     network = build_network(without_weights(recipe), vocabularies)
-    load_weights(network, folder / "model.safetensors")
+    weights = load_tensors(path := folder / "model.safetensors")
+    expected = "the tensors of the model that model.json describes"
+    check_state_dict(weights, network.state_dict(), source=path, expected=expected)
+    network.load_state_dict(weights)
     return TrainedModel(network.eval(), recipe, vocabularies, trained_on)
 
 
@@ -150,16 +149,12 @@ def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn]:
         trained_on = TrainedOn(**description["trained_on"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(path, f"{error}", "the description that slt_fast writes") from error
-    _check_flow(path, description.get("flow"), recipe)
+    _check_flow(path, _upgraded_flow_from_0_1(description.get("flow")), recipe)
     return recipe, vocabularies, trained_on
 
 
 def checkpoint_folder(checkpoint: Path) -> Path:
-    """Returns the folder with a checkpoint's files; for a run, that of its best checkpoint.
-
-    Raises:
-        DataError: There is none.
-    """
+    """Returns the folder with a checkpoint's files; for a run, that of its best checkpoint."""
     checkpoint = Path(checkpoint)
     for folder in (checkpoint, checkpoint / "best"):
         if (folder / "model.json").is_file():
@@ -168,24 +163,8 @@ def checkpoint_folder(checkpoint: Path) -> Path:
     raise DataError(checkpoint, "no model.json" if checkpoint.exists() else "nothing", expected)
 
 
-def load_weights(network: TranslationNetwork, path: Path) -> None:
-    """Loads weights, all of them and no others.
-
-    Raises:
-        DataError: The file is missing or broken, or a name or shape does not fit the network.
-    """
-    expected = "the tensors of the model that model.json describes"
-    found = load_tensors(path)
-    check_state_dict(found, network.state_dict(), source=path, expected=expected)
-    network.load_state_dict(found)
-
-
 def load_tensors(path: Path) -> StateDict:
-    """Reads the tensors of a safetensors file.
-
-    Raises:
-        DataError: The file is missing or broken.
-    """
+    """Reads the tensors of a safetensors file; raises DataError if it is missing or broken."""
     if not path.is_file():
         raise DataError(path, "no such file", "a safetensors file")
     return read_state_dict(path, "a whole safetensors file")
@@ -199,7 +178,7 @@ def without_weights(recipe: Recipe) -> Recipe:
 def _description(trained: TrainedModel) -> dict[str, Any]:
     return {
         "slt_fast": __version__,
-        "recipe": recipe_to_json(trained.recipe),
+        "recipe": asdict(trained.recipe),
         "trained_on": asdict(trained.trained_on),
         "flow": trained.recipe.input.parameters(),
         "text": trained.vocabularies.text.to_json(),
@@ -212,6 +191,13 @@ def _with_runnable_backend(values: dict[str, Any]) -> dict[str, Any]:
     if values["input"]["flow_backend"] != "cuda" or cuda_refusal() is None:
         return values
     return {**values, "input": {**values["input"], "flow_backend": "auto"}}
+
+
+def _upgraded_flow_from_0_1(recorded: object) -> object:
+    """Names cv2 5.0.0 for flow of version 0.1's own code, which was equal to it to the bit."""
+    if isinstance(recorded, dict) and recorded.get("algorithm") == "slt_fast_opencv_dis":
+        return {**recorded, "algorithm": "opencv_dis", "version": "5.0.0"}
+    return recorded
 
 
 def _check_flow(path: Path, recorded: object, recipe: Recipe) -> None:
@@ -236,12 +222,9 @@ def _contiguous(tensors: StateDict) -> StateDict:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(to_json(values), encoding="utf-8")
-
-
-def _delete_unlinked(run: Path) -> None:
-    kept = {(run / link).resolve() for link in ("best", "last") if (run / link).exists()}
-    for folder in (run / "checkpoints").iterdir():
+def _delete_unlinked(run_folder: Path) -> None:
+    links = [run_folder / name for name in ("best", "last")]
+    kept = {link.resolve() for link in links if link.exists()}
+    for folder in (run_folder / "checkpoints").iterdir():
         if folder.resolve() not in kept:
             shutil.rmtree(folder, ignore_errors=True)

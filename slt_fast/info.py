@@ -1,4 +1,4 @@
-"""Tells what is installed, what is built and what will run: `python -m slt_fast.info`."""
+"""Prints what is installed, what is built and what will run: `python -m slt_fast.info`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def describe() -> str:
     """Describes the installation.
 
     Returns:
-        Plain text, one fact a line: versions, device, extension, and the backend of each operator.
+        One fact a line: versions, device, extension, and the backend of each operator.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = [
@@ -51,7 +51,7 @@ def _version(package: str) -> str:
 def _opencv() -> str:
     try:
         import cv2
-    except ImportError as error:  # Also where opencv-python misses the window system's libraries.
+    except ImportError as error:  # includes missing window libraries of opencv-python
         return f"cannot be imported: {error}"
     return cv2.__version__
 

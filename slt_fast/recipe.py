@@ -135,13 +135,8 @@ RECIPES: dict[str, Recipe] = {
 MACHINE_SETTINGS = frozenset({"device", "num_workers", "preload", "checkpoint_minutes"})
 
 
-def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
-    """Returns a recipe as nested plain values."""
-    return asdict(recipe)
-
-
 def recipe_from_json(values: object) -> Recipe:
-    """Returns the recipe that `recipe_to_json` wrote.
+    """Returns the recipe of the nested plain values that `asdict` gave.
 
     Raises:
         UserError: A key is unknown or missing, or a config refuses its value.
@@ -168,10 +163,7 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Returns both values of each setting in which two recipes differ, by name.
-
-    Leaves out where and how fast they run (MACHINE_SETTINGS).
-    """
+    """Returns both values of each setting that differs, by name, except MACHINE_SETTINGS."""
     others = asdict(second)
     return {
         f"{part}.{name}": (value, others[part][name])

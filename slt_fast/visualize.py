@@ -41,15 +41,14 @@ def flow_sheet(
         num_columns: Frames shown, spread over the clip; fewer if the clip has fewer.
         height: Height of each picture in pixels.
         bound: Motion that saturates the colours, in pixels of the pictures (not of the frames).
-        preset: As for slt_fast.ops.optical_flow.
-        backend: As for slt_fast.ops.optical_flow.
+        preset: Preset of slt_fast.ops.optical_flow.
+        backend: Backend of slt_fast.ops.optical_flow.
 
     Returns:
         uint8 [*, *, 3] RGB.
 
     Raises:
-        UserError: A single frame, no columns, no height, or frames or a bound that the flow
-            refuses.
+        UserError: There is a single frame, a number is too small, or the flow refuses its input.
     """
     _check(frames=(len(frames), 2), columns=(num_columns, 1), height=(height, 32))
     num_columns = min(num_columns, len(frames) - 1)
@@ -74,16 +73,11 @@ def flow_animation(
     Args:
         clips: uint8 [T, H, W, 3] RGB each, T >= 2; a shorter clip stops at its last frame.
         titles: Line above each clip.
-        height: As for flow_sheet.
-        bound: As for flow_sheet.
-        preset: As for slt_fast.ops.optical_flow.
-        backend: As for slt_fast.ops.optical_flow.
+
+    Other arguments and errors are those of flow_sheet.
 
     Returns:
         uint8 [*, *, 3] RGB, one for each frame of the longest clip but its first.
-
-    Raises:
-        UserError: As for flow_sheet.
     """
     _check(height=(height, 32))
     for frames, title in zip(clips, titles, strict=True):
@@ -160,32 +154,17 @@ def page(sheets: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """Writes an RGB image.
-
-    Args:
-        path: File to write, *.png.
-        image: uint8 [H, W, 3] RGB.
-
-    Raises:
-        UserError: Another suffix.
-        OSError: The file cannot be written.
-    """
+    """Writes an image, uint8 [H, W, 3] RGB; raises UserError if the file is no *.png."""
     if path.suffix.lower() != ".png":
         raise UserError(f"{path}: found suffix {path.suffix!r}; expected .png")
     path.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
 
 
 def write_animation(path: Path, pictures: Sequence[np.ndarray], *, fps: float = 25.0) -> None:
-    """Writes pictures that move, again and again.
-
-    Args:
-        path: File to write; its suffix is one of ANIMATIONS.
-        pictures: uint8 [H, W, 3] RGB, all of one size.
-        fps: Pictures a second.
+    """Writes a loop of pictures, uint8 [H, W, 3] RGB, all of one size.
 
     Raises:
-        UserError: Another suffix.
-        OSError: The file cannot be written.
+        UserError: The suffix of the file is none of ANIMATIONS.
     """
     if path.suffix.lower() not in ANIMATIONS:
         expected = " or ".join(ANIMATIONS)

@@ -71,15 +71,7 @@ def find_arrows_upward(graph: dict[str, set[str]], floors: list[set[str]]) -> li
     return found
 
 
-@pytest.mark.parametrize(
-    "package",
-    [
-        "slt_fast",
-        pytest.param(
-            "benchmarks", marks=pytest.mark.xfail(reason="report and table import each other")
-        ),
-    ],
-)
+@pytest.mark.parametrize("package", ["slt_fast", "benchmarks"])
 def test_no_files_import_each_other(package):
     assert find_circle(read_imports(ROOT / package)) == []
 

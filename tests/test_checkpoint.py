@@ -386,6 +386,17 @@ def test_another_version_of_a_library_warns(tmp_path: Path, trained: TrainedMode
     assert "trained on flow of version 1.2.3, now " in caplog.text
 
 
+def test_opencv_flow_by_the_code_of_version_0_1(tmp_path: Path, trained: TrainedModel) -> None:
+    """That code was equal to cv2 5.0.0, to the bit."""
+    flow_input = replace(trained.recipe.input, flow_preset="opencv_fast")
+    save(tmp_path, 1, replace(trained, recipe=replace(trained.recipe, input=flow_input)), "best")
+    path = tmp_path / "best" / "model.json"
+    change(path, flow__algorithm="slt_fast_opencv_dis", flow__version=1)
+    assert load_model(tmp_path).recipe.input == flow_input
+    change(path, flow__descent_iterations=99)
+    fails(tmp_path, r"model\.json: found a model trained on flow \{.*'descent_iterations': 99")
+
+
 def test_flow_of_a_gpu_needs_none(saved: Path) -> None:
     if cuda_refusal() is None:
         pytest.skip("needs a machine without a GPU; torch.cuda finds one")

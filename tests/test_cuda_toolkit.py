@@ -1,4 +1,4 @@
-"""What the build chooses: SLT_FAST_BUILD_CUDA, and the toolkits that it finds or not."""
+"""The build's choice of a CUDA toolkit, and SLT_FAST_BUILD_CUDA."""
 
 import os
 import subprocess
@@ -22,12 +22,12 @@ OLDER = ("99.0", (70, 80, 90))
 
 @pytest.fixture(autouse=True)
 def no_packages(monkeypatch) -> None:
-    """pip's packages of CUDA may be installed here, and must not stand in for missing parts."""
+    """Hides pip's CUDA packages, which could replace the parts that a test leaves out."""
     monkeypatch.setattr(cuda_toolkit, "_packages", lambda cuda_version: [])
 
 
 def make_toolkit(root: Path, version: str, architectures: tuple[int, ...]) -> Path:
-    """A folder that looks like a toolkit."""
+    """Makes a folder that looks like a toolkit."""
     known = " ".join(f"compute_{n}" for n in architectures)
     script = f"""#!/bin/sh
 case "$1" in
@@ -138,7 +138,7 @@ def test_the_extension_knows_what_it_was_built_for() -> None:
 
 
 def test_cudas_runtime_stays_inside() -> None:
-    """The extension loads where there is no driver, and takes no function of torch's runtime."""
+    """The extension loads without a driver, and takes no function of torch's runtime."""
     command = ["nm", "--dynamic", str(EXTENSION)]
     try:
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout

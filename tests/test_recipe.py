@@ -1,6 +1,6 @@
 import json
 import math
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 
@@ -11,13 +11,12 @@ from slt_fast.recipe import (
     SearchConfig,
     TrainingConfig,
     recipe_from_json,
-    recipe_to_json,
 )
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_survive_json(name: str) -> None:
-    values = json.loads(json.dumps(recipe_to_json(RECIPES[name])))
+    values = json.loads(json.dumps(asdict(RECIPES[name])))
     assert recipe_from_json(values) == RECIPES[name]
     assert hash(recipe_from_json(values)) == hash(RECIPES[name])
 
@@ -25,7 +24,7 @@ def test_recipes_survive_json(name: str) -> None:
 def test_each_setting_survives_json() -> None:
     recipe = replace(Recipe(), training=TrainingConfig(epochs=3, learning_rate=0.1, seed=8))
     recipe = replace(recipe, model=replace(recipe.model, memory_map_size=(3, 5), key_channels=8))
-    values = json.loads(json.dumps(recipe_to_json(recipe)))
+    values = json.loads(json.dumps(asdict(recipe)))
     assert recipe_from_json(values) == recipe != Recipe()
 
 
@@ -44,7 +43,7 @@ def test_recipes_are_what_they_promise() -> None:
 
 @pytest.mark.parametrize("part", [None, "input", "augmentation", "model", "training", "search"])
 def test_unknown_and_missing_keys(part: str | None) -> None:
-    values = recipe_to_json(Recipe())
+    values = asdict(Recipe())
     inner = values if part is None else values[part]
     removed = next(iter(inner))
     del inner[removed]
@@ -59,11 +58,11 @@ def test_other_json(values: object, found: str) -> None:
     with pytest.raises(ValueError, match=f"recipe: found {found}; expected a JSON object"):
         recipe_from_json(values)
     with pytest.raises(ValueError, match=f"model: found {found}; expected a JSON object"):
-        recipe_from_json({**recipe_to_json(Recipe()), "model": values})
+        recipe_from_json({**asdict(Recipe()), "model": values})
 
 
 def test_value_that_its_config_refuses() -> None:
-    values = recipe_to_json(Recipe())
+    values = asdict(Recipe())
     values["training"]["epochs"] = 0
     with pytest.raises(ValueError, match="epochs: found 0; expected at least 1"):
         recipe_from_json(values)

@@ -1,12 +1,10 @@
-"""Everything that needs a GPU, in one command: see scripts/gpu_report.py.
+"""Everything that needs a GPU, in one command: `python -m benchmarks.gpu_report --output DIR`.
 
-jobs.py         runs functions in processes that may fail, hang or lose the GPU
-correctness.py  parity of outputs and gradients in all types, over many shapes
-checks.py       determinism, CUDA graphs, torch.compile, opcheck, large batches, gamma = 0
-flow.py         parity, times and memory of the optical flow
-timings.py      times of every peer
-targets.py      what the operators should reach, and whether they do
-sanitizer.py    compute-sanitizer over a tiny case
-plan.py         which of these are run
-report.py       report.json and table.md
+suite.py      runs the tests of the kernels and keeps each result as soon as it is known
+sanitizer.py  runs compute-sanitizer over all kernels at tiny sizes
+timings.py    checks and times the peers of the operators, and the flow
+plan.py       lists the jobs of a report
+run.py        runs them within the report's time
+report.py     holds what is known so far; targets.py compares it with what should be reached
+table.py      writes it as Markdown
 """

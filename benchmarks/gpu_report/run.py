@@ -1,96 +1,91 @@
-"""Runs a report: parity and checks side by side, then times with the GPU for themselves."""
+"""Runs the plan: first what must be right, then times with the GPU to themselves."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.gpu_report import plan, timings
-from benchmarks.gpu_report.jobs import Job, Outcome, Worker, run_jobs
-from benchmarks.gpu_report.report import Report
+from benchmarks import floors, machine
+from benchmarks.gpu_report import plan, table, targets
+from benchmarks.gpu_report.report import Report, is_wrong
+from benchmarks.jobs import Job, Workers
+from slt_fast.files import replacing
 
 # Each process takes half a gigabyte of the GPU for itself; what they compile takes a CPU core.
-MAX_WORKERS = 12
-CORRECTNESS_SHARE = 0.45  # of the time, at most; what hangs must not take all of it
+MAX_PROCESSES = 12
+CHECKS_SHARE = 0.55  # of the time, at most: a part that hangs must leave time for the others
 
 
-def write_report(
-    output: Path, *, device: str, tiny: bool, minutes: float, tell: Callable[[str], None]
-) -> Report:
-    """Writes report.json and table.md, step by step.
+class Run:
+    """A report in the making, its processes and its time.
 
     Args:
-        output: Their folder.
-        device: "cuda", or "cpu" with the kernels interpreted.
-        tiny: Whether only a few tiny sizes are run.
-        minutes: What no time is left for is skipped and listed.
-        tell: Called with a line for each step.
+        output: Folder of report.json and table.md, which are updated after each job.
+        device: "cuda", or "cpu" with interpreted kernels.
+        tiny: Runs only a few tiny sizes.
+        minutes: Time for the report; what does not fit is skipped and listed.
     """
-    run = _Run(Report(output), tell, 60 * minutes)
-    try:
-        run.jobs([Job("environment", "", timings.describe, {"device": device})], 1, run.end)
-        timing_jobs = plan.timing_jobs(plan.timed_cases(device, tiny), tiny)
-        _check(run, timing_jobs, device, tiny)
-        _time(run, timing_jobs, device, tiny)
-    finally:
-        for worker in run.workers:
-            worker.close()
-    run.say("done")
-    return run.report
 
-
-class _Run:
-    """A report that is being made, the processes at work on it, and its time."""
-
-    def __init__(self, report: Report, tell: Callable[[str], None], seconds: float) -> None:
-        self.report, self.tell = report, tell
-        self.workers: list[Worker] = []
+    def __init__(self, output: Path, *, device: str, tiny: bool, minutes: float) -> None:
+        self.output, self.device, self.tiny = output, device, tiny
+        self.report = Report()
         self.start = time.monotonic()
-        self.end = self.start + seconds
+        self.end = self.start + 60 * minutes
+        self.workers = Workers()
 
-    def say(self, text: str) -> None:
-        self.tell(f"{time.monotonic() - self.start:.0f} s: {text}")
+    def write(self) -> Report:
+        """Runs everything; prints a line for each step."""
+        self.output.mkdir(parents=True, exist_ok=True)
+        with self.workers:
+            job = Job("environment", "", machine.describe, {"device": self.device})
+            self._jobs([job], 1, self.end)
+            timing_jobs = plan.timing_jobs(plan.timed_cases(self.device, self.tiny), self.tiny)
+            self._check(timing_jobs)
+            self._time(timing_jobs)
+        return self.report
 
-    def jobs(self, jobs: list[Job], num_workers: int, deadline: float) -> None:
-        limits = {"num_workers": num_workers, "deadline": deadline}
-        for outcome in run_jobs(jobs, **limits, workers=self.workers):
-            self.report.add(outcome)
-            if not _is_fine(outcome):
-                self.tell(f"  {outcome.job.name}: {outcome.reason or outcome.result}")
+    def _check(self, timing_jobs: list[Job]) -> None:
+        """Runs the tests and the sanitizers, and fills the compilers' caches."""
+        half = 1 if self.tiny else max(1, min(MAX_PROCESSES, (os.cpu_count() or 1) - 2) // 2)
+        deadline = self.start + CHECKS_SHARE * (self.end - self.start)
+        # What starts programs ends 2 s earlier: a killed worker would leave them running.
+        jobs = [plan.test_job(self.output, self.tiny, half, deadline - 2)]
+        jobs += plan.sanitizer_jobs(self.device, deadline - 2) + plan.compile_jobs(timing_jobs)
+        _say("tests of the kernels, sanitizers, compilers")
+        self._jobs(jobs, half + 1, deadline)
+
+    def _time(self, timing_jobs: list[Job]) -> None:
+        """Measures all times, in one process that has the GPU to itself."""
+        _say("times of the flow")
+        dtype = "float32" if self.device == "cpu" else "bfloat16"
+        job = Job("ceilings", "", floors.measured, {"device": self.device, "dtype": dtype})
+        self._jobs([job, *plan.flow_jobs(self.device, self.tiny)], 1, self.end)
+        allowed = self.report.without_time(timing_jobs)
+        _say(f"times of {len(allowed)} peers")
+        self._jobs(allowed, 1, self.end)
+        self._save()
+
+    def _jobs(self, jobs: list[Job], num: int, deadline: float) -> None:
+        for outcome in self.workers.run(jobs, num, deadline):
+            self.report.outcomes.append(outcome)
+            self._save()
+            if is_wrong(outcome) or outcome.reason:
+                detail = outcome.reason or (outcome.result or {}).get("detail")
+                _say(f"{outcome.job.section} {outcome.job.name}: {detail}")
+
+    def _save(self) -> None:
+        """Writes both files, each in one step."""
+        content = self.report.content()
+        content["targets"] = [target._asdict() for target in targets.found(self.report)]
+        for name, text in (
+            ("report.json", json.dumps(content, indent=1, default=str)),
+            ("table.md", table.render(self.report)),
+        ):
+            with replacing(self.output / name) as path:
+                path.write_text(text + "\n", encoding="utf-8")
 
 
-def _check(run: _Run, timing_jobs: list[Job], device: str, tiny: bool) -> None:
-    """Memory accesses, parity, behaviour, and what fills the compilers' caches."""
-    jobs = plan.correctness_jobs(device, tiny) + plan.check_jobs(device, tiny)
-    jobs += plan.flow_check_jobs(device, tiny)
-    run.say(f"{len(jobs)} checks of parity and behaviour")
-    num_workers = 1 if tiny else max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 2))
-    deadline = run.start + CORRECTNESS_SHARE * (run.end - run.start)
-    # What takes longest begins first, and ends by itself: a killed worker would leave it running.
-    slow = plan.sanitizer_jobs(device, deadline - 2)
-    run.jobs(slow + jobs + plan.compile_jobs(timing_jobs), num_workers, deadline)
-
-
-def _time(run: _Run, timing_jobs: list[Job], device: str, tiny: bool) -> None:
-    """The machine's ceilings and all times, in one process: the GPU is its own."""
-    arguments = {"device": device, "dtype": "float32" if device == "cpu" else "bfloat16"}
-    run.jobs([Job("ceilings", "", timings.ceilings, arguments)], 1, run.end)
-    run.say("times of the flow")
-    run.jobs(plan.flow_timing_jobs(device, tiny), 1, run.end)
-    allowed = run.report.without_time(timing_jobs)
-    run.say(f"times of {len(allowed)} peers")
-    run.jobs(allowed, 1, run.end)
-
-
-def _is_fine(outcome: Outcome) -> bool:
-    result = outcome.result or {}
-    return outcome.status == "done" and result.get("passed", "refused" not in result) is not False
-
-
-def num_wrong(report: Report) -> int:
-    """Checks that were made and not passed, or that failed; peers of ours do not count."""
-    outcomes: list[Outcome] = report.section("parity") + report.section("checks")
-    outcomes += report.section("sanitizer")
-    return sum(outcome.status != "skipped" and not _is_fine(outcome) for outcome in outcomes)
+def _say(line: str) -> None:
+    print(time.strftime("%H:%M:%S"), line, flush=True)

@@ -1,30 +1,24 @@
-"""compute-sanitizer over all kernels at tiny sizes.
+"""Runs compute-sanitizer over all kernels at tiny sizes.
 
-`python -m benchmarks.gpu_report.sanitizer` runs the kernels; `run` runs that under the tool.
+`python -m benchmarks.gpu_report.sanitizer` runs the kernels; `run` runs that under a tool.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import torch
 
 from benchmarks import parity
-from benchmarks.cases import OPERATORS, Case, make_inputs
-from benchmarks.gpu_report.flow import moving_clip
+from benchmarks.cases import OPERATORS, Case, make_inputs, moving_clip
+from benchmarks.jobs import run_command
 from benchmarks.peers import ours
 from slt_fast.ops import optical_flow, pixel_attention
 from slt_fast.ops.extension import cuda_refusal
 from slt_fast.ops.optical_flow import rgb_to_grey
 
-ROOT = Path(__file__).resolve().parents[2]
 # Up to 64 positions, up to 256, and beyond: each regime has kernels of its own.
 SIDES = (5, 9, 17)
 
@@ -34,12 +28,12 @@ def run(tool: str, device: str, deadline: float) -> dict:
 
     Args:
         tool: Its name.
-        device: What the report is of.
-        deadline: When it is ended, on the clock of time.monotonic, which processes share.
+        device: Device of the report.
+        deadline: Time on the clock of time.monotonic when the tool is ended.
 
     Returns:
-        {"passed": ..., "detail": its summary}; passed is None where it is not installed, and in a
-        report of the CPU.
+        {"passed": ..., "detail": its summary}; passed is None if the tool is not installed, and in
+        a report of the CPU.
     """
     if device == "cpu":
         return {"passed": None, "detail": "compute-sanitizer is for kernels on a GPU"}
@@ -47,22 +41,14 @@ def run(tool: str, device: str, deadline: float) -> dict:
     if program is None:
         return {"passed": None, "detail": "compute-sanitizer is not on the PATH"}
     command = [program, "--tool", tool, "--error-exitcode", "1", sys.executable, "-m", __name__]
-    # Each tensor an allocation of its own, so that reading past its end is seen.
-    environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
-    try:
-        output = process.communicate(timeout=max(0.0, deadline - time.monotonic()))[0]
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # the tool and the program under it
-        process.communicate()
-        raise
+    # Each tensor gets an allocation of its own, so that reads past its end are seen.
+    status, output = run_command(command, deadline, {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})
     summary = re.findall(r"ERROR SUMMARY.*|RACECHECK SUMMARY.*", output) or [output[-300:]]
-    return {"passed": process.returncode == 0, "detail": summary[-1]}
+    return {"passed": status == 0, "detail": summary[-1]}
 
 
 def main() -> None:
-    """Forward and backward of each operator at each size, with a bias, too; and the flow."""
+    """Runs the flow, and both directions of each operator at each size and with a bias."""
     if cuda_refusal() is None:
         frames = moving_clip(3, 65, 90).cuda()
         for preset in ("fast", "default", "best"):

@@ -1,109 +1,48 @@
-"""Times of one peer of one operator; of nothing that is wrong."""
+"""Times of one peer of one operator, or of the flow of a clip, if the result is right."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import torch
-import triton
 
-import slt_fast
-from benchmarks import floors, parity, timing
-from benchmarks.cases import Case, Inputs, make_inputs
-from benchmarks.peers import Function, Peer, peers, plain
+from benchmarks import parity, timing
+from benchmarks.cases import Case, make_inputs, moving_clip
+from benchmarks.peers import checked, peer_of
+from slt_fast.ops import optical_flow
+from slt_fast.ops.extension import EXTENSION, cuda_refusal
 
-
-def describe(device: str) -> dict:
-    """The machine and its software."""
-    facts = {
-        "device": platform.processor() or platform.machine(),
-        "slt_fast": slt_fast.__version__,
-        "torch": torch.__version__,
-        "triton": triton.__version__,
-        "Python": platform.python_version(),
-    }
-    if device == "cuda":
-        properties = torch.cuda.get_device_properties(0)
-        facts |= {
-            "device": properties.name,
-            "CUDA": torch.version.cuda,
-            "multiprocessors": properties.multi_processor_count,
-            "L2 bytes": properties.L2_cache_size,
-            "memory bytes": properties.total_memory,
-        }
-    return facts
-
-
-def ceilings(device: str, dtype: str) -> dict:
-    """Bytes and operations a second that this machine reaches."""
-    return asdict(floors.measure_ceilings(device, dtype))
+# Bounds of the flow's differences in pixels; rounding moves a few pixels further.
+MEDIAN, P99 = 1e-4, 1e-2
 
 
 def compile_peer(case: Case, name: str) -> dict:
-    """Runs a peer once, so that what it compiles lies in the compiler's cache when it is timed."""
-    peer = _peer(case, name)
+    """Runs a peer once, which fills the compiler's cache before the peer is timed."""
+    peer = peer_of(case, name, "triton")
     parity.results(peer.build(case), make_inputs(case, peer.layout))
     return {}
 
 
 def time_peer(case: Case, name: str, directions: Sequence[str], seconds: float) -> dict:
-    """Checks a peer and times it; see time_checked."""
-    peer = _peer(case, name)
-    inputs = make_inputs(case, peer.layout)
-    seeds = range(1, timing.num_input_sets(inputs))
-    return time_checked(
-        case,
-        peer.build(case),
-        [inputs, *(make_inputs(case, peer.layout, seed) for seed in seeds)],
-        directions,
-        seconds,
-        poison=not peer.compile_seconds,
-        slack=peer.slack,
-    )
-
-
-def _peer(case: Case, name: str) -> Peer:
-    return next(peer for peer in peers(case.operator, case.device, "triton") if peer.name == name)
-
-
-def time_checked(
-    case: Case,
-    function: Function,
-    sets: list[Inputs],
-    directions: Sequence[str],
-    seconds: float,
-    poison: bool = True,
-    slack: float = 1.0,
-) -> dict:
-    """Times a function whose output and gradients are right.
-
-    Args:
-        case: What it computes.
-        function: What is timed.
-        sets: Input sets that it is timed with in turn.
-        directions: Of "forward", "backward" and "both".
-        seconds: About how long each time takes.
-        poison: See parity.check.
-        slack: What its errors may be in units of their bounds.
+    """Times a peer whose output and gradients are right.
 
     Returns:
         {"worst": error / bound, "times": {direction: {mode: Timing or a sentence}}} and, on a GPU,
         "peak bytes": {direction: ...}; for a wrong result {"refused": why} and no time.
     """
-    reference = parity.Reference.build(plain(case), sets[0])
-    found = parity.check(function, sets[0], reference, poison)
+    peer = peer_of(case, name, "triton")
     try:
-        found.require(case.operator, slack)
+        function, inputs, worst = checked(case, peer)
     except parity.WrongResult as error:
         return {"refused": str(error)}
-    result = {"worst": found.worst, "times": {}, "peak bytes": {}}
-    device = sets[0].gradient.device
+    seeds = range(1, timing.num_input_sets(inputs))
+    sets = [inputs, *(make_inputs(case, peer.layout, seed) for seed in seeds)]
+    result: dict = {"worst": worst, "times": {}, "peak bytes": {}}
     for direction in directions:
-        if device.type == "cuda":
-            step = timing.make_step(function, sets[0], direction)
-            result["peak bytes"][direction] = timing.peak_memory(step, device)
+        if case.device == "cuda":
+            step = timing.make_step(function, inputs, direction)
+            result["peak bytes"][direction] = timing.peak_memory(step)
             del step  # and with it what the forward pass saved
         times = timing.time_call(function, sets, direction, seconds=seconds)
         result["times"][direction] = {
@@ -111,3 +50,45 @@ def time_checked(
             for mode, value in times.items()
         }
     return result
+
+
+def time_flow(preset: str, T: int, H: int, W: int, device: str, seconds: float) -> dict:
+    """Times a clip whose flow is the CPU's.
+
+    Returns:
+        {"times": {"launched" or "graph": Timing of a pair or a sentence}, "peak bytes": ...,
+        "detail": its parity}, or {"refused": why}.
+    """
+    refusal = cuda_refusal() if device == "cuda" else None
+    if EXTENSION is None or refusal:
+        return {"refused": refusal or "the extension is not built"}
+    median, p99 = _difference(preset, H, W, device)
+    detail = f"median {median:.1e}, p99 {p99:.1e} pixels from the CPU's flow"
+    if not (median <= MEDIAN and p99 <= P99):
+        return {"refused": f"found {detail}; expected {MEDIAN} and {P99}", "passed": False}
+    frames, place = moving_clip(T, H, W).to(device), torch.device(device)
+
+    def step() -> torch.Tensor:
+        return optical_flow(frames, preset=preset)
+
+    times: dict = {"launched": _a_pair(timing.time_steps([step], place, seconds), T - 1)}
+    if device == "cpu":
+        return {"times": times, "detail": detail, "peak bytes": 0}
+    try:
+        replay, _ = timing.captured(lambda: [step])
+        times["graph"] = _a_pair(timing.time_steps([replay], place, seconds), T - 1)
+    except RuntimeError as error:
+        times["graph"] = f"not captured: {timing.first_line(error)}"
+    return {"times": times, "detail": detail, "peak bytes": timing.peak_memory(step)}
+
+
+def _difference(preset: str, H: int, W: int, device: str) -> list[float]:
+    """Returns the median and the 99th percentile of the differences from the CPU's flow."""
+    frames = moving_clip(4, H, W)
+    flow = optical_flow(frames.to(device), preset=preset).cpu()
+    difference = (flow - optical_flow(frames, preset=preset)).abs().flatten().double()
+    return difference.quantile(torch.tensor([0.5, 0.99], dtype=torch.float64)).tolist()
+
+
+def _a_pair(clip: timing.Timing, num_pairs: int) -> dict:
+    return {name: getattr(clip, name) / num_pairs for name in ("median", "p20", "p80")}

@@ -1,4 +1,4 @@
-// What the build chose, for slt_fast.info.
+// Reports what the extension was built for, for slt_fast.info.
 #include <torch/csrc/stable/library.h>
 
 #include <string>

@@ -97,5 +97,5 @@ def training_options(arguments: Arguments) -> list[str]:
 
 
 def entry() -> None:
-    """Runs the command; errors that a user can mend are one line."""
+    """Runs the command line."""
     command_line.run(main)

@@ -41,5 +41,5 @@ def main() -> None:
 
 
 def entry() -> None:
-    """Runs the command; errors that a user can mend are one line."""
+    """Runs the command line."""
     command_line.run(main)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from slt_fast.errors import UserError
-from slt_fast.metrics.bootstrap import interval, resampled_sums
-from slt_fast.metrics.score import Score, check_pairs
+from slt_fast.metrics.score import Score, check_pairs, interval, resampled_sums
 
 # Costs of signjoey's alignment (Camgoz et al., CVPR 2020); they decide which errors are counted.
 _DELETION_COST, _INSERTION_COST, _SUBSTITUTION_COST = 3, 3, 4

@@ -1,22 +1,20 @@
-"""A score with its interval and signature."""
+"""A score with its interval, by bootstrap over the clips, and its signature."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from slt_fast.errors import UserError
+
+_NUM_RESAMPLINGS = 1000
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score of a split.
-
-    Args:
-        value: The score in percent.
-        interval: Lower and upper end of its 95 % interval; None if it has none.
-        signature: How sacrebleu computed it; None for our own scores.
-    """
+    """A score in percent, with the ends of its 95 % interval and sacrebleu's signature if any."""
 
     value: float
     interval: tuple[float, float] | None = None
@@ -43,3 +41,23 @@ def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
     if not references or len(hypotheses) != len(references):
         found = f"{len(hypotheses)} hypotheses and {len(references)} references"
         raise UserError(f"scores: found {found}; expected as many of each, and at least one")
+
+
+def resampled_sums(statistics: Sequence[Sequence[int]]) -> np.ndarray:
+    """Sums the statistics of as many clips, drawn with replacement, again and again.
+
+    Args:
+        statistics: K numbers for each clip.
+
+    Returns:
+        [_NUM_RESAMPLINGS, K]; the draws depend on nothing but the number of clips.
+    """
+    N = len(statistics)
+    draws = np.random.default_rng(0).multinomial(N, np.full(N, 1 / N), _NUM_RESAMPLINGS)
+    return draws @ np.array(statistics)
+
+
+def interval(scores: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Returns the ends of the interval that holds 95 % of the resampled scores."""
+    low, high = np.percentile(scores, (2.5, 97.5))
+    return float(low), float(high)

@@ -10,8 +10,7 @@ from dataclasses import replace
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 
-from slt_fast.metrics.bootstrap import interval, resampled_sums
-from slt_fast.metrics.score import Score, check_pairs
+from slt_fast.metrics.score import Score, check_pairs, interval, resampled_sums
 
 _MAX_BLEU_ORDER = 4
 _ROUGE_BETA = 1.2

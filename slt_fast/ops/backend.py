@@ -1,4 +1,4 @@
-"""Which backend an operator runs on, and why."""
+"""Chooses the backend of an operator, and says why."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import functools
 import importlib.util
 import logging
 import os
+from typing import Any
 
 import torch
 
+from slt_fast.errors import UserError
+
 BACKENDS = ("auto", "reference", "triton")
-# Of data-centre GPUs (A100, H100, B200), for which the table of block sizes is; others have 99 KiB.
+# Data-centre GPUs (A100, H100, B200) have it; the block sizes are for them. Others have 99 KiB.
 SHARED_MEMORY = 163 * 1024
 KERNEL_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -18,29 +21,29 @@ KERNEL_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 def choose_backend(
     operator: str, backend: str, device: torch.device, refusal: str | None
 ) -> tuple[str, str]:
-    """Chooses what computes an operator; what "auto" chose is logged once.
+    """Chooses what computes an operator; logs the choice of "auto" once.
 
     Args:
-        operator: Its name, for errors.
-        backend: "auto" (the kernels on a GPU, where they can run), "reference" (plain PyTorch) or
+        operator: Name of the operator, for errors.
+        backend: "auto" (the kernels on a GPU if they can run), "reference" (plain PyTorch) or
             "triton".
-        device: Where its tensors are.
-        refusal: Why the kernels cannot take these tensors, whatever the machine; None if they can.
+        device: Device of the tensors.
+        refusal: Why the kernels cannot take these tensors on any machine; None if they can.
 
     Returns:
-        The backend's name, and why it was chosen.
+        The name of the backend, and the reason.
 
     Raises:
-        ValueError: The named backend is unknown or cannot run; says why.
+        UserError: The named backend is unknown or cannot run.
     """
     if backend not in BACKENDS:
-        raise ValueError(f"{operator}: found backend {backend!r}; expected one of {BACKENDS}")
+        raise UserError(f"{operator}: found backend {backend!r}; expected one of {BACKENDS}")
     if backend == "reference":
         return "reference", "asked for"
     refusal = machine_refusal(device) or refusal
     if backend == "triton":
         if refusal:
-            raise ValueError(
+            raise UserError(
                 f"{operator}: backend 'triton' cannot run on {device.type}: {refusal}; "
                 "use 'reference' or 'auto'"
             )
@@ -57,11 +60,7 @@ def choose_backend(
 def check_devices(
     operator: str, device: torch.device, tensors: dict[str, torch.Tensor | None]
 ) -> None:
-    """Whether all tensors are where the first one is.
-
-    Raises:
-        ValueError: One is not.
-    """
+    """Raises ValueError if a tensor is not on this device."""
     for name, tensor in tensors.items():
         if tensor is not None and tensor.device != device:
             found = f"found {name} on {tensor.device}"
@@ -69,13 +68,13 @@ def check_devices(
 
 
 def machine_refusal(device: torch.device) -> str | None:
-    """Why Triton's kernels cannot run on a device; None if they can."""
+    """Returns why Triton's kernels cannot run on a device; None if they can."""
     return _machine_refusal(device)
 
 
-# What torch.compiler.assume_constant_result sets, without its import of the whole compiler: a graph
-# is traced for one device, and the question does not belong into it.
-machine_refusal._dynamo_marked_constant = True
+# Does what torch.compiler.assume_constant_result does, without importing the whole compiler: a
+# graph is traced for one device, so the answer is a constant.
+machine_refusal._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.cache
@@ -86,7 +85,8 @@ def _machine_refusal(device: torch.device) -> str | None:
         major, minor = torch.cuda.get_device_capability(device)
         if major < 8:
             return f"the GPU has compute capability {major}.{minor}, the kernels need 8.0"
-        memory = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
+        properties: Any = torch.cuda.get_device_properties(device)
+        memory = properties.shared_memory_per_block_optin
         if memory < SHARED_MEMORY:
             return (
                 f"the GPU has {memory} bytes of shared memory a block, the kernels {SHARED_MEMORY}"
@@ -101,7 +101,7 @@ def _machine_refusal(device: torch.device) -> str | None:
 
 @functools.cache
 def interprets() -> bool:
-    """Whether Triton's kernels are interpreted on the CPU, to check their numbers."""
+    """Returns whether Triton interprets kernels on the CPU, to check their numbers."""
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes", "y")
 
 

@@ -1,4 +1,4 @@
-"""Loads the compiled extension slt_fast._C, whose ops then stand in torch.ops.slt_fast."""
+"""Loads the compiled extension slt_fast._C; its operators are then in torch.ops.slt_fast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 # The oldest GPUs that the kernels are compiled for.
 MINIMUM_CAPABILITY = (8, 0)
 
-# None where the package runs from sources that were not built.
+# None if the package runs from sources that were not built.
 EXTENSION: Path | None = next(Path(__file__).parents[1].glob("_C*.so"), None)
 
 if EXTENSION is not None:
@@ -27,17 +27,17 @@ if EXTENSION is not None:
 
 
 def built_for() -> str:
-    """What the extension was built for, and why for nothing more."""
+    """Returns what the extension was built for, and why for no more."""
     if EXTENSION is None:
         return "not built: plain PyTorch takes its place; `make setup` builds it"
     return f"{EXTENSION.name}, for {torch.ops.slt_fast.built_for()}"
 
 
 def cuda_refusal(device: torch.device | None = None) -> str | None:
-    """Why the extension's kernels cannot run on a GPU; None if they can.
+    """Returns why the extension's kernels cannot run on a GPU, or None if they can.
 
     Args:
-        device: The GPU; of another device, or None, it is the current one.
+        device: The GPU. None, or a device of another type, means the current GPU.
     """
     index = device.index if device is not None and device.type == "cuda" else None
     return _cuda_refusal(index)

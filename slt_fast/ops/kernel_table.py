@@ -1,9 +1,8 @@
-"""Block sizes of the Triton kernels: a checked-in table, so that nothing is tuned at run time.
+"""Block sizes of the Triton kernels: a checked-in table, so nothing is tuned at run time.
 
-kernel_table.json holds, for each kernel, architecture (80, 90, 100), bytes an element (2, 4), with
-and without a bias, and greatest size it is meant for (keys of the attention; 0 where none matters),
-the kernel's block sizes, warps and pipeline stages. `python scripts/tune.py` measures it anew on a
-GPU.
+kernel_table.json holds a kernel's block sizes, warps and pipeline stages, one row for each
+architecture (80, 90, 100), bytes of an element (2, 4), presence of a bias, and largest size (keys
+of the attention; 0 for any). `python -m benchmarks.tuning` measures the rows on a GPU.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -28,10 +26,10 @@ class Row:
 
     Args:
         kernel: Name of the kernel.
-        architecture: Oldest GPUs it is for: 80 (A100), 90 (H100), 100 (B200).
+        architecture: Oldest GPUs of the row: 80 (A100), 90 (H100), 100 (B200).
         itemsize: Bytes of an element.
-        biased: Whether it is for scores with a bias, whose tile takes registers of its own.
-        max_size: Greatest size it is for; 0 for any.
+        biased: Whether scores have a bias, whose tile takes registers of its own.
+        max_size: Largest size of the row; 0 for any.
         blocks: The kernel's BLOCK_* arguments.
         num_warps: Warps of a program.
         num_stages: Stages of the software pipeline.
@@ -49,16 +47,16 @@ class Row:
 
 @functools.cache
 def rows() -> tuple[Row, ...]:
-    """The whole table."""
+    """Returns the whole table."""
     return tuple(Row(**row) for row in json.loads(PATH.read_text(encoding="utf-8")))
 
 
 @functools.cache
 def find(kernel: str, architecture: int, itemsize: int, size: int = 0, biased: bool = False) -> Row:
-    """The row for a kernel: the least size not below, of that the newest architecture not above.
+    """Returns a kernel's row: the smallest size that is enough, then the newest architecture.
 
     Raises:
-        LookupError: There is none.
+        LookupError: There is no such row.
     """
     fitting = [
         row
@@ -77,29 +75,8 @@ def find(kernel: str, architecture: int, itemsize: int, size: int = 0, biased: b
 
 @functools.cache
 def architecture_of(device: torch.device) -> int:
-    """80, 90, 100, ... for a GPU; INTERPRETED_ARCHITECTURE where kernels are interpreted."""
+    """Returns 80, 90, 100, ... for a GPU; INTERPRETED_ARCHITECTURE if kernels are interpreted."""
     if device.type != "cuda" or interprets():
         return INTERPRETED_ARCHITECTURE
     major, minor = torch.cuda.get_device_capability(device)
     return 10 * major + minor
-
-
-def launch(
-    kernel: Any, num_programs: int, row: Row, device: torch.device, **arguments: Any
-) -> None:
-    """Starts a kernel on a one-dimensional grid, on the device of its tensors.
-
-    Args:
-        kernel: The Triton function.
-        num_programs: Size of the grid.
-        row: Its row of the table; arguments may override its blocks.
-        device: Where the tensors are.
-        arguments: All of the kernel's arguments but the blocks that come from the row.
-    """
-    arguments = {**row.blocks, **arguments}
-    options = {"num_warps": row.num_warps, "num_stages": row.num_stages}
-    if device.type == "cuda" and device.index != torch.cuda.current_device():
-        with torch.cuda.device(device):
-            kernel[(num_programs,)](**arguments, **options)
-    else:
-        kernel[(num_programs,)](**arguments, **options)

@@ -17,6 +17,7 @@ from slt_fast.data.probes import probe
 from slt_fast.data.sources import data_root, read_split
 from slt_fast.device import choose_device
 from slt_fast.errors import DataError, ErrorHandler, UserError
+from slt_fast.files import replacing
 from slt_fast.recipe import Recipe
 from slt_fast.training.run import RunConfig
 
@@ -32,15 +33,12 @@ def load_dataset(
     probe_name: str | None = None,
     on_error: ErrorHandler | None = None,
 ) -> ClipDataset:
-    """Reads a split, ready to be batched.
+    """Reads a split of `data` (synthetic[:SEED], phoenix14t:PATH or manifest:FILE) for batching.
 
     With training.preload its images are computed here. Otherwise its frames are only counted, so
     that a clip too short for its glosses is known before training starts.
 
     Args:
-        recipe: Settings of input and training.
-        data: "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE".
-        split: Name of the split.
         flow_cache: Folder to read flow from, as far as it is there.
         probe_name: Probe that changes the clips; None for none.
         on_error: Called with each bad annotation or clip; None raises the first.
@@ -70,12 +68,7 @@ def load_dataset(
 
 
 def trained_on(run: RunConfig, clips: Sequence[AnnotatedClip]) -> TrainedOn:
-    """Returns what a checkpoint keeps of a run's data.
-
-    Args:
-        run: Data and splits of the run.
-        clips: Training clips.
-    """
+    """Returns what a checkpoint keeps of a run's data, of which these are the training clips."""
     digest = hashlib.sha256()
     for clip in clips:
         digest.update(json.dumps([clip.id, clip.text, clip.glosses]).encode())
@@ -85,12 +78,7 @@ def trained_on(run: RunConfig, clips: Sequence[AnnotatedClip]) -> TrainedOn:
 
 
 def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int) -> None:
-    """Warns of texts that are learned in full but could only be translated in part.
-
-    Args:
-        clips: Training clips.
-        limit: Longest translation in tokens.
-    """
+    """Warns of training texts that are longer than any translation may be, in tokens."""
     long = [clip for clip in clips if len(clip.text.split()) > limit]
     if long:
         longest = max(long, key=lambda clip: len(clip.text.split()))
@@ -114,31 +102,19 @@ class SkippedClips:
         self.path: Path | None = None
 
     def __call__(self, error: DataError) -> None:
-        if str(error) in self.lines:
-            return
-        self.lines.append(str(error))
-        logger.warning("left out: %s", error)
-        if self.path:
-            _append(self.path, [str(error)])
+        if str(error) not in self.lines:
+            self.lines.append(str(error))
+            logger.warning("left out: %s", error)
+            self._write()
 
     def open(self, path: Path, *, append: bool) -> None:
-        """Writes to a file from now on, beginning with what was left out so far.
+        """Writes to a file from now on; append keeps what an earlier part of the run wrote."""
+        known = path.read_text(encoding="utf-8").splitlines() if append and path.exists() else []
+        path.unlink(missing_ok=True)
+        self.path, self.lines = path, list(dict.fromkeys([*known, *self.lines]))
+        self._write()
 
-        Args:
-            path: File to write.
-            append: Keep what an earlier part of the run wrote.
-        """
-        self.path = path
-        known: list[str] = []
-        if append and path.exists():
-            known = path.read_text(encoding="utf-8").splitlines()
-        elif path.exists():
-            path.unlink()
-        _append(path, [line for line in self.lines if line not in known])
-        self.lines += known
-
-
-def _append(path: Path, lines: list[str]) -> None:
-    if lines:
-        with open(path, "a", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
+    def _write(self) -> None:
+        if self.path and self.lines:
+            with replacing(self.path) as temporary:
+                temporary.write_text("\n".join(self.lines) + "\n", encoding="utf-8")

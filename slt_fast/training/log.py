@@ -16,11 +16,7 @@ _SHOWN = ("train.ctc", "train.text", "dev.bleu4", "dev.wer", "dev.exact_match")
 
 
 class RunLog:
-    """Logs the figures of one run.
-
-    Args:
-        folder: Folder of the run; it need not exist before the first figure.
-    """
+    """Logs the figures of one run to its folder, which need not exist before the first."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -60,10 +60,6 @@ class Progress:
 def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     """Trains a model, keeps the checkpoint that is best on dev, and scores it on test.
 
-    Args:
-        recipe: Every setting of input, model, training and search.
-        run: What to read and where to write.
-
     Returns:
         What metrics.json holds (flat keys such as `test.bleu4`), and the scored test split.
 
@@ -100,15 +96,7 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
 
 
 class Trainer:
-    """A model with its optimiser and its progress.
-
-    Args:
-        recipe: Every setting of input, model, training and search.
-        run: What to read and where to write.
-        train_set: Training clips.
-        on_error: Called with each clip that cannot be read; None raises the first.
-        started: Clock (time.monotonic) at the start of the run; by default now.
-    """
+    """A model with its optimiser and its progress."""
 
     def __init__(
         self,
@@ -117,7 +105,7 @@ class Trainer:
         train_set: ClipDataset,
         on_error: ErrorHandler | None,
         *,
-        started: float | None = None,
+        started: float | None = None,  # time.monotonic(); None means now
     ) -> None:
         settings = recipe.training
         torch.manual_seed(settings.seed)

@@ -21,11 +21,7 @@ def has_checkpoint_to_resume(run: RunConfig) -> bool:
 
 
 def settings_to_resume(run: RunConfig) -> tuple[Recipe, RunConfig]:
-    """Reads the settings and data of a run from its last checkpoint.
-
-    Raises:
-        DataError: The checkpoint is broken.
-    """
+    """Reads the settings and data of a run from its last checkpoint."""
     recipe, _, data = read_description(checkpoint_folder(run.output / "last"))
     known = {name: value for name, value in asdict(data).items() if hasattr(run, name)}
     if data.flow_cache is not None:
@@ -38,11 +34,6 @@ def check_same_run(folder: Path, found: TrainedModel, wanted: TrainedModel) -> N
 
     Only skip_bad and flow_cache may change: a run that met a bad clip can continue without it, and
     cached flow is the same as computed flow.
-
-    Args:
-        folder: Folder of the checkpoint.
-        found: The checkpoint.
-        wanted: The run as it is configured now.
     """
     changes = differences(found.recipe, wanted.recipe)
     before, now = asdict(found.trained_on), asdict(wanted.trained_on)

@@ -8,13 +8,7 @@ from slt_fast.recipe import TrainingConfig
 
 
 def learning_rate(settings: TrainingConfig, step: int, num_steps: int) -> float:
-    """Returns the learning rate of a step.
-
-    Args:
-        settings: Highest rate and kind of schedule.
-        step: Number of the step, from 0.
-        num_steps: Steps of the whole training.
-    """
+    """Returns the learning rate of a step, from 0, of a training of num_steps."""
     if settings.schedule == "constant":
         return settings.learning_rate
     warmup = max(1, num_steps // 10)

@@ -8,11 +8,7 @@ from slt_fast.errors import UserError
 
 
 def pack_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Returns the states as tensors that safetensors can hold.
-
-    Args:
-        optimizer: An optimiser whose state is only tensors, as Adam's is.
-    """
+    """Returns the random states and those of an optimiser whose state is only tensors."""
     tensors = {"random.cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -23,11 +19,7 @@ def pack_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
 
 
 def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Restores what `pack_state` returned.
-
-    Args:
-        optimizer: An optimiser of the same parameters in the same order.
-        tensors: The packed states.
+    """Restores the states that `pack_state` returned for the same parameters in the same order.
 
     Raises:
         UserError: There are no states, or states of other parameters.

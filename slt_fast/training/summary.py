@@ -17,12 +17,7 @@ _SCORES = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "chrf", "exact_match",
 
 
 def score_table(scores: Mapping[str, Score], title: str) -> Table:
-    """Returns a table of the main scores with their 95 % intervals.
-
-    Args:
-        scores: Scores by name.
-        title: Line above the table.
-    """
+    """Returns a table of the main scores with their 95 % intervals."""
     table = Table(title=title)
     table.add_column("score")
     table.add_column("value", justify="right")
@@ -36,14 +31,7 @@ def score_table(scores: Mapping[str, Score], title: str) -> Table:
 
 
 def next_commands(recipe_name: str, recipe: Recipe, run: RunConfig, test: Evaluation) -> list[str]:
-    """Returns commands to try next with a run.
-
-    Args:
-        recipe_name: Recipe the settings were made from.
-        recipe: Settings of the run.
-        run: Data and folder of the run.
-        test: Scored test split of the run.
-    """
+    """Returns commands to try next with a run whose settings began as the named recipe."""
     best, other = run.output / "best", "rgb" if recipe.input.input == "flow" else "flow"
     splits = {split: getattr(run, f"{split}_split") for split in ("train", "dev", "test")}
     changed = [f"--{split}-split={name}" for split, name in splits.items() if name != split]

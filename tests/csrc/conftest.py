@@ -12,9 +12,9 @@ Build = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """A function that compiles sources with g++ and the given flags, and returns what it made.
+    """Returns a function that compiles sources with g++ and the given flags, and returns the file.
 
-    The flags say what that is: a program, or with -shared a library.
+    The file is a program, or a library with -shared.
     """
     compiler = shutil.which("g++")
     if compiler is None:

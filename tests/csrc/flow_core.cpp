@@ -1,4 +1,4 @@
-// What test_flow_core.py calls: each formula of csrc/flow/core, from one row of floats to another.
+// Entry points of test_flow_core.py: each formula of csrc/flow/core maps one row of floats to another.
 #include <cstdint>
 #include <cstring>
 
@@ -43,7 +43,7 @@ void put_corner(const Corner& corner, float* out) {
 
 using Real = float;
 
-// Each takes its arguments in the order of the formula's own.
+// Each takes its arguments in the order of the formula.
 struct Formula {
   const char* name;
   int inputs, outputs;
@@ -219,7 +219,7 @@ const Formula kFormulas[] = {
 }  // namespace
 }  // namespace slt_fast
 
-// Floats that a formula takes and gives, 0 for one that is not here.
+// The number of floats that a formula takes and returns; 0 for an unknown formula.
 extern "C" int flow_core_inputs(const char* name) {
   for (const slt_fast::Formula& formula : slt_fast::kFormulas) {
     if (std::strcmp(formula.name, name) == 0) return formula.inputs;

@@ -17,8 +17,8 @@ Settings settings_from(const int* values) { return {values[0], values[1], values
 
 extern "C" {
 
-// Writes the flow of a clip, so many pairs at a time, with threads and blocks in order or backwards; and where `level`
-// is a level of the pyramid, that level of the last frames into `frames`. Returns how many kernels were launched.
+// Writes the flow of a clip, `pairs_at_once` pairs at a time, with threads and blocks in order or backwards. If `level`
+// is a level of the pyramid, also writes that level of the last frames. Returns how many kernels were launched.
 int64_t flow_of_clip(const uint8_t* grey, int64_t pairs, int height, int width, const int* settings_values,
                      int64_t pairs_at_once, bool is_backward, float* flow, int level, float* frames) {
   cuda_on_cpu::order = is_backward ? cuda_on_cpu::Order::kBackward : cuda_on_cpu::Order::kForward;
@@ -48,7 +48,7 @@ void grey_of_rgb(const uint8_t* rgb, int64_t pixels, uint8_t* grey) {
   slt_fast::cuda::grey_of_rgb(rgb, pixels, nullptr, grey);
 }
 
-// What is said of a launch that CUDA refuses.
+// Returns the message of a launch that CUDA refuses.
 const char* message_of_too_many_pairs() {
   static std::string message;
   const uint8_t grey = 0;

@@ -25,7 +25,7 @@ std::mt19937 generator;
 
 int any_of(int low, int high) { return std::uniform_int_distribution<int>(low, high)(generator); }
 
-// Small sizes as often as large ones: each octave has its share.
+// Small sizes are as frequent as large ones: each octave has the same share.
 int any_side(int largest) {
   const double octaves = std::log2(largest / 8.0);
   return static_cast<int>(8 * std::exp2(octaves * any_of(0, 1000) / 1000));
@@ -47,7 +47,7 @@ Settings settings_of(int preset) {
 }
 
 const char* const kPatterns[] = {"black", "flat", "noisy", "saturated", "gradient", "waves", "mixed"};
-constexpr int kMixed = 6;  // frames of any of the others: motions that lead far out of the image
+constexpr int kMixed = 6;  // each frame has another pattern: motions lead far out of the image
 
 uint8_t pixel_of(int pattern, int value, int t, int y, int x) {
   switch (pattern) {
@@ -125,7 +125,7 @@ void check(const Work& work, const InstructionSet& set) {
   const std::vector<float> kept = flow_of(work, pairs, set, nullptr);
   const Threads threads = {run_on_threads};
   num_threads = any_of(2, 5);
-  // A thread is started for each share of each step, which takes longer than the step: two pairs at most.
+  // Two pairs at most: each part of each step starts a thread, which takes longer than the step.
   const std::vector<float> shared = flow_of(work, std::min(pairs, 2), set, &threads);
   const bool is_finite = all_finite(fresh);
   const bool is_same = std::memcmp(fresh.data(), kept.data(), sizeof(float) * kept.size()) == 0;
@@ -138,7 +138,7 @@ void check(const Work& work, const InstructionSet& set) {
   std::exit(1);
 }
 
-// What has been run.
+// Counts what was run.
 struct Tally {
   int clips = 0, presets[4] = {}, patterns[kMixed + 1] = {};
   int most_frames = 0, largest_height = 0, largest_width = 0, least_side = 1 << 30;

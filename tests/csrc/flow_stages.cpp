@@ -1,4 +1,4 @@
-// What test_flow_stages.py calls: the stages of csrc/flow/cpu on plain arrays, for one instruction set.
+// Entry points of test_flow_stages.py: the stages of csrc/flow/cpu on plain arrays, for one instruction set.
 #define SLT_FAST_INSTRUCTION_SET stages
 #include "../../csrc/flow/cpu/disvr.h"
 

@@ -1,4 +1,4 @@
-"""Every formula of csrc/flow/core, against what it stands for in float64."""
+"""Every formula of csrc/flow/core against its definition in float64."""
 
 import ctypes
 import re
@@ -52,7 +52,7 @@ def test_formula(core: ctypes.CDLL, name: str) -> None:
 
 
 def test_positions_just_below_a_pixel(core: ctypes.CDLL) -> None:
-    """Rounding may make them the pixel itself; either way the weights lead to where they are."""
+    """Rounding may move them onto the pixel; the weights still lead to the position."""
     steps = np.float32([-1e-3, -1e-6, -1e-9, 0, 1e-9, 1e-6])
     positions = (np.arange(-7, 1100, dtype=np.float32)[:, None] + steps).ravel()
     y, x = positions, positions[::-1]

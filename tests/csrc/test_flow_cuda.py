@@ -1,7 +1,7 @@
-"""The flow's CUDA kernels without a GPU: what ptxas makes of them, and their numbers on the CPU.
+"""The flow's CUDA kernels without a GPU: ptxas' report, and their results on the CPU.
 
-g++ compiles the same files with tests/csrc/cuda_on_cpu in the place of CUDA's runtime, where the
-threads of a block are fibers.
+g++ compiles the same files with tests/csrc/cuda_on_cpu instead of CUDA's runtime. The threads of a
+block are then fibers.
 """
 
 import ctypes
@@ -17,20 +17,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu_report.flow import moving_clip
+from benchmarks.cases import moving_clip
 from slt_fast.ops.optical_flow.grey import rgb_to_grey_reference
 from slt_fast.ops.optical_flow.presets import DISVR_PRESETS
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 KERNELS = {"grey", "float", "halve", "search", "densify", "warp", "fixed_point", "enlarge"}
-# At most so many registers, for blocks enough on a multiprocessor's 65536; bytes of shared memory
-# that need no more than every GPU gives unasked.
+# Most registers of a thread, so that enough blocks share a multiprocessor's 65536. Most bytes of
+# static shared memory on every GPU.
 REGISTERS = {"fixed_point": 65536 // 1024, "search": 65536 // (4 * 256)}
 SHARED_MEMORY = 48 * 1024
 
 Settings = tuple[int, int, int, int, int, int]
 PRESETS = {name: astuple(preset) for name, preset in DISVR_PRESETS.items()}
-# Sides of less than 16 pixels have one level, so that single stages can be looked at.
+# Sides below 16 pixels have one level, which shows single stages.
 STAGES = {
     "where patches begin": (0, 4, 0, 0, 1, 1),
     "one step of patches": (0, 4, 1, 0, 1, 1),
@@ -40,8 +40,11 @@ STAGES = {
     "three fixed points": (0, 4, 0, 1, 3, 2),
     "two warps": (0, 4, 0, 2, 1, 1),
 }
-# One region, one pixel more than one, several; odd ones; one patch only.
+# One patch, odd sides, one region, one pixel more than a region, several regions.
 SIZES = [(8, 8), (8, 40), (17, 40), (64, 64), (65, 66), (90, 131)]
+FLOWS = [("default", size) for size in SIZES[:-1]] + [("fast", (65, 66)), ("best", (17, 40))]
+SLOW_FLOWS = [(preset, size) for size in SIZES for preset in PRESETS if (preset, size) not in FLOWS]
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def run_kernels(
     is_backward: bool = False,
     level: int = -1,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The flow, and the frames at a level of the pyramid."""
+    """Returns the flow, and the frames at a level of the pyramid."""
     T, H, W = frames.shape
     flow = torch.full((T - 1, 2, H, W), torch.nan)
     pyramid = torch.full((T, H >> max(level, 0), W >> max(level, 0)), torch.nan)
@@ -91,11 +94,12 @@ def test_stages_equal_the_cpus(library, stage, H, W) -> None:
     torch.testing.assert_close(flow, expected, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize(("H", "W"), SIZES)
-def test_flow_equals_the_cpus(library, preset, H, W) -> None:
-    """Bounds of rounding, to which a few pixels of a field react strongly."""
-    frames = moving_clip(3, H, W)
+@pytest.mark.parametrize(
+    ("preset", "size"), FLOWS + [pytest.param(*flow, marks=SLOW) for flow in SLOW_FLOWS]
+)
+def test_flow_equals_the_cpus(library, preset, size) -> None:
+    """Uses percentiles, because a few pixels of a field react strongly to rounding."""
+    frames = moving_clip(3, *size)
     expected = torch.ops.slt_fast.disvr(frames, *PRESETS[preset])
     difference = (run_kernels(library, frames, PRESETS[preset])[0] - expected).abs()
     assert difference.median() <= 1e-4
@@ -104,7 +108,7 @@ def test_flow_equals_the_cpus(library, preset, H, W) -> None:
 
 @pytest.mark.parametrize("sweeps", [1, 4, 12])
 def test_regions_leave_no_trace(library, sweeps) -> None:
-    """More sweeps take more pixels around a region; the CPU has no regions."""
+    """More sweeps need a wider halo around a region; the CPU has no regions."""
     settings = (0, 4, 0, 1, 2, sweeps)
     frames = moving_clip(2, 81, 150)
     expected = torch.ops.slt_fast.disvr(frames, *settings)
@@ -112,10 +116,17 @@ def test_regions_leave_no_trace(library, sweeps) -> None:
     torch.testing.assert_close(flow, expected, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize(("H", "W"), [(17, 40), (70, 18)])
+@pytest.mark.parametrize(
+    ("preset", "H", "W"),
+    [
+        ("fast", 70, 18),
+        ("default", 17, 40),
+        pytest.param("default", 70, 18, marks=SLOW),
+        pytest.param("best", 70, 18, marks=SLOW),
+    ],
+)
 def test_neither_clip_nor_order_change_a_bit(library, preset, H, W) -> None:
-    """Nor how many pairs are computed at a time, nor which thread or block comes first."""
+    """Neither does the number of pairs at a time, nor which thread or block comes first."""
     frames, settings = moving_clip(4, H, W), PRESETS[preset]
     together, _ = run_kernels(library, frames, settings)
     alone = [run_kernels(library, frames[t : t + 2], settings)[0] for t in range(3)]
@@ -178,7 +189,7 @@ def test_memory_is_bounded(library) -> None:
 
 @pytest.fixture(scope="module")
 def toolkit():
-    """The CUDA toolkit that the extension is built with, and how."""
+    """Returns the CUDA toolkit that the extension is built with."""
     path = PROJECT_ROOT / "csrc" / "cuda_toolkit.py"
     spec = importlib.util.spec_from_file_location("cuda_toolkit", path)
     module = importlib.util.module_from_spec(spec)
@@ -192,20 +203,20 @@ def toolkit():
 
 @pytest.fixture(scope="module")
 def resources(toolkit, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict]:
-    """What each kernel takes on each target, as ptxas reports it."""
+    """Returns what each kernel uses on each target, as ptxas reports it."""
     source = PROJECT_ROOT / "csrc" / "flow" / "cuda" / "flow.cu"
     command = [toolkit.root / "bin" / "nvcc", "-std=c++17", "-O3", "--threads=2", "-Xptxas=-v"]
     command += [f"-I{toolkit.include}", *toolkit.architecture_flags()]
     command += ["-fatbin", "-o", tmp_path_factory.mktemp("flow") / "flow.fatbin", source]
-    told = subprocess.run(command, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
+    compiled = subprocess.run(command, capture_output=True, text=True)
+    assert compiled.returncode == 0, compiled.stderr
     pattern = (
         r"entry function '\S*?\d([a-z_]+)_kernel(\S*)' for '(\w+)'.*?(\d+) bytes stack frame, "
         r"(\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers(.*?)\n"
     )
     found = {}
     for name, template, target, stack, stores, loads, registers, rest in re.findall(
-        pattern, told.stderr, re.DOTALL
+        pattern, compiled.stderr, re.DOTALL
     ):
         shared = re.search(r"(\d+) bytes smem", rest)
         found[name, template, target] = {
@@ -233,8 +244,8 @@ def test_blocks_fit_a_multiprocessor(resources) -> None:
         assert taken["shared"] <= SHARED_MEMORY, (name, template, target)
 
 
-def test_launch_errors_are_told(library) -> None:
-    """Of more planes than a grid has."""
+def test_launch_errors_are_raised(library) -> None:
+    """For more planes than a grid has."""
     library.message_of_too_many_pairs.restype = ctypes.c_char_p
     message = library.message_of_too_many_pairs()
     assert message == b"optical flow: a kernel cannot be launched: invalid configuration argument"

@@ -24,11 +24,12 @@ FLAGS = [
     "-fno-sanitize-recover=all",
     "-pthread",
 ]
-# A seed that draws every preset and every pattern.
+# This seed draws every preset and every pattern.
 CLIPS, SEED = "12", "47"
 LARGEST_HEIGHT, LARGEST_WIDTH, MOST_FRAMES, MOST_PIXELS = "60", "80", "12", "10000"
 
 
+@pytest.mark.slow
 def test_random_clips_touch_only_their_own_memory(build: Callable[..., Path]) -> None:
     found = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True)
     if not Path(found.stdout.strip()).is_absolute():

@@ -20,14 +20,16 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from slt_fast.ops import kernel_table
-from slt_fast.ops.pixel_attention import launch as attention
-from slt_fast.ops.pixel_attention_block import launch as block
+from slt_fast.ops.launching import Launch, Operand
+from slt_fast.ops.pixel_attention import plan as attention
+from slt_fast.ops.pixel_attention_block import plan as block
 from slt_fast.ops.positional_encoding import operator as encoding
 
 TYPES = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
 # Scalars and row statistics, which change a few instructions.
 OPTIONAL = ("gamma", "delta", "row_statistics", "attended")
 DIVISIBLE = [["tt.divisibility", 16]]
+META = torch.device("meta")
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
 
@@ -35,36 +37,39 @@ def meta(*shape: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.empty(shape, dtype=dtype, device="meta")
 
 
-def attention_launches(job: dict, dtype: torch.dtype) -> None:
-    """pixel_attention on heads that lie side by side, forward and, unless told, backward."""
+def attention_launches(job: dict, dtype: torch.dtype) -> list[Launch]:
+    """pixel_attention with adjacent heads: forward and, without "forward_only", backward."""
     B, heads, N, dk, dv = 4, job["heads"], job["N"], job["dk"], job["dv"]
     Nq = job.get("Nq", N)
     q = meta(B, Nq, heads, dk, dtype=dtype).transpose(1, 2)
     k = meta(B, N, heads, dk, dtype=dtype).transpose(1, 2)
     v = meta(B, N, heads, dv, dtype=dtype).transpose(1, 2)
     bias = meta(heads, Nq, N, dtype=torch.float32) if job["bias"] else None
-    out, row_statistics = attention.new_forward(q, k, v, bias, dk**-0.5)
+    forward = attention.forward_plan.plan(META, q, k, v, bias, dk**-0.5)
     if job.get("forward_only"):
-        return
-    arguments = (q, k, v, bias, out, row_statistics, dk**-0.5, job["bias"])
-    attention.new_backward(torch.empty_like(out), *arguments)
+        return forward.launches
+    out, row_statistics = forward.memory["out"], forward.memory.get("row_statistics")
+    arguments = (out, q, k, v, bias, out, row_statistics, dk**-0.5, job["bias"])
+    return forward.launches + attention.backward_plan.plan(META, *arguments).launches
 
 
-def block_launches(job: dict, dtype: torch.dtype) -> None:
+def block_launches(job: dict, dtype: torch.dtype) -> list[Launch]:
     """Forward and backward of pixel_attention_block on channels_last maps."""
-    C, K, side = job["dv"], job["dk"], int(job["N"] ** 0.5)
+    C, K, N, side = job["dv"], job["dk"], job["N"], int(job["N"] ** 0.5)
     x = meta(4, C, side, side, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    weight, bias = meta(2 * K + C, C, dtype=dtype), meta(2 * K + C, dtype=dtype)
-    gamma, table = meta(1, dtype=torch.float32), meta(C, side, side, dtype=dtype)
-    inputs = (x, weight, bias, gamma.squeeze(0), table)
-    y, saved = block.forward(*inputs, K, 1, K**-0.5)
-    block.backward(torch.empty_like(y), *inputs, saved, K, 1, K**-0.5, [True] * 5)
+    weight, table = meta(2 * K + C, C, dtype=dtype), meta(N, 2 * K + C, dtype=dtype)
+    gamma, encoding = meta(dtype=torch.float32), meta(N, C, dtype=dtype)
+    settings = (torch.channels_last, K, 1, K**-0.5)
+    forward = block.forward_plan.plan(META, x, weight, table, gamma, encoding, *settings)
+    saved = [forward.memory.get(name) for name in ("qkv", "attended", "row_statistics")]
+    backward = block.backward_plan.plan(META, x, weight, gamma, *saved, *settings)
+    return forward.launches + backward.launches
 
 
-def encoding_launches(job: dict, dtype: torch.dtype) -> None:
+def encoding_launches(job: dict, dtype: torch.dtype) -> list[Launch]:
     side = int(job["N"] ** 0.5)
     x = meta(300, job["dv"], side, side, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    encoding._launch(x)
+    return encoding.encoding_plan.plan(META, x, x[0]).launches
 
 
 LAUNCHERS = {
@@ -74,30 +79,24 @@ LAUNCHERS = {
 }
 
 
-def recorded(job: dict) -> list[tuple]:
-    """The launches of a job: (kernel, arguments, row), exactly as they would be made on a GPU."""
-    launches = []
-
-    def record(kernel, num_programs, row, device, **arguments) -> None:
-        launches.append((kernel, {**row.blocks, **arguments}, row))
-
-    kernel_table.launch = record
+def planned(job: dict) -> list[Launch]:
+    """The launches of a job, exactly as they would be on a GPU."""
     kernel_table.architecture_of = lambda device: job["architecture"]
     torch.set_float32_matmul_precision("highest")
-    LAUNCHERS[job["operator"]](job, getattr(torch, job["dtype"]))
-    return launches
+    return LAUNCHERS[job["operator"]](job, getattr(torch, job["dtype"]))
 
 
 def specialise(value, path: tuple, source: dict):
     """What Triton would make of an argument: its type, with constants and alignment noted."""
-    if isinstance(value, tuple):
-        return tuple(specialise(part, (*path, i), source) for i, part in enumerate(value))
+    if isinstance(value, Operand):
+        pointer = path if value.strides is None else (*path, 0)
+        source["attrs"][pointer] = DIVISIBLE
+        strides = value.strides or ()
+        parts = (specialise(part, (*path, i), source) for i, part in enumerate(strides, 1))
+        return TYPES[value.dtype] if value.strides is None else (TYPES[value.dtype], *parts)
     if value is None or (isinstance(value, int) and value == 1):
         source["constexprs"][path] = value
         return "constexpr"
-    if isinstance(value, torch.Tensor):
-        source["attrs"][path] = DIVISIBLE
-        return TYPES[value.dtype]
     if isinstance(value, float):
         return "fp32"
     if value % 16 == 0:
@@ -106,24 +105,26 @@ def specialise(value, path: tuple, source: dict):
 
 
 def strides(value) -> list | bool:
-    """For a tensor which of its strides are 1; for others whether they are there."""
-    is_tensor = isinstance(value, tuple)
-    return [stride == 1 for stride in value[1:]] if is_tensor else value is None
+    """For a matrix which of its strides are 1; for others whether they are absent."""
+    is_matrix = isinstance(value, Operand) and value.strides is not None
+    return [stride == 1 for stride in value.strides] if is_matrix else value is None
 
 
-def compile_launch(kernel, arguments: dict, row, architecture: int) -> dict:
+def compile_launch(launch: Launch, architecture: int) -> dict:
     source = {"constexprs": {}, "attrs": {}}
     signature = {}
-    for index, parameter in enumerate(kernel.params):
+    arguments = {**launch.constants, **launch.operands}
+    for index, parameter in enumerate(launch.kernel.params):
         value = arguments[parameter.name]
         if parameter.is_constexpr:
             source["constexprs"][(index,)] = value
             signature[parameter.name] = "constexpr"
         else:
             signature[parameter.name] = specialise(value, (index,), source)
+    row = launch.row
     options = {"num_warps": row.num_warps, "num_stages": row.num_stages}
     target = GPUTarget("cuda", architecture, 32)
-    compiled = triton.compile(ASTSource(kernel, signature, **source), target, options)
+    compiled = triton.compile(ASTSource(launch.kernel, signature, **source), target, options)
     keys = {
         "kernel": row.kernel,
         "row_architecture": row.architecture,
@@ -161,15 +162,15 @@ def main() -> None:
     os.environ.setdefault("TRITON_CACHE_DIR", tempfile.mkdtemp())
     results, seen = [], set()
     for job in json.load(sys.stdin):
-        for kernel, arguments, row in recorded(job):
+        for launch in planned(job):
             # What the code depends on: the row, types, and which strides are 1.
-            places = [(n, strides(v)) for n, v in sorted(arguments.items()) if n not in OPTIONAL]
+            arguments = sorted({**launch.constants, **launch.operands}.items())
+            places = [(n, strides(v)) for n, v in arguments if n not in OPTIONAL]
             sizes = [job[name] for name in ("architecture", "dtype", "dk", "dv")]
-            key = str((row, sizes, job.get("heads", 1), places))
+            key = str((launch.row, sizes, job.get("heads", 1), places))
             if key not in seen:  # as kernels for many positions, which several sizes take
                 seen.add(key)
-                result = compile_launch(kernel, arguments, row, job["architecture"])
-                results.append({"job": job, **result})
+                results.append({"job": job, **compile_launch(launch, job["architecture"])})
     json.dump(results, sys.stdout)
 
 

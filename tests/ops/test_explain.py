@@ -9,6 +9,7 @@ from slt_fast.ops import (
     pixel_attention,
     pixel_attention_block,
 )
+from slt_fast.ops.launching import Launch
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +45,6 @@ def test_a_cpu_takes_the_formula(monkeypatch) -> None:
 )
 def test_names_the_kernels_that_run(monkeypatch, N, forward, backward) -> None:
     """Compared with the launches themselves."""
-    from slt_fast.ops import kernel_table
-
     q = tokens(N)
     bias = torch.empty(N, N, requires_grad=True)
     lines = explain(pixel_attention, q, q, q, bias=bias, backend="triton").splitlines()
@@ -53,9 +52,7 @@ def test_names_the_kernels_that_run(monkeypatch, N, forward, backward) -> None:
     named = [line.split()[1] for line in lines if line.startswith(("forward: ", "backward: "))]
     assert named == [forward, *backward, "dbias"]
     launched = []
-    monkeypatch.setattr(
-        kernel_table, "launch", lambda kernel, num, row, *_, **__: launched.append(row.kernel)
-    )
+    monkeypatch.setattr(Launch, "start", lambda launch, _: launched.append(launch.row.kernel))
     leaf = tokens(N).requires_grad_()
     y = pixel_attention(leaf, q, q, bias=bias, backend="triton")
     torch.autograd.grad(y, (leaf, bias), torch.zeros_like(y))
@@ -74,7 +71,7 @@ def test_says_why_not_a_faster_one() -> None:
     assert "note" not in explain(pixel_attention, q, q, q, backend="triton")
     transposed = q.mT.contiguous().mT
     text = explain(pixel_attention, q, transposed, q, backend="triton")
-    assert "note: k's channels do not lie side by side (stride 49)" in text
+    assert "note: k's channels are not adjacent in memory (stride 49)" in text
     text = explain(pixel_attention, q, q, q, return_attention=True, backend="triton")
     assert "come from the reference formula" in text
     assert "no program holds a whole row" in explain(
@@ -85,8 +82,8 @@ def test_says_why_not_a_faster_one() -> None:
 def test_the_block_says_what_its_layout_costs() -> None:
     x = torch.empty(2, 64, 7, 7)
     text = block(x, backend="triton")
-    assert "both: projection (" in text and "forward: whole_row_forward_residual (" in text
-    assert "one transposing pass more" in text
+    assert "forward: projection (" in text and "forward: whole_row_forward_residual (" in text
+    assert "backward: projection (" in text and "one more transposing pass" in text
     assert "transposing" not in block(x.to(memory_format=torch.channels_last), backend="triton")
 
 

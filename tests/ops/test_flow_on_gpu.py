@@ -1,9 +1,9 @@
-"""The flow on a GPU: the CPU's numbers, the same to the bit time after time, and no waiting."""
+"""The flow on a GPU: the CPU's results, the same to the bit each time, without waiting."""
 
 import pytest
 import torch
 
-from benchmarks.gpu_report.flow import moving_clip
+from benchmarks.cases import moving_clip
 from slt_fast.ops import optical_flow
 from slt_fast.ops.optical_flow import choose_flow_backend, flow_parameters, rgb_to_grey
 from slt_fast.ops.optical_flow.grey import rgb_to_grey_reference
@@ -28,7 +28,7 @@ def test_equals_the_cpus(preset, H, W) -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("H", "W"), SIZES[:-1])
 def test_a_pair_is_the_same_to_the_bit(preset, H, W) -> None:
-    """Time after time, whatever the clip around it: 300 pairs are more than one part."""
+    """Each time and in any clip: 300 pairs are more than one part."""
     frames = moving_clip(4, H, W).cuda()
     together = optical_flow(frames, preset=preset)
     assert all(torch.equal(optical_flow(frames, preset=preset), together) for _ in range(5))

@@ -5,28 +5,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import cases
 from slt_fast.ops import pixel_attention_block
-from slt_fast.ops.pixel_attention import launch
 from slt_fast.ops.positional_encoding import positional_encoding_2d
 
-# B, C, H, W, key channels, heads: the three regimes, odd sizes.
-SHAPES = [
-    (2, 512, 7, 7, 64, 1),
-    (2, 64, 7, 7, 32, 2),
-    (3, 32, 1, 1, 16, 1),
-    (2, 48, 5, 7, 16, 1),
-    (1, 64, 9, 9, 16, 1),
-    (1, 32, 13, 21, 32, 2),
-]
+GPU_SIZES = [pytest.param(sizes, marks=pytest.mark.gpu) for sizes in cases.GPU_BLOCK_SIZES]
 SIDES = [4, 5, 7]  # one for each regime, as small_regimes sets them
 PARAMETERS = (2, 3, 4)  # gradients of weight, bias and gamma among the results
 
 
 @pytest.fixture
-def small_regimes(monkeypatch) -> None:
+def small_regimes(set_limits) -> None:
     """Whole maps up to 16 positions, whole rows up to 32: the interpreter is slow."""
-    monkeypatch.setattr(launch, "MAX_WHOLE_MAP", 16)
-    monkeypatch.setattr(launch, "MAX_WHOLE_ROW", 32)
+    set_limits(MAX_WHOLE_MAP=16, MAX_WHOLE_ROW=32)
 
 
 def inputs(B, C, H, W, K, gamma=0.7) -> list[torch.Tensor]:
@@ -56,7 +47,7 @@ def block(K: int, heads: int = 1, channels_last: bool = True):
     return function
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", [*cases.BLOCK_SIZES, *GPU_SIZES], ids=str)
 @pytest.mark.parametrize("channels_last", [True, False], ids=["channels_last", "contiguous"])
 def test_outputs_and_gradients(check_parity, kernel_dtype, shape, channels_last) -> None:
     *sizes, K, heads = shape

@@ -6,23 +6,12 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from slt_fast.ops import kernel_table, pixel_attention
-from slt_fast.ops.pixel_attention import launch
+from benchmarks import cases
+from slt_fast.ops import pixel_attention
+from slt_fast.ops.pixel_attention import plan
 
-# B, heads, Nq, Nk, dk, dv: the three regimes and their edges, odd sizes, narrow and wide channels.
-SHAPES = [
-    (2, 1, 1, 1, 16, 16),
-    (2, 2, 35, 35, 48, 80),
-    (2, 1, 49, 49, 64, 512),
-    (3, 2, 7, 49, 32, 32),
-    (1, 1, 64, 64, 128, 64),
-    (1, 2, 81, 81, 16, 48),
-    (1, 1, 70, 196, 64, 128),
-    (1, 1, 256, 256, 16, 16),
-    (2, 1, 100, 20, 32, 16),
-    (1, 1, 10, 257, 16, 32),
-    (1, 1, 70, 270, 48, 272),
-]
+GPU_SIZES = [pytest.param(sizes, marks=pytest.mark.gpu) for sizes in cases.GPU_ATTENTION_SIZES]
+GPU_BIASES = [pytest.param(sizes, marks=pytest.mark.gpu) for sizes in cases.GPU_BIAS_SIZES]
 
 
 def inputs(B, heads, Nq, Nk, dk, dv, bias=None) -> list[torch.Tensor]:
@@ -34,27 +23,14 @@ def attention(q, k, v, bias=None, *, backend: str, scale: float | None = None) -
     return pixel_attention(q, k, v, bias=bias, scale=scale, backend=backend)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", [*cases.ATTENTION_SIZES, *GPU_SIZES], ids=str)
 def test_outputs_and_gradients(check_parity, kernel_dtype, shape) -> None:
     check_parity(attention, inputs(*shape), kernel_dtype)
 
 
-@pytest.mark.parametrize(
-    ("shape", "bias"),
-    [
-        ((2, 2, 49, 49, 32, 32), (2, 49, 49)),  # Swin's relative positions
-        ((4, 2, 49, 49, 16, 32), (2, 2, 49, 49)),  # repeated: windows of each image
-        ((3, 1, 20, 30, 16, 16), (3, 1, 20, 30)),
-        ((2, 2, 5, 7, 16, 16), ()),
-        ((2, 2, 5, 7, 16, 16), (7,)),
-        ((2, 2, 5, 7, 16, 16), (2, 2, 1, 7)),
-        ((2, 2, 5, 7, 16, 16), (2, 5, 1)),
-        ((2, 1, 70, 100, 16, 16), (70, 100)),
-        ((2, 1, 40, 260, 16, 16), (1, 40, 260)),
-    ],
-    ids=str,
-)
-def test_bias_and_its_gradient(check_parity, kernel_dtype, shape, bias) -> None:
+@pytest.mark.parametrize("shape_and_bias", [*cases.BIAS_SIZES, *GPU_BIASES], ids=str)
+def test_bias_and_its_gradient(check_parity, kernel_dtype, shape_and_bias) -> None:
+    shape, bias = shape_and_bias
     # What all keys share does not change the softmax: the exact gradient is 0, and the error has no
     # scale of its own. It is measured together with dq.
     is_shared = not bias or bias[-1] == 1
@@ -62,8 +38,8 @@ def test_bias_and_its_gradient(check_parity, kernel_dtype, shape, bias) -> None:
     check_parity(attention, inputs(*shape, bias=bias), kernel_dtype, joined=joined)
 
 
-def test_bias_gradient_sums_over_groups_of_maps(check_parity, kernel_dtype, monkeypatch) -> None:
-    monkeypatch.setattr(launch, "FULL_CHIP", 4)
+def test_bias_gradient_sums_over_groups_of_maps(check_parity, kernel_dtype, set_limits) -> None:
+    set_limits(FULL_CHIP=4)
     check_parity(attention, inputs(7, 2, 5, 7, 16, 16, bias=(2, 5, 7)), kernel_dtype)
 
 
@@ -182,12 +158,11 @@ def test_runs_are_equal_to_the_bit(kernel_device: str) -> None:
         assert all(map(torch.equal, *runs))
 
 
-def test_the_batch_may_be_larger_than_a_grid_axis(monkeypatch) -> None:
-    programs = []
-    monkeypatch.setattr(kernel_table, "launch", lambda kernel, num, *_, **__: programs.append(num))
+def test_the_batch_may_be_larger_than_a_grid_axis() -> None:
     q = torch.empty(70_000, 1, 1, 16, device="meta")
-    out, row_statistics = launch.new_forward(q, q, q, None, 1.0)
-    launch.new_backward(out, q, q, q, None, out, row_statistics, 1.0, False)
+    forward = plan.forward_plan.plan(q.device, q, q, q, None, 1.0)
+    backward = plan.backward_plan.plan(q.device, q, q, q, q, None, None, None, 1.0, False)
+    programs = [launch.num_programs for launch in (*forward.launches, *backward.launches)]
     assert programs == [70_000, 70_000]  # of one axis, which ends at 2**31 - 1
 
 

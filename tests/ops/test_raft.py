@@ -1,6 +1,4 @@
-"""The backend "raft", with fresh weights in a file like torchvision's: its flow means nothing, but
-must be what torchvision's network gives.
-"""
+"""The backend "raft" with random weights: its flow must equal that of torchvision's network."""
 
 import hashlib
 import json
@@ -35,7 +33,7 @@ def weights(network, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def weights_in_environment(weights, monkeypatch) -> None:
     monkeypatch.setenv(raft.WEIGHTS_VARIABLE, str(weights))
-    monkeypatch.setattr(raft, "FLOW_UPDATES", 2)  # fewer than usual, to be sooner done
+    monkeypatch.setattr(raft, "FLOW_UPDATES", 2)  # fewer than usual, to save time
 
 
 def clip(T: int, H: int, W: int) -> torch.Tensor:
@@ -98,7 +96,7 @@ def test_leaves_the_caller_as_it_was() -> None:
 
 
 def test_no_tensor_is_left_on_the_cpu(monkeypatch) -> None:
-    """Told without a GPU: torch's fake tensors have a device, and refuse to mix two."""
+    """Needs no GPU: torch's fake tensors have a device, and refuse to mix two."""
     monkeypatch.setattr(torch.backends.cudnn, "enabled", False)  # it has no fake grid sampler
     with FakeTensorMode():
         with torch.device("cuda"):

@@ -14,16 +14,14 @@ from torch.utils.checkpoint import checkpoint
 from benchmarks import timing
 from slt_fast.layers import PixelAttention2d, PositionalEncoding2d
 from slt_fast.ops import add_positional_encoding_2d, pixel_attention, pixel_attention_block
-from slt_fast.ops.pixel_attention import launch
 
 OPS = torch.ops.slt_fast
 
 
 @pytest.fixture(autouse=True)
-def small_regimes(monkeypatch) -> None:
+def small_regimes(set_limits) -> None:
     """Lets the flash kernels begin at 17 keys, as the interpreter is slow."""
-    monkeypatch.setattr(launch, "MAX_WHOLE_MAP", 8)
-    monkeypatch.setattr(launch, "MAX_WHOLE_ROW", 16)
+    set_limits(MAX_WHOLE_MAP=8, MAX_WHOLE_ROW=16)
 
 
 # The kernels themselves where there is a GPU, through the registered operators, too.
@@ -120,7 +118,7 @@ def test_opcheck(operator, arguments) -> None:
 def test_opcheck_of_backward_operators(Nk: int) -> None:
     q, k, v, bias = attention_inputs(Nk)
     out, row_statistics = OPS.pixel_attention(q, k, v, bias, 0.25)
-    arguments = (torch.randn_like(out), q, k, v, bias, out, row_statistics, 0.25, True)
+    arguments = (torch.randn_like(out), q, k, v, bias, out, row_statistics, 0.25, [True] * 4)
     torch.library.opcheck(OPS.pixel_attention_backward.default, arguments)
     tensors = block_inputs(side=2 if Nk == 5 else 5)
     y, *saved = OPS.pixel_attention_block(*tensors, 16, 1, 0.25)
@@ -317,7 +315,7 @@ def test_kernels_return_what_graphs_expect_of_the_attention(Nk: int, has_bias: b
     tensors = (q, k.mT.contiguous().mT, v, bias)
     out, statistics = assert_like_its_fake("pixel_attention", *tensors, 0.25)
     gradient = torch.randn_like(out)
-    backward = (gradient, *tensors, out, statistics, 0.25, has_bias)
+    backward = (gradient, *tensors, out, statistics, 0.25, [True, True, True, has_bias])
     assert_like_its_fake("pixel_attention_backward", *backward)
 
 

@@ -76,11 +76,12 @@ def test_other_split_names(tiny_recipe, run) -> None:
 
 
 def test_follows_the_seed(tiny_recipe, run) -> None:
+    recipe = with_training(tiny_recipe, epochs=1)
     first, second, third = (replace(run, output=run.output / name) for name in "abc")
-    train(tiny_recipe, first)
-    train(tiny_recipe, second)
+    train(recipe, first)
+    train(recipe, second)
     assert_same_weights(first, second)
-    train(with_training(tiny_recipe, seed=1), third)
+    train(with_training(recipe, seed=1), third)
     ours, theirs = weights(first), weights(third)
     assert any(not torch.equal(value, theirs[name]) for name, value in ours.items())
 
@@ -274,7 +275,7 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("is_preloaded", [True, False])
+@pytest.mark.parametrize("is_preloaded", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_bad_clips_are_left_out_and_listed(
     tiny_recipe, damaged, caplog, is_preloaded: bool
 ) -> None:

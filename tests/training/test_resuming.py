@@ -71,7 +71,7 @@ def break_off(recipe: Recipe, run: RunConfig, steps: int, monkeypatch) -> None:
     ("steps", "saved_step", "is_preloaded"),
     [
         pytest.param(3, 3, True, id="epoch", marks=pytest.mark.slow),
-        pytest.param(4, 3, True, id="back_to_epoch"),
+        pytest.param(4, 3, True, id="back_to_epoch", marks=pytest.mark.slow),
         pytest.param(4, 4, True, id="within_epoch", marks=pytest.mark.slow),
         pytest.param(5, 5, False, id="within_last"),
         pytest.param(1, 1, False, id="within_first", marks=pytest.mark.slow),
@@ -130,6 +130,7 @@ def test_a_run_of_version_0_1_is_resumed_exactly(tiny_recipe, run, monkeypatch) 
         train(tiny_recipe, replace(run, resume=True))
 
 
+@pytest.mark.slow
 def test_random_state_matters_for_these_runs(tiny_recipe, run, monkeypatch) -> None:
     """Without it the resumed run would differ: the test above can fail."""
     unbroken = replace(run, output=run.output.with_name("unbroken"))

@@ -1,7 +1,7 @@
-// What marks a formula of the torch-free core: one source for the CPU, whatever its vectors, and the GPU.
+// Marks a formula of the core, which needs no torch: one source for the CPU, its vectors and the GPU.
 #pragma once
 
-// Internal linkage: each CPU level has its own copies, so that none runs instructions of another level.
+// Internal linkage: each instruction set has its own copies, so none runs instructions of another one.
 #if defined(__CUDACC__)
 #define SLT_FAST_FORMULA static __host__ __device__ __forceinline__
 #elif defined(__GNUC__)

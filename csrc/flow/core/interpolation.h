@@ -5,7 +5,7 @@
 
 namespace slt_fast {
 
-// NaN becomes the lower bound, so that what follows can be an integer.
+// NaN becomes the lower bound, so the result can be converted to an integer.
 SLT_FAST_FORMULA float clamped(float value, float low, float high) {
   value = value > low ? value : low;
   return value < high ? value : high;
@@ -31,7 +31,7 @@ SLT_FAST_FORMULA Real weighted(const Corner& corner, Real top_left, Real top_rig
          corner.bottom_right * bottom_right;
 }
 
-// The value between four pixels, as far to the right of and below the first one as told.
+// The value between four pixels, `right` and `down` from the first one.
 SLT_FAST_FORMULA float between(float top_left, float top_right, float bottom_left, float bottom_right, float right,
                                float down) {
   const float top = top_left + right * (top_right - top_left);
@@ -39,12 +39,12 @@ SLT_FAST_FORMULA float between(float top_left, float top_right, float bottom_lef
   return top + down * (bottom - top);
 }
 
-// Position on a level of what stands at a pixel of a finer one; `scale` is the finer over the coarser resolution.
+// The position on a coarser level of a pixel; `scale` is the finer over the coarser resolution.
 SLT_FAST_FORMULA float position_on_coarser(float pixel, float scale, int length) {
   return clamped((pixel + 0.5f) / scale - 0.5f, 0.0f, static_cast<float>(length - 1));
 }
 
-// Mean of four pixels: one of the next level.
+// Mean of four pixels: one pixel of the next level.
 SLT_FAST_FORMULA float halved(float top_left, float top_right, float bottom_left, float bottom_right) {
   return 0.25f * (top_left + top_right + bottom_left + bottom_right);
 }
@@ -61,7 +61,7 @@ SLT_FAST_FORMULA Real central(Real before, Real after) {
   return 0.5f * (after - before);
 }
 
-// What the refinement compares at a pixel: the mean of the first frame and the warped second one, and their difference.
+// The mean of the first frame and the warped second frame at a pixel, and their difference.
 struct Compared {
   float mean, difference;
 };

@@ -1,5 +1,5 @@
 // The search of one patch: Gauss-Newton steps on the mean-normalised difference of two 8x8 patches, with the gradients
-// of the first one (inverse search), and the mean of all patches that cover a pixel.
+// of the first patch (inverse search). Also the mean over all patches that cover a pixel.
 #pragma once
 
 #include "formula.h"
@@ -9,7 +9,7 @@
 namespace slt_fast {
 
 constexpr float kPatchPixels = kPatchSize * kPatchSize;
-// Part of a Gauss-Newton step that is taken: full steps overshoot on patches with one dominant direction.
+// Share of a Gauss-Newton step that is taken: full steps overshoot on patches with one dominant direction.
 constexpr float kDamping = 0.25f;
 
 // Sums over the gradients (x, y) of a patch.
@@ -30,13 +30,13 @@ SLT_FAST_FORMULA float larger(float a, float b) { return a > b ? a : b; }
 
 SLT_FAST_FORMULA PatchStep step_of(const PatchSums& sums) {
   const float trace = sums.xx + sums.yy;
-  // Without the relative bound, patches of exact stripes would depend on rounding.
+  // Without the relative bound, the flow of exact stripes would depend on rounding.
   const float bound = larger(1e-3f * trace * trace, 1e-3f);
   const float scale = kDamping / larger(sums.xx * sums.yy - sums.xy * sums.xy, bound);
   return {scale * sums.yy, -scale * sums.xy, scale * sums.xx, sums.x / kPatchPixels, sums.y / kPatchPixels};
 }
 
-// Where a patch's first pixel comes to lie in the second frame; at least one pixel of the patch stays inside.
+// The position of a patch's first pixel in the second frame; at least one pixel of the patch stays inside.
 SLT_FAST_FORMULA Corner patch_corner(int row, int column, const Motion& motion, int height, int width) {
   const float least = 1 - kPatchSize;
   const float y = clamped(static_cast<float>(row) + motion.v, least, static_cast<float>(height - 1));
@@ -44,18 +44,18 @@ SLT_FAST_FORMULA Corner patch_corner(int row, int column, const Motion& motion, 
   return corner_of(y, x);
 }
 
-// One step, from the sums of difference * (gradient - mean gradient).
+// The motion after one step, from the sums of difference * (gradient - mean gradient).
 SLT_FAST_FORMULA Motion stepped(const Motion& motion, const PatchStep& step, float x, float y) {
   return {motion.u - (step.xx * x + step.xy * y), motion.v - (step.xy * x + step.yy * y)};
 }
 
-// A patch that went further than its own size, or to NaN, stays where it began.
+// A patch that moved further than its own size, or to NaN, returns to its start.
 SLT_FAST_FORMULA Motion accepted(const Motion& found, const Motion& start) {
   const float u = found.u - start.u, v = found.v - start.v;
   return u * u + v * v <= kPatchPixels ? found : start;
 }
 
-// Patches first to last, of those along one side, that cover a pixel; the last one also takes the rest of the side.
+// The first and last patch along one side that cover a pixel; the last patch also covers the rest of the side.
 struct Covering {
   int first, last;
 };
@@ -67,12 +67,12 @@ SLT_FAST_FORMULA Covering covering(int pixel, int stride, int patches) {
   return {first < last ? first : last, last};
 }
 
-// Where a pixel comes to lie, with a pixel below and to the right of it.
+// A position clamped so that a pixel follows it below or to the right.
 SLT_FAST_FORMULA float inner_position(float position, int length) {
   return clamped(position, 0.0f, static_cast<float>(length - 1) - 1e-3f);
 }
 
-// Weight of a patch's motion at a pixel of which the frames differ by so many grey levels.
+// Weight of a patch's motion at a pixel, from the difference of the frames in grey levels.
 SLT_FAST_FORMULA float motion_weight(float difference) {
   const float distance = difference < 0 ? -difference : difference;
   return 1.0f / larger(distance, 1.0f);

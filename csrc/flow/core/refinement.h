@@ -1,7 +1,8 @@
-// The variational refinement at one pixel: robust constancy of brightness and of its gradient (each normalised by the
-// gradient's own size), robust smoothness of the flow, linearised, and the step of successive over-relaxation.
+// The variational refinement at one pixel. The energy has robust constancy of brightness and of its gradient, each
+// normalised by the gradient's size, and robust smoothness of the flow. It is linearised and solved by successive
+// over-relaxation.
 //
-// Real is float, or a vector of floats whose square root Math<Real> tells.
+// Real is float, or a vector of floats; Math<Real> has its square root.
 #pragma once
 
 #include <cmath>
@@ -10,7 +11,7 @@
 
 namespace slt_fast {
 
-// Half the weights of Brox et al., as the derivative of the penalty sqrt(s^2 + epsilon^2) brings them in.
+// Half the weights of Brox et al.: the derivative of the penalty sqrt(s^2 + epsilon^2) has the factor 1/2.
 constexpr float kBrightness = 5.0f / 2;
 constexpr float kGradient = 10.0f / 2;
 constexpr float kSmoothness = 20.0f / 2;
@@ -26,19 +27,19 @@ struct Math<float> {
   SLT_FAST_FORMULA float square_root(float value) { return std::sqrt(value); }
 };
 
-// Of the mean of the first frame and the warped second one (x, y) and of their difference t.
+// Derivatives of the mean of the first and the warped second frame (x, y), and of their difference t.
 template <class Real>
 struct Derivatives {
   Real x, y, t, xx, xy, yy, xt, yt;
 };
 
-// [a11 a12; a12 a22] (du, dv) = (b1, b2), but for the neighbours' du and dv.
+// [a11 a12; a12 a22] (du, dv) = (b1, b2), without the terms of the neighbours' du and dv.
 template <class Real>
 struct Equation {
   Real a11, a12, a22, b1, b2;
 };
 
-// What relaxation needs of an equation: omega / a11 and omega / a22 instead of divisions in each sweep.
+// An equation prepared for relaxation: omega / a11 and omega / a22 save the divisions of each sweep.
 template <class Real>
 struct Relaxation {
   Real step_u, a12, step_v, b1, b2;
@@ -50,14 +51,14 @@ struct Neighbours {
   Real left, right, up, down;
 };
 
-// Weights of a pixel's edges: its own to the right and down (one weight for both), and those of the pixels to the left
-// and above to it, 0 across the border.
+// Weights of a pixel's four edges: `own` for the edges to the right and down, `left` and `up` from the pixels there.
+// Edges across the border have weight 0.
 template <class Real>
 struct Edges {
   Real own, left, up;
 };
 
-// What is left of the three constancies after an increment.
+// The residuals of the three constancies after an increment.
 template <class Real>
 struct Residuals {
   Real t, xt, yt;
@@ -68,7 +69,7 @@ SLT_FAST_FORMULA Residuals<Real> residuals_after(const Derivatives<Real>& d, Rea
   return {d.t + d.x * du + d.y * dv, d.xt + d.xx * du + d.xy * dv, d.yt + d.xy * du + d.yy * dv};
 }
 
-// A GPU's quotients are right to two units in the last place: exact ones take several times the instructions.
+// On a GPU, quotients are correct to two units in the last place: exact ones take several times the instructions.
 template <class Real>
 SLT_FAST_FORMULA Real quotient(float numerator, Real denominator) {
 #if defined(__CUDA_ARCH__)
@@ -118,8 +119,8 @@ SLT_FAST_FORMULA Real pull(const Edges<Real>& edges, Real centre, const Neighbou
          edges.up * (values.up - centre);
 }
 
-// Adds the edges to the neighbours. `num_own` is how many of the edges to the right and down do not cross the border;
-// across the border u and v repeat.
+// Adds the smoothness terms of the four edges. `num_own` is how many of the edges to the right and down stay inside the
+// image; u and v repeat across the border.
 template <class Real>
 SLT_FAST_FORMULA Relaxation<Real> relaxation_of(const Equation<Real>& data, const Edges<Real>& edges, Real num_own,
                                                 Real u, const Neighbours<Real>& us, Real v,
@@ -135,7 +136,7 @@ SLT_FAST_FORMULA Real target(const Edges<Real>& edges, const Neighbours<Real>& v
   return edges.own * (values.right + values.down) + (edges.left * values.left + (edges.up * values.up + right_side));
 }
 
-// One step of relaxation on (du, dv); dus and dvs are the increments of the neighbours, zero across the border.
+// One step of relaxation on (du, dv); dus and dvs are the neighbours' increments, 0 across the border.
 template <class Real>
 SLT_FAST_FORMULA void relax(const Relaxation<Real>& equation, const Edges<Real>& edges, const Neighbours<Real>& dus,
                             const Neighbours<Real>& dvs, Real& du, Real& dv) {

@@ -12,12 +12,12 @@ constexpr int kPatchSize = 8;
 // Levels of the pyramid of frames with sides below 2^15.
 constexpr int kMaxLevels = 18;
 
-// What a preset chooses.
+// The parameters of a preset.
 struct Settings {
   int finest_level;        // level at which the flow is computed; 0 is full resolution
   int patch_stride;        // pixels of the level from one patch to the next, 1 to 8
   int descent_iterations;  // steps of each patch
-  int warps;               // times that the second frame is warped by the flow found so far
+  int warps;               // how often the second frame is warped by the current flow
   int fixed_points;        // linearisations of a warp's robust penalties
   int sweeps;              // red-black sweeps of a fixed point
 };
@@ -26,7 +26,7 @@ struct Levels {
   int finest, coarsest;
 };
 
-// The levels of a frame: at the coarsest a quarter of the longer side is about a patch; one patch fits in each.
+// The levels of a frame: at the coarsest, a quarter of the longer side is about a patch. One patch fits in each level.
 inline Levels levels_of(int height, int width, int finest_level) {
   const double longer = std::max(height, width), shorter = std::min(height, width);
   const int deepest = static_cast<int>(std::floor(std::log2(shorter / kPatchSize)));

@@ -1,7 +1,8 @@
 #include "targets.h"
 
 #if SLT_FAST_HAS_AVX2_BUILD
-// Before the target changes: nothing of the standard library may be built for it, as the linker keeps one copy.
+// Included before the target changes: the linker keeps one copy of the standard library's functions, which must not
+// need AVX2.
 #include <immintrin.h>
 
 #include <algorithm>

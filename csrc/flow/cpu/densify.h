@@ -8,7 +8,7 @@
 namespace slt_fast {
 namespace {
 
-// Sums over the patches seen so far: weight * u, weight * v, weight.
+// Sums over the patches added so far: weight * u, weight * v, weight.
 struct MotionSums {
   Plane u, v, weight;
 
@@ -20,7 +20,7 @@ struct MotionSums {
   }
 };
 
-// A patch, with the rows and columns that it reaches beyond its own at the end of the image.
+// A patch with all rows and columns that it covers: the last patch of a side also covers the rest of the side.
 struct Reach {
   int top, bottom, left, right;
   Motion motion;
@@ -32,7 +32,7 @@ struct RowRange {
 
 SLT_FAST_FORMULA void add_lanes(float* sums, Lanes values) { store(sums, load(sums) + values); }
 
-// A patch of eight columns that stays inside the second frame: its pixels share their weights between pixels.
+// For a patch of eight columns that stays inside the second frame: all its pixels share the interpolation weights.
 inline void add_inner_patch(const Plane& first, const Plane& second, const Reach& patch, RowRange rows,
                             MotionSums& sums) {
   const Corner corner =
@@ -103,7 +103,7 @@ inline void mean_row(const MotionSums& sums, int y, SplitPlane& flow) {
   flow.repeat_sides(y, 1);
 }
 
-// Fills the rows begin..end of the flow. The patches are added in one order, whatever the rows.
+// Fills the rows begin..end of the flow. The order of the patches does not depend on the rows.
 void densify(const Plane& first, const Plane& second, const PatchGrid& grid, int begin, int end, MotionSums& sums,
              SplitPlane& flow) {
   const int height = first.height(), width = first.width(), stride = grid.stride();

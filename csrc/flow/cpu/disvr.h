@@ -1,4 +1,4 @@
-// The flow of a clip's pairs on one instruction set; included by a source file that names it.
+// The flow of a clip's pairs for one instruction set, which the including source file names.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@
 namespace slt_fast {
 namespace {
 
-// Computes pair after pair; keeps its memory in between.
+// Computes pair after pair and keeps its memory between them.
 class Disvr {
  public:
   void start(const Clip& clip, const Settings& settings, const Threads* threads) {
@@ -25,7 +25,7 @@ class Disvr {
 
   void load_first(int64_t frame) { build(frame, *first_); }
 
-  // Writes the flow [2, height, width] from the last frame loaded to this one, which then is the last.
+  // Writes the flow [2, height, width] from the last loaded frame to this frame, which becomes the last one.
   void advance(int64_t frame, float* out) {
     build(frame, *second_);
     const SplitPlane* coarser = nullptr;
@@ -110,8 +110,8 @@ class Disvr {
   Refinement refinement_;
 };
 
-// Fewer pixels than this and a thread keeps its memory (about 150 bytes a pixel) for the next call: to ask the system
-// for it anew takes as long as half a pair.
+// Up to this size, a thread keeps its memory (about 150 bytes a pixel) for the next call: allocating it again takes as
+// long as half a pair.
 constexpr int64_t kKeptPixels = 1 << 18;
 
 void flow_with(Disvr& disvr, const Clip& clip, int64_t begin, int64_t end, float* flow) {

@@ -12,7 +12,7 @@ namespace {
 
 using torch::stable::Tensor;
 
-// Fewer pixels than this are not worth a thread.
+// Smaller parts do not pay for a thread.
 constexpr int64_t kPixelsPerTask = 1 << 15;
 
 Tensor rgb_to_grey(const Tensor& frames) {

@@ -1,4 +1,4 @@
-// Eight floats at once: one AVX register, or two of the baseline's.
+// Eight floats at once: one AVX register, or two registers of the baseline.
 #pragma once
 
 #if defined(__SSE2__)
@@ -25,7 +25,7 @@ union Halves {
   Half half[2];
 };
 
-// Always in the same order, so that every build adds up alike.
+// Sums in one fixed order, the same in every build.
 SLT_FAST_FORMULA float sum_of(Lanes lanes) {
   const Halves halves = {lanes};
   const Half sums = halves.half[0] + halves.half[1];

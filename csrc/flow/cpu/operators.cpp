@@ -36,7 +36,7 @@ Tensor disvr(const Tensor& frames, int64_t finest_level, int64_t patch_stride, i
       flow_of_pairs(clip, begin, end, settings, flow + begin * 2 * H * W, nullptr);
     };
     parallel_for(pairs, 1, some_pairs);
-  } else {  // too few pairs for all threads: they share the rows of each
+  } else {  // too few pairs for all threads: the threads share the rows of each pair
     const Threads rows = {run_on_threads};
     flow_of_pairs(clip, 0, pairs, settings, flow, &rows);
   }

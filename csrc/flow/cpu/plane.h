@@ -1,4 +1,4 @@
-// Planes of floats with room around them, so that whole blocks of lanes can be read without a look at the border.
+// Planes of floats with padding, so whole blocks of lanes can be read without checks at the border.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 namespace slt_fast {
 namespace {
 
-// Memory that is kept between pairs and starts as zeros: lanes beyond a row are then always finite.
+// Memory that is kept between pairs. It starts as zeros, so lanes beyond a row are always finite.
 class Buffer {
  public:
   Buffer() = default;
@@ -52,7 +52,7 @@ class Buffer {
 
 SLT_FAST_FORMULA int whole_blocks(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
-// An odd number of blocks: rows a power of two apart would share a few lines of the cache.
+// Rounds up to an odd number of blocks: rows a power of two apart would share a few cache lines.
 SLT_FAST_FORMULA int odd_blocks(int count) {
   const int rounded = whole_blocks(count);
   return rounded / kLanes % 2 == 1 ? rounded : rounded + kLanes;
@@ -94,8 +94,8 @@ class Plane {
   float* origin_ = nullptr;
 };
 
-// Planes whose even and odd columns lie apart: the left and right neighbours of eight red pixels are then eight black
-// pixels side by side. Rows of several components (u, v) lie together. Above and below are rows of zeros.
+// Planes that store even and odd columns separately: the left and right neighbours of eight red pixels are then eight
+// contiguous black pixels. The components (u, v) of a row are adjacent. A row of zeros lies above and below.
 class SplitPlane {
  public:
   void resize(int height, int width, int components = 1) {
@@ -109,11 +109,11 @@ class SplitPlane {
     std::memset(half(height, 0) - kFront, 0, sizeof(float) * row_stride());
   }
 
-  // The pixels of row y whose column is even (parity 0) or odd (1).
+  // The pixels of row y in the even (parity 0) or odd (parity 1) columns.
   float* half(int y, int parity, int component = 0) const {
     return origin_ + (static_cast<ptrdiff_t>(y) * components_ + component) * 2 * half_stride_ + parity * half_stride_;
   }
-  // From the first pixel of a row to that of column x.
+  // The offset of column x from a row's first pixel.
   ptrdiff_t offset(int x) const { return static_cast<ptrdiff_t>(x & 1) * half_stride_ + (x >> 1); }
   int count(int parity) const { return (width_ + 1 - parity) / 2; }
   int blocks(int parity) const { return (count(parity) + kLanes - 1) / kLanes; }
@@ -134,7 +134,7 @@ class SplitPlane {
 
   int height() const { return height_; }
   int width() const { return width_; }
-  // Floats from a value to the same pixel's next component.
+  // The offset from a value to the same pixel's next component.
   ptrdiff_t component_stride() const { return 2 * half_stride_; }
 
  private:
@@ -156,8 +156,8 @@ inline Motion motion_at(const SplitPlane& flow, float y, float x) {
           weighted(corner, top[to_left + to_v], top[to_right + to_v], bottom[to_left + to_v], bottom[to_right + to_v])};
 }
 
-// A half row and the half rows that hold the neighbours of its pixels, index by index: the left and the right one stand
-// side by side.
+// A half row, and the half rows with the neighbours of its pixels at the same index. sides[i] is the left neighbour and
+// sides[i + 1] the right one.
 struct HalfRows {
   const float *centre, *sides, *up, *down;
 };
@@ -167,7 +167,7 @@ inline HalfRows half_rows(const SplitPlane& plane, int y, int above, int below, 
           plane.half(below, parity)};
 }
 
-// The same with the border's rows repeated.
+// The same, with the rows of the border repeated.
 inline HalfRows half_rows(const SplitPlane& plane, int y, int parity) {
   return half_rows(plane, y, std::max(y - 1, 0), std::min(y + 1, plane.height() - 1), parity);
 }

@@ -40,7 +40,7 @@ class Pyramid {
   Plane levels_[kMaxLevels];
 };
 
-// Derivatives of the rows begin..end of an image with a repeated border.
+// Writes the derivatives of the rows begin..end of an image with a repeated border.
 void gradients(const Plane& image, int begin, int end, Plane& gradient_x, Plane& gradient_y) {
   for (int y = begin; y < end; ++y) {
     const float *above = image.row(y - 1), *row = image.row(y), *below = image.row(y + 1);

@@ -1,9 +1,8 @@
 // The variational refinement of a level.
 //
-// A row of equations and the half-sweeps run as a wave: half-sweep k works on row t - k while the equations of row t
-// are set up, so that a row's coefficients live for a few rows only, in the cache. Red pixels need black neighbours
-// alone, so the order of rows changes nothing: with several threads, which take each step for all rows, the result is
-// the same to the bit.
+// On one thread, equations and half-sweeps run as a wave: half-sweep k works on row t - k while the equations of row t
+// are set up. A row's coefficients are then needed for a few rows only and stay in the cache. Several threads run each
+// step for all rows instead. A red pixel needs only black neighbours, so the order of rows does not change a bit.
 #pragma once
 
 #include "../core/refinement.h"
@@ -15,10 +14,10 @@
 namespace slt_fast {
 namespace {
 
-// Rows of something, of which only the newest are kept.
+// A ring buffer that keeps only the newest rows.
 class Ring {
  public:
-  // `rows` is how many rows stay readable.
+  // `rows` rows stay readable.
   void resize(int rows, int row_size) {
     int capacity = 1;
     while (capacity < rows) capacity *= 2;
@@ -61,7 +60,7 @@ class Refinement {
 
   struct FixedPoint {
     int sweeps;
-    bool is_last;  // of its warp: the increment is then added to the flow
+    bool is_last;  // in its warp: then the increment is added to the flow
   };
 
   void resize(const Plane& image, const Settings& settings, bool keeps_all_rows) {
@@ -90,7 +89,7 @@ class Refinement {
     });
   }
 
-  // One fixed point. At the first one of a warp the increment is zero.
+  // Runs one fixed point. In the first one of a warp the increment is zero.
   template <bool kIsFirst>
   void solve(const FixedPoint& step, const Threads* threads, SplitPlane& flow) {
     std::fill_n(weights_.row(-1), weights_.row_size(), 0.0f);  // no edges above the first row
@@ -107,14 +106,14 @@ class Refinement {
     if (kIsFirst) increment_.clear_rows(0, 1);
     for (int t = 0; t < height_ + last_sweep; ++t) {
       if (t < height_) {
-        // Here and not before, so that the row is in the cache when the first half-sweep reads it.
+        // Cleared only now, so the row is in the cache when the first half-sweep reads it.
         if (kIsFirst && t + 1 < height_) increment_.clear_rows(t + 1, t + 2);
         set_weights<kIsFirst>(flow, t);
         set_equations<kIsFirst>(flow, t);
       }
       const int oldest = std::min(t, last_sweep);
       for (int k = std::max(0, t - height_ + 1); k <= oldest; ++k) relax_row(t - k, k);
-      // The equations of the rows to come need the flow of row t only.
+      // The equations of later rows need the flow from row t on only.
       if (step.is_last && oldest == last_sweep) add_increment(t - last_sweep, flow);
     }
   }
@@ -138,8 +137,7 @@ class Refinement {
     return reinterpret_cast<Relaxation<Lanes>*>(equations_.row(y) + parity * half_equations_);
   }
 
-  // The differences of a component to the right and down, of the flow with its increment; none to the right of the
-  // last column.
+  // Differences to the right and down of a component of flow plus increment; 0 to the right of the last column.
   struct Forward {
     Lanes right, down;
   };
@@ -201,7 +199,7 @@ class Refinement {
   void set_equations(const SplitPlane& flow, int y) {
     for (int parity = 0; parity < 2; ++parity) {
       set_half_row_of_equations<kIsFirst>(flow, y, parity);
-      // Lanes beyond the row must keep their increment of zero: they are neighbours of its last pixel.
+      // Lanes beyond the row must keep a zero increment, because they are neighbours of its last pixel.
       const int count = flow.count(parity), last = count / kLanes;
       for (int lane = count % kLanes; count % kLanes != 0 && lane < kLanes; ++lane) {
         equations(y, parity)[last].step_u[lane] = 0;
@@ -229,7 +227,7 @@ class Refinement {
     }
   }
 
-  // Half-sweep k: the red pixels, of which row + column is even, or the black ones.
+  // Half-sweep k relaxes the red pixels (row + column is even) if k is even, else the black ones.
   void relax_row(int y, int k) {
     const int parity = (y + k) & 1;
     const ptrdiff_t to_v = increment_.component_stride(), end = kLanes * increment_.blocks(parity);

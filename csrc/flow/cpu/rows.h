@@ -1,17 +1,17 @@
-// Loops over rows, on one thread or on those that the caller lends.
+// Loops over rows, on one thread or on the caller's threads.
 #pragma once
 
 #include <cstdint>
 
 namespace slt_fast {
 
-// Runs body(context, begin, end) for parts of 0..count. A plain function, so that the core needs no thread library.
+// Runs body(context, begin, end) for parts of 0..count. A plain function, so no thread library is needed here.
 struct Threads {
   using Body = void (*)(const void* context, int64_t begin, int64_t end);
   void (*run)(int64_t count, int64_t grain, Body body, const void* context);
 };
 
-// `threads` may be null: then the caller's own thread does it all.
+// If `threads` is null, the calling thread does it all.
 template <class Function>
 void for_rows(const Threads* threads, int count, int grain, const Function& function) {
   if (threads == nullptr || count <= grain) {

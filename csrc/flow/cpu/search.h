@@ -1,4 +1,4 @@
-// The search of all patches of a level, a row of a patch in eight lanes.
+// The search of all patches of a level, with a row of a patch in eight lanes.
 #pragma once
 
 #include "../core/patch.h"
@@ -85,7 +85,7 @@ SLT_FAST_FORMULA Motion descended(const Patch& patch, const PatchStep& step, con
   return stepped(motion, step, sum_of(sum_x), sum_of(sum_y));
 }
 
-// Where the search of a patch begins: at the coarser level's flow in its middle.
+// The search of a patch starts at the coarser level's flow at its centre.
 inline Motion start_of(const SplitPlane* coarser_flow, int row, int column) {
   if (coarser_flow == nullptr) return {0, 0};
   constexpr int kCentre = kPatchSize / 2;
@@ -103,7 +103,7 @@ class Descent {
     column_ = column;
     patch_ = patch_at(level, row, column);
     step_ = step_of(sums_of(patch_));
-    // Then a difference that all pixels share drops out of the sums.
+    // A difference that all pixels share then drops out of the sums.
     for (int y = 0; y < kPatchSize; ++y) {
       patch_.x[y] -= step_.mean_x;
       patch_.y[y] -= step_.mean_y;
@@ -122,7 +122,7 @@ class Descent {
   Motion start_, motion_;
 };
 
-// Searches a few patches side by side: while the sums of one are added up, the processor works on the next.
+// Searches a few patches at once: while one waits for its sums, the processor works on the next.
 template <int kCount>
 inline void search_together(const SearchLevel& level, int iterations, int patch_row, int patch_column,
                             PatchGrid& grid) {

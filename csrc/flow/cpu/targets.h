@@ -1,7 +1,7 @@
-// Which instruction sets this compiler can build beside its baseline.
+// The instruction sets that this compiler can build besides its baseline.
 #pragma once
 
-// Clang knows the pragma that switches the target, but its vectors do not follow it.
+// Clang accepts the pragma that switches the target, but its vector types do not follow it.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define SLT_FAST_HAS_AVX2_BUILD 1
 #else

@@ -10,7 +10,7 @@ namespace slt_fast {
 
 inline const pid_t kLoadedBy = getpid();
 
-// A forked process has none of its parent's threads, for which OpenMP would wait for ever: it gets one.
+// A forked process has none of its parent's threads, and OpenMP would wait for them forever: it gets one thread.
 inline int64_t num_threads() { return getpid() == kLoadedBy ? torch::stable::get_num_threads() : 1; }
 
 // Runs function(begin, end) for parts of 0..count, of at least `grain` each.

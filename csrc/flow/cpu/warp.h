@@ -1,4 +1,4 @@
-// The second frame, brought onto the first one by the flow, and the first derivatives of the two.
+// The second frame, warped onto the first by the flow, and the first derivatives of the two.
 #pragma once
 
 #include "../core/interpolation.h"
@@ -7,7 +7,7 @@
 namespace slt_fast {
 namespace {
 
-// Mean of the first frame and the warped second one, their difference, and the derivatives of the mean.
+// The mean of the first and the warped second frame, their difference, and the derivatives of the mean.
 struct WarpedPlanes {
   SplitPlane first, mean, difference, x, y;
 

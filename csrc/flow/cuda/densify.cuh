@@ -1,5 +1,5 @@
-// From patches to pixels: each pixel takes the weighted mean of the motions of all patches that cover it, added up in
-// the CPU's order.
+// From patches to pixels: each pixel takes the weighted mean of the motions of all patches that cover it, summed in the
+// CPU's order.
 #pragma once
 
 #include "search.cuh"

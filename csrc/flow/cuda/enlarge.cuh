@@ -1,4 +1,4 @@
-// The result: the finest level's flow at the frames' size, u and v apart.
+// The result: the finest level's flow at the frames' size, with u and v in separate planes.
 #pragma once
 
 #include "launch.cuh"
@@ -10,7 +10,7 @@ namespace {
 struct EnlargeJob {
   const float2* flow;  // [pairs, height, width] of the finest level
   Size flow_size, size;
-  float scale;  // of the frames' resolution over the level's; with 1, values stay as they are
+  float scale;  // frames' resolution over the level's; 1 leaves values unchanged
   float* out;   // [pairs, 2, height, width]
 };
 

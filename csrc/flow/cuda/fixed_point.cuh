@@ -1,6 +1,6 @@
-// One fixed point of the variational refinement: the equations, linearised at the increment so far, and the red-black
-// sweeps on them. All of it happens in one block for each region of the level, with the increments in shared memory and
-// the equations in registers; each pixel sees the same operations in the same order whatever the regions.
+// One fixed point of the variational refinement: the equations, linearised at the current increment, and the red-black
+// sweeps on them. One block works on each region of the level, with the increments in shared memory and the equations
+// in registers. Each pixel sees the same operations in the same order for any choice of regions.
 #pragma once
 
 #include "../core/refinement.h"
@@ -14,15 +14,15 @@ struct FixedPointJob {
   const float2* across;
   const float* down;
   const float2* flow;
-  const float2* increment;  // of the first fixed point it is zero, and not read
-  float2* result;           // the new increment, or the flow with it; another memory than the others
+  const float2* increment;  // not read in the first fixed point, where it is zero
+  float2* result;           // the increment after this fixed point, or the flow plus it; must not alias the others
   Size size;
   int sweeps;
   bool adds_flow;
 };
 
-// One pair's part of the fields. An index serves all of them, and their addresses stay where the kernel's parameters
-// are: a pointer to each would take registers.
+// One pair's part of the fields. One index serves all of them: a pointer to each would take registers, while their
+// addresses stay among the kernel's parameters.
 struct Pair {
   const FixedPointJob& job;
   int64_t first;  // pixel
@@ -37,7 +37,7 @@ struct Pair {
   }
 };
 
-// Values of a column at a pixel, above and below it.
+// Values of a column above, at and below a pixel.
 template <class Value>
 struct Vertical {
   Value above = {}, here = {}, below = {};
@@ -62,7 +62,7 @@ struct Reader {
     advance(strip.y);
   }
 
-  // Reads the row that comes next below.
+  // Reads the next row below.
   __device__ __forceinline__ void advance(int y) {
     const int64_t i = pair.first + (pair.row(y) + centre);
     across.advance(pair.job.across[i]);
@@ -93,8 +93,8 @@ struct Reader {
   }
 };
 
-// The flow so far of a strip and of its neighbours makes the weights of the edges to the right and down. In shared
-// memory they take the place of u; that of v is free then.
+// Computes the weights of the edges to the right and down from the current flow of a strip and of its neighbours. In
+// shared memory the weights replace u, and the place of v becomes free.
 template <bool kIsFirst>
 __device__ __forceinline__ void set_weights(const Pair& pair, const Strip& strip, Cells& cells) {
   const Size size = pair.job.size;
@@ -126,8 +126,8 @@ __device__ __forceinline__ void set_weights(const Pair& pair, const Strip& strip
   __syncthreads();
 }
 
-// What a thread keeps of its pixels while it relaxes them: of each colour, those of its pairs of rows. Registers, for
-// all loops over them are unrolled.
+// What a thread keeps of its pixels while it relaxes them, by colour and pair of rows. All loops over these arrays are
+// unrolled, so they live in registers.
 struct Pixels {
   Relaxation<float> equation[2][kStripPairs];
   float2 increment[2][kStripPairs];
@@ -144,7 +144,7 @@ __device__ __forceinline__ float2 chosen(bool first, float2 a, float2 b) {
   return {first ? a.x : b.x, first ? a.y : b.y};
 }
 
-// Pixels outside the image get an equation that leaves their increment at zero.
+// Pixels outside the image get an equation that keeps their increment at zero.
 template <bool kIsFirst>
 __device__ __forceinline__ void set_equations(const Pair& pair, const Strip& strip, Cells& cells, Pixels& pixels) {
   Reader reader(pair, strip);
@@ -155,17 +155,17 @@ __device__ __forceinline__ void set_equations(const Pair& pair, const Strip& str
     Relaxation<float> equation[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      reader.centre = renewed(reader.centre);  // there are no registers for the addresses of several rows
+      reader.centre = renewed(reader.centre);  // too few registers to keep the addresses of several rows
       const int row = 2 * k + i, y = strip.y + row;
       equation[i] = {0, 0, 0, 0, 0};
-      // A branch, and the same one for a warp: otherwise loads for later rows take the registers of this one.
+      // A branch, uniform in a warp: without it, loads for later rows would take the registers of this one.
       if (y >= size.height) continue;
       const Edges<float> edges = {strip.cell(cells, row).x, strip.cell(cells, row, -1).x, strip.cell(cells, row - 1).x};
       const float num_own = (strip.x + 1 < size.width ? 1.0f : 0.0f) + (y + 1 < size.height ? 1.0f : 0.0f);
       const float2 increment = pair.increment_at<kIsFirst>(pair.row(y) + reader.centre);
       equation[i] = reader.equation_at(y, increment, edges, num_own);
       if (strip.x >= size.width) equation[i].step_u = equation[i].step_v = 0;
-      // It waits where nobody else reads: there is no register for it while equations are set.
+      // Parked where no other thread reads: no register is free while equations are set.
       strip.cell(cells, row).y = equation[i].b2;
     }
     pixels.equation[0][k] = chosen(is_even, equation[0], equation[1]);
@@ -187,7 +187,7 @@ __device__ __forceinline__ void take_cells(const Strip& strip, Cells& cells, Pix
   pixels.above = strip.cell(cells, -1).x;
 }
 
-// Only now, as registers are short while the equations are set.
+// Runs after the equations are set, because registers are short until then.
 template <bool kIsFirst>
 __device__ __forceinline__ void take_increments(const Pair& pair, const Strip& strip, Cells& cells, Pixels& pixels) {
 #pragma unroll
@@ -203,8 +203,8 @@ __device__ __forceinline__ void take_increments(const Pair& pair, const Strip& s
   }
 }
 
-// Relaxes the pixels of a colour. Those of the other one in the own column are in registers, but for the one above or
-// below the strip.
+// Relaxes the pixels of a colour. Neighbours in the thread's own column are in registers, except the one above or below
+// the strip.
 template <int kColour>
 __device__ __forceinline__ void half_sweep(const Strip& strip, Cells& cells, Pixels& pixels) {
   constexpr int kOther = 1 - kColour;
@@ -255,10 +255,10 @@ __global__ void __launch_bounds__(kRegionThreads, 1) fixed_point_kernel(FixedPoi
   __shared__ Cells cells;
   const Pair pair(job, blockIdx.z);
   const Strip strip = strip_of(job, threadIdx.x);
-  // Around the image and the region all values stay zero.
+  // All values around the image and the region stay zero.
   cells.clear(threadIdx.x);
   __syncthreads();
-  // Barriers wait for the warps that are left.
+  // Barriers wait only for the warps that have not returned.
   if (!strip.is_busy(job.size)) return;
   set_weights<kIsFirst>(pair, strip, cells);
   Pixels pixels;

@@ -15,13 +15,13 @@
 namespace slt_fast::cuda {
 namespace {
 
-// Computes some pairs after one another, as many at a time as its workspace holds.
+// Computes a clip's pairs, as many at a time as the workspace holds.
 class FlowOfPairs {
  public:
   FlowOfPairs(const Clip& clip, const Settings& settings, const Workspace& space, cudaStream_t stream)
       : clip_(clip), settings_(settings), space_(space), stream_(stream) {}
 
-  // The pairs from the first one on, as many as told.
+  // Computes `pairs` pairs, from pair `first` on.
   void run(int64_t first, int64_t pairs, float* out) {
     pairs_ = pairs;
     build_pyramid(clip_.grey + first * size_of(0).pixels());
@@ -51,7 +51,7 @@ class FlowOfPairs {
     for (int level = space_.levels.coarsest; level >= finest; --level) {
       float2* flow = space_.flows[level];
       search(level, coarser);
-      // Each warp takes the flow from one memory to the other; the last one ends in `flow`.
+      // Each warp reads one buffer and writes the other; the last one writes `flow`.
       float2 *from = flow, *to = space_.other_flow;
       if (settings_.warps % 2 == 1) std::swap(from, to);
       densify(level, from);
@@ -77,7 +77,7 @@ class FlowOfPairs {
     launch(densify_kernel, blocks_over(job.frames.size.pixels(), pairs_), kPixelThreads, stream_, job);
   }
 
-  // One warp: the flow that it starts from, and the memory of the one that it finds.
+  // Computes one warp, from `flow` to `refined`.
   void refine(int level, const float2* flow, float2* refined) const {
     const Size size = size_of(level);
     const WarpJob job = {frames_of(level), flow, space_.across, space_.down};
@@ -123,8 +123,8 @@ int64_t workspace_size(const Clip& clip, const Settings& settings, int64_t pairs
 }
 
 int64_t pairs_at_once(const Clip& clip, const Settings& settings) {
-  // Coarse levels are one block a pair, so that only a hundred pairs keep a GPU busy: 110 of 224x224 pixels take 256
-  // MiB. Of large frames a single pair does, and takes what it takes.
+  // A coarse level is one block a pair, so only about a hundred pairs keep a GPU busy: 110 pairs of 224x224 pixels take
+  // 256 MiB. A single pair of large frames is enough, and may take more.
   constexpr int64_t kFloats = 64 << 20;
   const int64_t pairs = kFloats / workspace_size(clip, settings, 1);
   return std::max<int64_t>(1, std::min({pairs, clip.pairs, kMaxPairsOfLaunch}));

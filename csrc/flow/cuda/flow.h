@@ -1,4 +1,4 @@
-// The flow of a clip on a GPU, for code that knows nothing of CUDA.
+// The flow of a clip on a GPU, declared without CUDA's headers.
 #pragma once
 
 #include <cstdint>
@@ -13,20 +13,20 @@ struct Clip {
   int height, width;
 };
 
-// Sweeps of a fixed point are at most this many.
+// Returns the largest number of sweeps of a fixed point that the kernels can run.
 int most_sweeps();
 
-// How many of a clip's pairs are best computed at a time, and the floats of memory that so many need.
+// Return how many of a clip's pairs to compute at a time, and the floats of memory that these need.
 int64_t pairs_at_once(const Clip& clip, const Settings& settings);
 int64_t workspace_size(const Clip& clip, const Settings& settings, int64_t pairs);
 
-// Writes the flow [pairs, 2, height, width], so many pairs at a time: the same to the bit however many. All pointers
-// are of the current device; everything is put on the stream, nothing waits. Throws std::runtime_error where a kernel
-// cannot be launched.
+// Writes the flow [pairs, 2, height, width], `pairs` pairs at a time; their number does not change a bit of the result.
+// All pointers belong to the current device. Everything is queued on the stream, and nothing waits. Throws
+// std::runtime_error if a kernel cannot be launched.
 void flow_of_clip(const Clip& clip, const Settings& settings, int64_t pairs, float* workspace, void* stream,
                   float* flow);
 
-// Writes the grey values [pixels] of RGB ones [pixels, 3].
+// Writes the grey values [pixels] of RGB values [pixels, 3].
 void grey_of_rgb(const uint8_t* rgb, int64_t pixels, void* stream, uint8_t* grey);
 
 }  // namespace slt_fast::cuda

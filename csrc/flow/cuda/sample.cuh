@@ -7,7 +7,7 @@
 namespace slt_fast::cuda {
 namespace {
 
-// At a position inside the plane, with the weights of the four pixels around it.
+// Returns the value at a position inside the plane, from the weights of the four pixels around it.
 __device__ __forceinline__ float value_at(const Plane<float>& plane, float y, float x) {
   const Corner corner = corner_of(y, x);
   const float *top = plane.values + plane.row(corner.y), *bottom = plane.values + plane.row(corner.y + 1);
@@ -23,7 +23,7 @@ __device__ __forceinline__ float2 value_at(const Plane<float2>& plane, float y, 
   return {weighted(corner, a.x, b.x, c.x, d.x), weighted(corner, a.y, b.y, c.y, d.y)};
 }
 
-// At a position anywhere, along the sides of the square between the four pixels.
+// Returns the value at any position, interpolated along x and then along y.
 __device__ __forceinline__ float warped_at(const Plane<float>& plane, float y, float x) {
   y = clamped(y, 0.0f, static_cast<float>(plane.size.height - 1));
   x = clamped(x, 0.0f, static_cast<float>(plane.size.width - 1));

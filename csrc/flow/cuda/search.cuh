@@ -1,6 +1,6 @@
-// The search of all patches of a level: eight lanes a patch, a column of it in each lane.
+// The search of all patches of a level: eight lanes a patch, one column in each lane.
 //
-// The lanes of a row then read neighbours in memory, and sums over rows and lanes are added up in the CPU's order.
+// The lanes of a row read neighbours in memory, and sums over rows and lanes follow the CPU's order.
 #pragma once
 
 #include "../core/patch.h"
@@ -28,7 +28,7 @@ struct SearchJob {
   Motion* motions;  // [pairs, grid rows, grid columns]
 };
 
-// Over the lanes of a patch; each of them gets it.
+// Returns the sum over the lanes of a patch, to each of them.
 __device__ __forceinline__ float sum_of_lanes(float value) {
   constexpr unsigned kAllLanes = 0xffffffff;
   value += __shfl_xor_sync(kAllLanes, value, 4);
@@ -100,7 +100,7 @@ __device__ __forceinline__ Motion descended(const PatchColumn& patch, const Patc
   return stepped(motion, step, sum_of_lanes(sum_x), sum_of_lanes(sum_y));
 }
 
-// Where the search of a patch begins: at the coarser level's flow in its middle.
+// The search of a patch starts at the coarser level's flow at its centre.
 __device__ __forceinline__ Motion start_of(const SearchJob& job, int64_t pair, int row, int column) {
   if (job.coarser_flow == nullptr) return {0, 0};
   constexpr int kCentre = kPatchSize / 2;
@@ -115,12 +115,12 @@ __global__ void __launch_bounds__(kSearchThreads, 4) search_kernel(SearchJob job
   const int lane = threadIdx.x % kPatchSize;
   const int64_t pair = blockIdx.y, patches = job.grid.patches();
   const int64_t wanted = static_cast<int64_t>(blockIdx.x) * kPatchesOfBlock + threadIdx.x / kPatchSize;
-  // Lanes without a patch repeat the last one: all of a warp take part in its sums.
+  // Lanes without a patch repeat the last one, because all lanes of a warp take part in its sums.
   const int patch = static_cast<int>(wanted < patches ? wanted : patches - 1);
   const int row = patch / job.grid.columns * job.grid.stride, column = patch % job.grid.columns * job.grid.stride;
   PatchColumn own = column_at(job.frames.first(pair), row, column + lane);
   const PatchStep step = step_of(sums_of(own));
-  // Then a difference that all pixels share drops out of the sums.
+  // A difference that all pixels share then drops out of the sums.
 #pragma unroll
   for (int i = 0; i < kPatchSize; ++i) {
     own.x[i] -= step.mean_x;

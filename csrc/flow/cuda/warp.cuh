@@ -1,4 +1,4 @@
-// The second frame, brought onto the first one by the flow, and the first derivatives of the two.
+// The second frame, warped onto the first by the flow, and the first derivatives of the two.
 #pragma once
 
 #include "launch.cuh"
@@ -13,7 +13,7 @@ constexpr int kWarpThreads = kWarpRows * kWarpColumns;
 struct WarpJob {
   Frames frames;
   const float2* flow;  // [pairs, height, width]
-  // [pairs, height, width]: the derivative of the mean of both frames by x with their difference, and that by y.
+  // [pairs, height, width]: the derivative of the frames' mean by x with their difference, and the derivative by y.
   float2* across;
   float* down;
 };
@@ -26,7 +26,7 @@ __device__ __forceinline__ Compared compared_at(const WarpJob& job, int64_t pair
   return compared(job.frames.first(pair).values[pixel], warped);
 }
 
-// A block for a tile, of which all stands in shared memory with one pixel around it.
+// One block for each tile, which shared memory holds with a halo of one pixel.
 __global__ void __launch_bounds__(kWarpThreads) warp_kernel(WarpJob job) {
   __shared__ float means[kWarpRows + 2][kWarpColumns + 2], differences[kWarpRows + 2][kWarpColumns + 2];
   const Size size = job.frames.size;

@@ -1,4 +1,4 @@
-// The memory that a clip's flow is computed in.
+// The memory for the flow of a clip.
 #pragma once
 
 #include "../core/patch.h"
@@ -12,7 +12,7 @@ inline Size size_of_level(const Clip& clip, int level) { return {clip.height >> 
 
 class Workspace {
  public:
-  // Of so many pairs at a time. With a null pointer it only tells its size.
+  // Divides the memory for `pairs` pairs at a time. With a null pointer it only computes the size.
   Workspace(const Clip& clip, const Settings& settings, int64_t pairs, float* memory)
       : levels(levels_of(clip.height, clip.width, settings.finest_level)), memory_(memory) {
     for (int level = 0; level <= levels.coarsest; ++level) {
@@ -27,7 +27,7 @@ class Workspace {
 
   const Levels levels;
   float* frames[kMaxLevels];  // [pairs + 1, height, width]
-  // [pairs, height, width], and all but the flows of the finest level: the others need less.
+  // [pairs, height, width]. All but `flows` have the size of the finest level: the other levels need less.
   float2 *flows[kMaxLevels], *other_flow, *across, *increments[2];
   float* down;
   Motion* motions;  // [pairs, grid rows, grid columns]
@@ -38,7 +38,7 @@ class Workspace {
     other_flow = take<float2>(pixels);
     across = take<float2>(pixels);
     down = take<float>(pixels);
-    // The last fixed point of a warp writes the flow; those before it take turns.
+    // The last fixed point of a warp writes the flow; those before it alternate between two buffers.
     for (int i = 0; i < 2; ++i) increments[i] = take<float2>(settings.fixed_points > 1 + i ? pixels : 0);
     const int64_t rows = patches_along(size.height, settings.patch_stride);
     const int64_t columns = patches_along(size.width, settings.patch_stride);

@@ -1,4 +1,4 @@
-"""RGB frames as grey ones."""
+"""RGB frames to grey frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from slt_fast.ops.extension import EXTENSION, cuda_refusal
 
 
 def rgb_to_grey(frames: torch.Tensor) -> torch.Tensor:
-    """Turns RGB frames into grey ones, equal to cv2.cvtColor to the bit.
+    """Converts RGB frames to grey, equal to cv2.cvtColor to the bit.
 
     Args:
         frames: [T, H, W, 3] uint8 RGB, any strides.
@@ -23,6 +23,6 @@ def rgb_to_grey(frames: torch.Tensor) -> torch.Tensor:
 
 
 def rgb_to_grey_reference(frames: torch.Tensor) -> torch.Tensor:
-    """Plain PyTorch for rgb_to_grey: ITU-R BT.601 luma in OpenCV's 15-bit fixed point."""
+    """Computes rgb_to_grey in plain PyTorch: ITU-R BT.601 luma in OpenCV's 15-bit fixed point."""
     red, green, blue = frames.int().unbind(-1)
     return ((9798 * red + 19235 * green + 3735 * blue + 16384) >> 15).to(torch.uint8)

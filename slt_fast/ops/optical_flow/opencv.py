@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import asdict
+from typing import Any
 
 import torch
 
@@ -72,7 +73,8 @@ def _dis_flow(frames: torch.Tensor, settings: DISParameters, finest_scale: int) 
     T, H, W = frames.shape
     flow = torch.empty(T - 1, 2, H, W)
     # A fresh object costs microseconds a clip; a kept one is not safe to share between threads.
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # Any, because OpenCV's type stubs do not allow None for the flow.
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setPatchStride(settings.patch_stride)
     dis.setGradientDescentIterations(settings.descent_iterations)
     dis.setVariationalRefinementIterations(settings.refinement_iterations)
@@ -98,6 +100,6 @@ def _check_scales(settings: DISParameters, H: int, W: int) -> None:
     level = int(math.log2(max(W / (2.5 * PATCH_SIZE), 1.0)))
     if H >> level < PATCH_SIZE:
         raise UserError(
-            f"optical_flow: found frames of {H}x{W}, of which OpenCV's preset would search level "
-            f"{level}; expected H >= {PATCH_SIZE << level}, or one of our presets"
+            f"optical_flow: found frames of {H}x{W}, whose level {level} is too small for OpenCV's "
+            f"presets; expected H >= {PATCH_SIZE << level}, or one of our presets"
         )

@@ -1,10 +1,9 @@
 """The flow by torchvision's RAFT (Teed and Deng, "RAFT: Recurrent All-Pairs Field Transforms for
 Optical Flow", ECCV 2020): the backend "raft".
 
-Its weights are torchvision's own, which it downloads once, or those of a file that the environment
-names: where a file lies is a matter of the machine, so that caches and checkpoints record not the
-file but a checksum of the weights. torchvision is imported only when flow is computed, so that the
-other operators need nothing but torch.
+The weights are torchvision's, which it downloads once, or those of a file that the environment
+names. Caches and checkpoints record a checksum of the weights, because paths differ between
+machines. torchvision is imported at the first call, because the operators need only torch.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -32,12 +31,13 @@ from slt_fast.state_dict import (
 if TYPE_CHECKING:
     from torchvision.models.optical_flow import RAFT
 
-# In the environment: a file of weights that takes the place of torchvision's.
+# Environment variable: a file of weights to use instead of torchvision's.
 WEIGHTS_VARIABLE = "SLT_FAST_RAFT_WEIGHTS"
 FLOW_UPDATES = 12
-# The network works on an eighth of the resolution and halves that three times.
+# The network works at an eighth of the resolution and halves that three times.
 _MULTIPLE, _MINIMUM_SIDE = 8, 128
-# Each pixel of an eighth of the resolution is compared with each: what a chunk of pairs may take.
+# Memory for the correlations of a chunk of pairs: each pixel at an eighth of the resolution is
+# compared with each.
 _CORRELATION_BYTES = 256 * 2**20
 _PAIRS_AT_ONCE = 16
 
@@ -45,17 +45,17 @@ _running = threading.Lock()  # the network keeps its correlations in itself
 
 
 def raft_flow(frames: torch.Tensor, preset: str) -> torch.Tensor:
-    """Computes the flow of frames where they are; each pair alone, up to rounding.
+    """Computes the flow on the device of the frames. The clip around a pair only changes rounding.
 
     Args:
         frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 2.
-        preset: "raft_small" or "raft_large", the network.
+        preset: Name of the network, "raft_small" or "raft_large".
 
     Returns:
         [T-1, 2, H, W] float32, (u, v) in pixels.
 
     Raises:
-        ValueError: Weights that cannot be had or are not those of the network.
+        UserError: The weights cannot be read or downloaded, or do not fit the network.
     """
     T, H, W = frames.shape[:3]
     left, right, top, bottom = padding = (*_padding(W), *_padding(H))
@@ -68,32 +68,32 @@ def raft_flow(frames: torch.Tensor, preset: str) -> torch.Tensor:
             images = _images(frames[start : start + num_pairs + 1], padding)
             padded = network(images[:-1], images[1:], num_flow_updates=FLOW_UPDATES)[-1]
             flow[start : start + len(padded)] = padded[..., top : top + H, left : left + W]
-        network.corr_block.corr_pyramid = []  # or the last chunk's would stay in memory
+        network.corr_block.corr_pyramid = []  # frees the last chunk's memory
     return flow
 
 
 def raft_parameters(preset: str) -> dict[str, str | int]:
-    """Tells what flow is computed, for slt_fast.ops.optical_flow.flow_parameters.
+    """Returns what identifies the flow, for flow_parameters.
 
     Raises:
-        ValueError: Weights that cannot be had or are not those of the network.
+        UserError: The weights cannot be read or downloaded, or do not fit the network.
     """
     import torchvision
 
     _, checksum = _weights(preset, os.environ.get(WEIGHTS_VARIABLE, ""))
-    version = torchvision.__version__.partition("+")[0]  # after it stands what it was built for
+    version = torchvision.__version__.partition("+")[0]  # without the build's suffix
     return {"version": version, "flow_updates": FLOW_UPDATES, "weights_sha256": checksum}
 
 
 def _padding(side: int) -> tuple[int, int]:
-    """Pixels to add before and after, for a side that the network takes."""
+    """Returns the pixels to add before and after a side so that the network accepts it."""
     padded = max(-(-side // _MULTIPLE) * _MULTIPLE, _MINIMUM_SIDE)
     before = (padded - side) // 2
     return before, padded - side - before
 
 
 def _images(frames: torch.Tensor, padding: tuple[int, int, int, int]) -> torch.Tensor:
-    """Frames as the network was trained on them: [T, 3, H, W] in [-1, 1]; borders are repeated."""
+    """Converts frames to the network's input: [T, 3, H, W] in [-1, 1], padded by the border."""
     coloured = frames if frames.ndim == 4 else frames.unsqueeze(-1).expand(-1, -1, -1, 3)
     images = coloured.movedim(-1, 1).float().div(127.5).sub(1)
     return functional.pad(images, padding, mode="replicate")
@@ -101,11 +101,9 @@ def _images(frames: torch.Tensor, padding: tuple[int, int, int, int]) -> torch.T
 
 @contextlib.contextmanager
 def _exact_convolutions(device: torch.device) -> Iterator[None]:
-    """The same flow each time, whatever precision the caller's own network computes in."""
-    cudnn, operations = (
-        torch.backends.cudnn,
-        (torch.backends.cudnn.conv, torch.backends.cuda.matmul),
-    )
+    """Makes the flow deterministic and exact for any precision of the caller's own network."""
+    cudnn: Any = torch.backends.cudnn  # an object that mypy takes for a module
+    operations = (cudnn.conv, torch.backends.cuda.matmul)
     before = cudnn.deterministic, [operation.fp32_precision for operation in operations]
     cudnn.deterministic = True
     try:
@@ -128,7 +126,7 @@ def _network(preset: str, path: str, device: torch.device) -> RAFT:
 
 
 def _empty_network(preset: str) -> RAFT:
-    """Without memory for its weights: fresh ones would draw from the generator of the training."""
+    """Builds a network without memory: random weights would advance the training's generator."""
     from torchvision.models import optical_flow
 
     with torch.device("meta"):
@@ -164,10 +162,10 @@ def _file_weights(path: Path, preset: str) -> StateDict:
 
 
 def _checksum(state: StateDict) -> str:
-    """Of the values, so that the same weights count as the same in whatever file they come."""
+    """Computes the SHA-256 of the values, the same for any file format and order."""
     digest = hashlib.sha256()
     for name in sorted(state):
         values = state[name]
         digest.update(f"{name} {values.dtype} {[*values.shape]}".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

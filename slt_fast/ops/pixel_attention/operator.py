@@ -1,28 +1,27 @@
 """Attention over the positions of a map: softmax(q k^T * scale + bias) v.
 
 Value channels may differ from key channels and the number of queries from the number of keys, as in
-SAGAN (Zhang et al., 2019) and non-local networks (Wang et al., 2018), where the keys are narrow and
-the values wide.
-
-An eager call goes straight to the kernels, as the dispatcher takes longer than a small one. A call
-that is traced (torch.compile, torch.export) goes through torch.ops.slt_fast.pixel_attention, which
-takes CUDA tensors to the kernels and CPU tensors to the reference formula. Where gradients may be
-differentiated themselves (create_graph, torch.func.grad) they come from the reference formula.
+SAGAN (Zhang et al., 2019) and non-local networks (Wang et al., 2018): their keys are narrow and
+their values wide.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import torch
 
 from slt_fast.ops.backend import check_devices, choose_backend
-from slt_fast.ops.pixel_attention import launch, registration
+from slt_fast.ops.pixel_attention import plan
 from slt_fast.ops.pixel_attention.reference import (
     attention_weights,
     pixel_attention_gradients,
     pixel_attention_reference,
 )
+from slt_fast.ops.registering import Backward, define
 
-Optional = torch.Tensor | None
+MaybeTensor = TypeVar("MaybeTensor", torch.Tensor, torch.Tensor | None)
 
 
 def pixel_attention(
@@ -55,39 +54,31 @@ def pixel_attention(
         ValueError: Shapes that do not fit, or a backend that cannot run.
     """
     check(q, k, v, bias)
-    q, k, v = to_autocast_type(q, k, v)
+    q, k, v = to_autocast_type(q), to_autocast_type(k), to_autocast_type(v)
     chosen, _ = choose_backend("pixel_attention", backend, q.device, kernel_refusal(q, k, v))
     scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
     if chosen == "reference":
-        out = pixel_attention_reference(q, k, v, bias=bias, scale=scale)
-    elif torch.compiler.is_compiling():
-        out, *_ = torch.ops.slt_fast.pixel_attention(q, k, v, bias, scale)
+        out = pixel_attention_reference(q, k, v, bias, scale)
     else:
-        out, _ = _PixelAttention.apply(q, k, v, bias, scale)
+        out = _fused(q, k, v, bias, scale)
     return (out, attention_weights(q, k, bias, scale)) if return_attention else out
 
 
 def kernel_refusal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str | None:
-    """Why the kernels cannot take these tensors, on whatever machine; None if they can."""
+    """Returns why the kernels cannot take these tensors on any machine; None if they can."""
     B, heads, Nq, dk = q.shape
-    return launch.refusal({q.dtype, k.dtype, v.dtype}, (B, heads, Nq, k.shape[2], dk, v.shape[3]))
+    return plan.refusal({q.dtype, k.dtype, v.dtype}, (B, heads, Nq, k.shape[2], dk, v.shape[3]))
 
 
-def to_autocast_type(*tensors: Optional) -> list[Optional]:
-    """Casts floating-point tensors to autocast's type where it is on for their device."""
-    device = next(tensor.device.type for tensor in tensors if tensor is not None)
-    if not torch.is_autocast_enabled(device):
-        return list(tensors)
-    dtype = torch.get_autocast_dtype(device)
-    return [tensor if tensor is None else tensor.to(dtype) for tensor in tensors]
+def to_autocast_type(tensor: MaybeTensor) -> MaybeTensor:
+    """Casts a floating-point tensor to the type of autocast if that is on for its device."""
+    if tensor is None or not torch.is_autocast_enabled(tensor.device.type):
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(tensor.device.type))
 
 
-def check(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: Optional) -> None:
-    """Whether the shapes fit.
-
-    Raises:
-        ValueError: They do not.
-    """
+def check(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> None:
+    """Raises ValueError if the shapes or devices do not fit."""
     for name, tensor in (("q", q), ("k", k), ("v", v)):
         if tensor.ndim != 4:
             raise ValueError(
@@ -121,34 +112,94 @@ def _bias_fits(bias: torch.Tensor, B: int, heads: int, Nq: int, Nk: int) -> bool
     return sizes[0] in (1, B) or (sizes[0] > 1 and B % sizes[0] == 0)
 
 
-class _PixelAttention(torch.autograd.Function):
-    """The kernels in eager mode, with the transforms of torch.func."""
+def _kernels(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns the output, and each row's statistics if the flash kernels saved them, else empty."""
+    results = plan.forward_plan.run(q.device, q, k, v, bias, scale)
+    if "row_statistics" not in results:
+        results["row_statistics"] = q.new_empty(0, dtype=torch.float32)
+    return results["out"], results["row_statistics"]
 
-    @staticmethod
-    def forward(q, k, v, bias, scale):
-        out, row_statistics = launch.new_forward(q, k, v, bias, scale)
-        return out, q.new_empty(0) if row_statistics is None else row_statistics
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        q, k, v, bias, ctx.scale = inputs
-        out, row_statistics = output
-        ctx.mark_non_differentiable(row_statistics)
-        ctx.set_materialize_grads(False)
-        saved = (out, row_statistics) if row_statistics.numel() else (None, None)
-        ctx.save_for_backward(q, k, v, bias, *saved)
+def _memory(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    B, heads, Nq, _ = q.shape
+    is_flash = plan.regime(Nq, k.shape[2], q.dtype) == "flash"
+    row_statistics = q.new_empty((B, heads, 2, Nq) if is_flash else (0,), dtype=torch.float32)
+    return plan.empty_token_major(q, B, heads, Nq, v.shape[3]), row_statistics
 
-    @staticmethod
-    def backward(ctx, gradient, _):
-        if gradient is None:
-            return (None,) * 5
-        q, k, v, bias, out, row_statistics = ctx.saved_tensors
-        if torch.is_grad_enabled():  # someone may differentiate these gradients
-            return (*pixel_attention_gradients(gradient, q, k, v, bias, ctx.scale), None)
-        needs_dbias = ctx.needs_input_grad[3]
-        arguments = (gradient, q, k, v, bias, out, row_statistics, ctx.scale, needs_dbias)
-        return (*launch.new_backward(*arguments), None)
 
-    @staticmethod
-    def vmap(info, in_dims, *arguments):
-        return registration.forward_vmap(_PixelAttention.apply, info, in_dims, *arguments)
+def _backward_kernels(
+    gradient: torch.Tensor,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None,
+    out: torch.Tensor | None,
+    row_statistics: torch.Tensor,
+    scale: float,
+    needed: list[bool],
+) -> tuple[torch.Tensor | None, ...]:
+    saved = (out, row_statistics) if row_statistics.numel() else (None, None)
+    arguments = (gradient, q, k, v, bias, *saved, scale, needed[3])
+    results = plan.backward_plan.run(q.device, *arguments)
+    dbias = None
+    if bias is not None and needed[3]:
+        dbias = results["partial"].sum(0).sum_to_size(bias.shape).to(bias.dtype)
+    return results["dq"], results["dk"], results["dv"], dbias
+
+
+def _gradient_memory(number: int, tensor: torch.Tensor) -> torch.Tensor:
+    is_bias = number == 3
+    return tensor.new_empty(tensor.shape) if is_bias else torch.empty_like(tensor)
+
+
+def _vmap(
+    operator: Callable,
+    info: Any,
+    in_dims: tuple,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None,
+    scale: float,
+) -> tuple:
+    """Maps an operator over a dimension by making it a part of the batch."""
+    V = info.batch_size
+    q, k, v = (_folded(tensor, dim, V) for tensor, dim in zip((q, k, v), in_dims, strict=False))
+    bias = _folded_bias(bias, in_dims[3], V, q.shape[0] // V)
+    out, row_statistics = operator(q, k, v, bias, scale)
+    is_saved = row_statistics.ndim == 4
+    row_statistics = (
+        row_statistics.unflatten(0, (V, -1)) if is_saved else row_statistics.expand(V, 0)
+    )
+    return (out.unflatten(0, (V, -1)), row_statistics), (0, 0)
+
+
+def _folded(tensor: torch.Tensor, dim: int | None, V: int) -> torch.Tensor:
+    """[V, B, ...] -> [V * B, ...]; a tensor that is not mapped is repeated."""
+    mapped = tensor.expand(V, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+    return mapped.flatten(0, 1)
+
+
+def _folded_bias(bias: torch.Tensor | None, dim: int | None, V: int, B: int) -> torch.Tensor | None:
+    """Returns one entry of the bias for each of the V * B maps."""
+    if bias is None:
+        return None
+    mapped = bias.expand(V, *bias.shape) if dim is None else bias.movedim(dim, 0)
+    mapped = mapped.reshape(V, *(1,) * (5 - mapped.ndim), *mapped.shape[1:])
+    return mapped.repeat(1, B // mapped.shape[1], 1, 1, 1).flatten(0, 1)
+
+
+_fused = define(
+    "pixel_attention",
+    kernels=_kernels,
+    reference=pixel_attention_reference,
+    memory=_memory,
+    backward=Backward(
+        _backward_kernels, pixel_attention_gradients, _gradient_memory, needs_output=True
+    ),
+    vmap=_vmap,
+)

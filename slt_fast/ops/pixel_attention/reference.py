@@ -1,4 +1,4 @@
-"""Pixel attention and its gradients in plain PyTorch: what the kernels are checked against."""
+"""Pixel attention and its gradients in plain PyTorch; the kernels are tested against them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 def attention_weights(
     q: torch.Tensor, k: torch.Tensor, bias: torch.Tensor | None, scale: float
 ) -> torch.Tensor:
-    """softmax(q k^T * scale + bias): [B, heads, Nq, Nk], in float32 at least."""
+    """Computes softmax(q k^T * scale + bias): [B, heads, Nq, Nk], in float32 at least."""
     scores = (q * scale) @ k.mT
     if bias is not None:
         scores = scores + repeated_bias(bias, len(q))
@@ -19,14 +19,12 @@ def pixel_attention_reference(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    *,
-    bias: torch.Tensor | None = None,
-    scale: float | None = None,
+    bias: torch.Tensor | None,
+    scale: float,
 ) -> torch.Tensor:
-    """The formula; arguments as for pixel_attention; softmax in float32."""
-    weights = attention_weights(q, k, bias, q.shape[-1] ** -0.5 if scale is None else scale)
-    weights = weights.to(v.dtype)
-    if v.stride(-1) != 1:  # held channel by channel, and so will the output be
+    """Computes pixel attention by the formula; the softmax is float32 at least."""
+    weights = attention_weights(q, k, bias, scale).to(v.dtype)
+    if v.stride(-1) != 1:  # the output is channel-major as v is
         return (v.mT @ weights.mT).mT
     return weights @ v
 
@@ -39,7 +37,7 @@ def pixel_attention_gradients(
     bias: torch.Tensor | None,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Gradients of q, k, v and bias from that of the output; differentiable themselves."""
+    """Computes the gradients of q, k, v and bias from that of the output; differentiable."""
     weights = attention_weights(q, k, bias, scale)
     dv = weights.to(v.dtype).mT @ gradient
     d_weights = (gradient @ v.mT).to(weights.dtype)
@@ -50,14 +48,14 @@ def pixel_attention_gradients(
 
 
 def repeated_bias(bias: torch.Tensor, B: int) -> torch.Tensor:
-    """A bias that broadcasts to [B, heads, Nq, Nk]: its batch entries, if several, are repeated."""
+    """Returns a bias that broadcasts to [B, heads, Nq, Nk] by repeating its batch entries."""
     if bias.ndim < 4 or bias.shape[0] in (1, B):
         return bias
     return bias.repeat(B // bias.shape[0], 1, 1, 1)
 
 
 def sum_to_bias(d_scores: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """The gradient of a bias from that of the scores it was added to, [B, heads, Nq, Nk]."""
+    """Computes the gradient of a bias from that of the scores [B, heads, Nq, Nk]."""
     if bias.ndim == 4 and bias.shape[0] > 1:
         d_scores = d_scores.unflatten(0, (-1, bias.shape[0])).sum(0)
     return d_scores.sum_to_size(bias.shape).to(bias.dtype)

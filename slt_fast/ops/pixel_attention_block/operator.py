@@ -6,24 +6,25 @@
 
 The block of "Spatio-temporal transformer to support automatic sign language translation"
 (arXiv 2502.02587), with the learnable residual gamma of SAGAN (Zhang et al., 2019).
-
-An eager call goes straight to the kernels; one that is traced goes through
-torch.ops.slt_fast.pixel_attention_block.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from slt_fast.ops.backend import check_devices, choose_backend
-from slt_fast.ops.pixel_attention import launch as attention_launch
+from slt_fast.ops.launching import empty_map, memory_format
 from slt_fast.ops.pixel_attention.operator import to_autocast_type
-from slt_fast.ops.pixel_attention_block import launch, registration
+from slt_fast.ops.pixel_attention.plan import empty_token_major, refusal, regime
+from slt_fast.ops.pixel_attention_block import plan
 from slt_fast.ops.pixel_attention_block.reference import (
     block_attention_weights,
     pixel_attention_block_gradients,
     pixel_attention_block_reference,
 )
+from slt_fast.ops.registering import Backward, call_by_call, define
 
 
 def pixel_attention_block(
@@ -63,20 +64,15 @@ def pixel_attention_block(
         ValueError: Shapes that do not fit, or a backend that cannot run.
     """
     check(x, qkv_weight, qkv_bias, gamma, key_channels, num_heads, positional_encoding)
-    qkv_weight, qkv_bias = to_autocast_type(qkv_weight, qkv_bias)
-    refusal = kernel_refusal(x, qkv_weight, qkv_bias, key_channels, num_heads)
-    chosen, _ = choose_backend("pixel_attention_block", backend, x.device, refusal)
+    qkv_weight, qkv_bias = to_autocast_type(qkv_weight), to_autocast_type(qkv_bias)
+    reason = kernel_refusal(x, qkv_weight, qkv_bias, key_channels, num_heads)
+    chosen, _ = choose_backend("pixel_attention_block", backend, x.device, reason)
     scale = (key_channels / num_heads) ** -0.5 if scale is None else float(scale)
     tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
-    settings = {"key_channels": key_channels, "num_heads": num_heads, "scale": scale}
+    compute = pixel_attention_block_reference if chosen == "reference" else _fused
+    y = compute(*tensors, key_channels, num_heads, scale)
+    settings: Any = {"key_channels": key_channels, "num_heads": num_heads, "scale": scale}
     settings |= {"positional_encoding": positional_encoding}
-    if chosen == "reference":
-        y = pixel_attention_block_reference(*tensors[:4], **settings)
-    elif torch.compiler.is_compiling():
-        operator = torch.ops.slt_fast.pixel_attention_block
-        y, *_ = operator(*tensors, key_channels, num_heads, scale)
-    else:
-        y, *_ = _PixelAttentionBlock.apply(*tensors, key_channels, num_heads, scale)
     return (y, block_attention_weights(*tensors[:3], **settings)) if return_attention else y
 
 
@@ -87,13 +83,13 @@ def kernel_refusal(
     key_channels: int,
     num_heads: int,
 ) -> str | None:
-    """Why the kernels cannot take these tensors, on whatever machine; None if they can."""
+    """Returns why the kernels cannot take these tensors on any machine; None if they can."""
     B, C, H, W = x.shape
     if x.dtype != qkv_weight.dtype and torch.promote_types(x.dtype, torch.float32) != torch.float32:
         return f"found a map of {x.dtype}, the kernels take float32, float16 and bfloat16"
     dtypes = {qkv_weight.dtype} | (set() if qkv_bias is None else {qkv_bias.dtype})
     channels = (key_channels // num_heads, C // num_heads)
-    return attention_launch.refusal(dtypes, (B, num_heads, H * W, H * W, *channels))
+    return refusal(dtypes, (B, num_heads, H * W, H * W, *channels))
 
 
 def check(
@@ -105,11 +101,7 @@ def check(
     num_heads: int,
     positional_encoding: torch.Tensor | None,
 ) -> None:
-    """Whether the shapes fit.
-
-    Raises:
-        ValueError: They do not.
-    """
+    """Raises ValueError if the shapes, types or devices do not fit."""
     if x.ndim != 4 or not x.is_floating_point():
         found = f"found x of {x.dtype} {list(x.shape)}; expected floating-point [B, C, H, W]"
         raise ValueError(f"pixel_attention_block: {found}")
@@ -141,38 +133,141 @@ def check(
         raise ValueError(f"pixel_attention_block: {found}")
 
 
-class _PixelAttentionBlock(torch.autograd.Function):
-    """The kernels in eager mode, with the transforms of torch.func."""
+def _kernels(
+    x: torch.Tensor,
+    qkv_weight: torch.Tensor,
+    qkv_bias: torch.Tensor | None,
+    gamma: torch.Tensor,
+    positional_encoding: torch.Tensor | None,
+    key_channels: int,
+    num_heads: int,
+    scale: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Returns the output, qkv, and attended and row_statistics (empty without flash kernels)."""
+    encoding = _encoding_tokens(positional_encoding)
+    table = _position_table(encoding, qkv_weight, qkv_bias)
+    tensors = (token_major(x), qkv_weight, table, gamma, encoding)
+    settings = (memory_format(x), key_channels, num_heads, scale)
+    results = plan.forward_plan.run(x.device, *tensors, *settings)
+    out, qkv = results["out"], results["qkv"]
+    if "attended" not in results:
+        return out, qkv, qkv.new_empty(0), qkv.new_empty(0, dtype=torch.float32)
+    return out, qkv, results["attended"], results["row_statistics"]
 
-    @staticmethod
-    def forward(
-        x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, num_heads, scale
-    ):
-        tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
-        y, saved = launch.forward(*tensors, key_channels, num_heads, scale)
-        return (y, *(x.new_empty(0) if tensor is None else tensor for tensor in saved))
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.settings = inputs[5:]
-        ctx.set_materialize_grads(False)  # none as large as qkv for outputs that have no gradient
-        ctx.mark_non_differentiable(*output[1:])
-        saved = (tensor if tensor.numel() else None for tensor in output[1:])
-        ctx.save_for_backward(*inputs[:5], *saved)
+def _memory(
+    x: torch.Tensor,
+    qkv_weight: torch.Tensor,
+    qkv_bias: torch.Tensor | None,
+    gamma: torch.Tensor,
+    positional_encoding: torch.Tensor | None,
+    key_channels: int,
+    num_heads: int,
+    scale: float,
+) -> tuple[torch.Tensor, ...]:
+    B, C, H, W = x.shape
+    N = H * W
+    out, qkv = empty_map(x), qkv_weight.new_empty(B, N, len(qkv_weight))
+    if regime(N, N, qkv_weight.dtype) != "flash":
+        return out, qkv, qkv.new_empty(0), qkv.new_empty(0, dtype=torch.float32)
+    attended = empty_token_major(qkv, B, num_heads, N, C // num_heads)
+    return out, qkv, attended, qkv.new_empty(B, num_heads, 2, N, dtype=torch.float32)
 
-    @staticmethod
-    def backward(ctx, gradient, *_):
-        if gradient is None:
-            return (None,) * 8
-        *inputs, qkv, attended, row_statistics = ctx.saved_tensors
-        if torch.is_grad_enabled():  # someone may differentiate these gradients
-            gradients = pixel_attention_block_gradients(gradient, *inputs, *ctx.settings)
-        else:
-            saved = (qkv, attended, row_statistics)
-            needed = ctx.needs_input_grad[:5]
-            gradients = launch.backward(gradient, *inputs, saved, *ctx.settings, needed)
-        return (*gradients, None, None, None)
 
-    @staticmethod
-    def vmap(info, in_dims, *arguments):
-        return registration.call_by_call(_PixelAttentionBlock.apply, info, in_dims, *arguments)
+def _backward_kernels(
+    gradient: torch.Tensor,
+    x: torch.Tensor,
+    qkv_weight: torch.Tensor,
+    qkv_bias: torch.Tensor | None,
+    gamma: torch.Tensor,
+    positional_encoding: torch.Tensor | None,
+    qkv: torch.Tensor,
+    attended: torch.Tensor,
+    row_statistics: torch.Tensor,
+    key_channels: int,
+    num_heads: int,
+    scale: float,
+    needed: list[bool],
+) -> tuple[torch.Tensor | None, ...]:
+    needs_x, needs_weight, needs_bias, needs_gamma, needs_encoding = needed
+    saved = (qkv, attended, row_statistics) if row_statistics.numel() else (qkv, None, None)
+    dx_format = memory_format(x) if needs_x or needs_encoding else None
+    tensors = (token_major(gradient), qkv_weight, gamma, *saved)
+    settings = (dx_format, key_channels, num_heads, scale)
+    results = plan.backward_plan.run(x.device, *tensors, *settings)
+    dx, dgamma, dencoding = results.get("dx"), None, None
+    if dx is not None and positional_encoding is not None and needs_encoding:
+        dencoding = dx.sum(0).to(positional_encoding.dtype).contiguous()
+    if needs_gamma:
+        dgamma = results["delta"].sum().reshape(gamma.shape).to(gamma.dtype)
+    encoding = _encoding_tokens(positional_encoding) if needs_weight else None
+    dweight, dbias = _projection_gradients(results["dqkv"], x, encoding, needs_weight, needs_bias)
+    return dx, dweight, dbias, dgamma, dencoding
+
+
+def _projection_gradients(
+    dqkv: torch.Tensor,
+    x: torch.Tensor,
+    encoding: torch.Tensor | None,
+    needs_weight: bool,
+    needs_bias: bool,
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Computes the gradients of qkv_weight and qkv_bias.
+
+    That of the weight, dqkv^T (x + encoding), is the sum of dqkv^T x and of the same product of the
+    encoding with the sum of dqkv over the maps.
+    """
+    dweight = dbias = by_position = None
+    if needs_bias or encoding is not None:
+        by_position = dqkv.sum(0, dtype=torch.float32)
+    if by_position is not None and needs_bias:
+        dbias = by_position.sum(0).to(dqkv.dtype)
+    if needs_weight:
+        flat = dqkv.flatten(0, 1)
+        tokens = plan.tokens_of(token_major(x))
+        dweight = flat.mT @ tokens.flatten(0, 1).to(flat.dtype)
+        if by_position is not None and encoding is not None:
+            dweight.addmm_(by_position.mT.to(flat.dtype), encoding.to(flat.dtype))
+    return dweight, dbias
+
+
+def _gradient_memory(number: int, tensor: torch.Tensor) -> torch.Tensor:
+    return empty_map(tensor) if number == 0 else tensor.new_empty(tensor.shape)
+
+
+def token_major(maps: torch.Tensor) -> torch.Tensor:
+    """Returns maps whose channels are adjacent in memory: the same maps, or a copy of them."""
+    _, C, _, W = maps.shape
+    _, channel_stride, row_stride, column_stride = maps.stride()
+    if (channel_stride == 1 or C == 1) and row_stride == W * column_stride:
+        return maps
+    return maps.contiguous(memory_format=torch.channels_last)
+
+
+def _encoding_tokens(positional_encoding: torch.Tensor | None) -> torch.Tensor | None:
+    """[C, H, W] -> [N, C] with adjacent channels."""
+    if positional_encoding is None:
+        return None
+    return positional_encoding.permute(1, 2, 0).flatten(0, 1).contiguous()
+
+
+def _position_table(
+    encoding: torch.Tensor | None, qkv_weight: torch.Tensor, qkv_bias: torch.Tensor | None
+) -> torch.Tensor | None:
+    """Returns what the projection adds at each position: encoding qkv_weight^T + qkv_bias."""
+    if encoding is None:
+        return qkv_bias
+    encoding = encoding.to(qkv_weight.dtype)
+    if qkv_bias is None:
+        return encoding @ qkv_weight.mT
+    return torch.addmm(qkv_bias, encoding, qkv_weight.mT)
+
+
+_fused = define(
+    "pixel_attention_block",
+    kernels=_kernels,
+    reference=pixel_attention_block_reference,
+    memory=_memory,
+    backward=Backward(_backward_kernels, pixel_attention_block_gradients, _gradient_memory),
+    vmap=call_by_call,
+)

@@ -1,4 +1,4 @@
-"""The block and its gradients in plain PyTorch: what the kernels are checked against."""
+"""The block and its gradients in plain PyTorch; the kernels are tested against them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ def pixel_attention_block_reference(
     qkv_weight: torch.Tensor,
     qkv_bias: torch.Tensor | None,
     gamma: torch.Tensor,
-    *,
+    positional_encoding: torch.Tensor | None,
     key_channels: int,
-    num_heads: int = 1,
-    positional_encoding: torch.Tensor | None = None,
-    scale: float | None = None,
+    num_heads: int,
+    scale: float,
 ) -> torch.Tensor:
-    """The formula; arguments as for pixel_attention_block."""
-    h = _with_encoding(x, positional_encoding)
+    """Computes the block by the formula."""
+    h = with_encoding(x, positional_encoding)
     q, k, v = heads_of_map(h, qkv_weight, qkv_bias, key_channels, num_heads)
-    attended = to_map(pixel_attention_reference(q, k, v, scale=scale), x.shape)
+    attended = to_map(pixel_attention_reference(q, k, v, None, scale), x.shape)
     return h + gamma.reshape(()) * attended  # with no dimension, gamma leaves the type alone
 
 
@@ -40,7 +39,7 @@ def block_attention_weights(
     scale: float,
 ) -> torch.Tensor:
     """The softmax's weights [B, heads, N, N] of the block."""
-    h = _with_encoding(x, positional_encoding)
+    h = with_encoding(x, positional_encoding)
     q, k, _ = heads_of_map(h, qkv_weight, qkv_bias, key_channels, num_heads)
     return attention_weights(q, k, None, scale)
 
@@ -56,11 +55,11 @@ def pixel_attention_block_gradients(
     num_heads: int,
     scale: float,
 ) -> tuple[torch.Tensor | None, ...]:
-    """Gradients of x, qkv_weight, qkv_bias, gamma and encoding; differentiable themselves."""
-    # Under autocast the map may be wider than the weights, and this runs outside of it.
-    h = _with_encoding(x, positional_encoding).to(qkv_weight.dtype)
+    """Computes the gradients of all tensors from that of the output; differentiable."""
+    # Under autocast the map may be wider than the weights; the backward pass runs outside of it.
+    h = with_encoding(x, positional_encoding).to(qkv_weight.dtype)
     q, k, v = heads_of_map(h, qkv_weight, qkv_bias, key_channels, num_heads)
-    attended = to_map(pixel_attention_reference(q, k, v, scale=scale), x.shape)
+    attended = to_map(pixel_attention_reference(q, k, v, None, scale), x.shape)
     dgamma = (gradient * attended).sum().reshape(gamma.shape).to(gamma.dtype)
     scaled = (gradient * gamma.reshape(())).to(v.dtype)
     d_heads = pixel_attention_gradients(_heads(tokens_of(scaled), num_heads), q, k, v, None, scale)
@@ -87,7 +86,7 @@ def heads_of_map(
     key_channels: int,
     num_heads: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """q, k, v of a map: [B, heads, N, channels a head], in the memory format of the map."""
+    """Computes q, k, v [B, heads, N, channels a head] of a map, in its memory format."""
     if h.stride(1) == 1:
         qkv = torch.nn.functional.linear(tokens_of(h), qkv_weight, qkv_bias).mT
     else:  # a 1x1 convolution leaves the channels where they are
@@ -102,7 +101,7 @@ def to_map(heads: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     return heads.mT.flatten(1, 2).unflatten(2, shape[2:])
 
 
-def _with_encoding(x: torch.Tensor, positional_encoding: torch.Tensor | None) -> torch.Tensor:
+def with_encoding(x: torch.Tensor, positional_encoding: torch.Tensor | None) -> torch.Tensor:
     return x if positional_encoding is None else (x + positional_encoding).to(x.dtype)
 
 

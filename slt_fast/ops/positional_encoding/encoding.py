@@ -21,10 +21,10 @@ def positional_encoding_2d(
     device: torch.device | str = "cpu",
     channels_last: bool = False,
 ) -> torch.Tensor:
-    """The encoding itself, [C, H, W]; computed in float64 once for each size, then rounded.
+    """Returns the encoding [C, H, W], computed in float64 once for each size and then rounded.
 
     All callers share one tensor of a size: do not write to it. With channels_last the channels of a
-    position lie side by side in memory, as in a map of that format.
+    position are adjacent in memory.
 
     Raises:
         ValueError: C not divisible by 4.
@@ -37,7 +37,7 @@ def positional_encoding_2d(
 def kept_encoding(
     C: int, H: int, W: int, dtype: torch.dtype, device: torch.device, channels_last: bool
 ) -> torch.Tensor:
-    """The same for arguments known to be right: in a call of microseconds each check counts."""
+    """Returns the encoding without checks, which count in a call of microseconds."""
     if torch.compiler.is_compiling():  # a fake tensor must not stay in the cache
         return _encoding(C, H, W, dtype, device, channels_last)
     return _cached_encoding(C, H, W, dtype, device, channels_last)
@@ -46,19 +46,19 @@ def kept_encoding(
 def sinusoidal_encoding(
     length: int, channels: int, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
-    """One coordinate: [length, channels] float64, sine and cosine interleaved; channels even."""
-    options = {"dtype": torch.float64, "device": device}
-    k = torch.arange(0, channels, 2, **options)
-    angles = torch.arange(length, **options)[:, None] / 10000 ** (k / channels)
+    """Encodes one coordinate: [length, channels] float64, sine and cosine interleaved."""
+    k = torch.arange(0, channels, 2, dtype=torch.float64, device=device)
+    positions = torch.arange(length, dtype=torch.float64, device=device)
+    angles = positions[:, None] / 10000 ** (k / channels)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
 def _encoding(
     C: int, H: int, W: int, dtype: torch.dtype, device: torch.device, channels_last: bool
 ) -> torch.Tensor:
-    # Cached tensors must not carry the mode of whoever called first (inference, autocast).
+    # Cached tensors must not carry the mode of the first caller (inference, autocast).
     with torch.inference_mode(False), torch.no_grad():
-        # A compiled model makes the table in each call: not on the host and then copied.
+        # A compiled model computes the table in each call, so it must not copy it from the host.
         where = device if device.type == "cuda" else "cpu"
         rows = sinusoidal_encoding(H, C // 2, where).T[:, :, None].expand(-1, H, W)
         columns = sinusoidal_encoding(W, C // 2, where).T[:, None, :].expand(-1, H, W)

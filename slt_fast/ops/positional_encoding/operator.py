@@ -1,18 +1,20 @@
-"""Adds the sinusoidal encoding of rows and columns to maps; the table stands in encoding.py.
+"""Adds the sinusoidal encoding of rows and columns, see encoding.py, to maps.
 
-An eager call goes straight to the kernel; one that is traced or transformed by torch.func goes
-through torch.ops.slt_fast.add_positional_encoding_2d. The gradient is the identity.
+The gradient is the identity.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from slt_fast.ops import kernel_table
 from slt_fast.ops.backend import KERNEL_DTYPES, choose_backend
+from slt_fast.ops.launching import Plan, Planner, ceil_divide, empty_map, memory_format
 from slt_fast.ops.positional_encoding.encoding import kept_encoding
+from slt_fast.ops.registering import define
 
 
 def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> torch.Tensor:
@@ -20,30 +22,24 @@ def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> tor
 
     Args:
         x: [B, C, H, W] floating point, either memory format; C divisible by 4.
-        backend: "auto", "reference" or "triton"; slt_fast.ops.explain tells what "auto" takes.
+        backend: "auto", "reference" or "triton"; slt_fast.ops.explain shows the choice of "auto".
 
     Returns:
         [B, C, H, W] in the type and memory format of x.
 
     Raises:
-        ValueError: Another shape or type, C not divisible by 4, or a backend that cannot run.
+        ValueError: Wrong shape or type, C not divisible by 4, or a backend that cannot run.
     """
     check(x)
     refusal = kernel_refusal(x)
     chosen, _ = choose_backend("add_positional_encoding_2d", backend, x.device, refusal)
     if chosen == "reference":
         return add_positional_encoding_2d_reference(x)
-    if torch.compiler.is_compiling():
-        return torch.ops.slt_fast.add_positional_encoding_2d(x)
-    return _AddPositionalEncoding2d.apply(x)
+    return _fused(x)
 
 
 def check(x: torch.Tensor) -> None:
-    """Whether a tensor can be encoded.
-
-    Raises:
-        ValueError: It cannot.
-    """
+    """Raises ValueError if a tensor is not a floating-point map [B, C, H, W], C divisible by 4."""
     if x.ndim != 4 or not x.is_floating_point():
         raise ValueError(
             f"add_positional_encoding_2d: found {x.dtype} of {list(x.shape)}; "
@@ -55,107 +51,63 @@ def check(x: torch.Tensor) -> None:
 
 
 def add_positional_encoding_2d_reference(x: torch.Tensor) -> torch.Tensor:
-    """The sum in plain PyTorch."""
+    """Computes the sum in plain PyTorch."""
     return x + _encoding_of(x)
 
 
 def kernel_refusal(x: torch.Tensor) -> str | None:
-    """Why the kernel cannot take this tensor, on whatever machine; None if it can."""
+    """Returns why the kernel cannot take this tensor on any machine; None if it can."""
     if x.dtype not in KERNEL_DTYPES:
         return f"found {x.dtype}, the kernel takes float32, float16 and bfloat16"
     return None if x.numel() else "there is nothing to compute"
 
 
-class _AddPositionalEncoding2d(torch.autograd.Function):
-    """The kernel in eager mode, with the transforms of torch.func."""
-
-    @staticmethod
-    def forward(x):
-        return _launch(x)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient
-
-    @staticmethod
-    def vmap(info, in_dims, x):
-        return _vmap(_AddPositionalEncoding2d.apply, info, in_dims, x)
-
-
-def _launch(x: torch.Tensor) -> torch.Tensor:
+@Planner
+def encoding_plan(plan: Plan, x: torch.Tensor, encoding: torch.Tensor) -> None:
+    """Plans `out` = x + encoding for dense maps in the memory format of the encoding."""
     from slt_fast.ops.positional_encoding.add_encoding_kernel import add_encoding_kernel
 
     B, C, H, W = x.shape
-    out = _empty_output(x)
-    memory_format = _memory_format(x)
-    if B and not x[0:1].is_contiguous(memory_format=memory_format):
-        x = x.contiguous(memory_format=memory_format)  # a map with holes: one pass more
-    encoding = _encoding_of(x)
-    row = kernel_table.find(
-        "add_encoding", kernel_table.architecture_of(x.device), x.element_size()
-    )
+    architecture = kernel_table.architecture_of(plan.device)
+    row = kernel_table.find("add_encoding", architecture, x.element_size())
     size = C * H * W
-    blocks = -(-size // row.blocks["BLOCK"])
-    kernel_table.launch(
+    plan.launch(
         add_encoding_kernel,
-        blocks * -(-B // row.blocks["MAPS"]),
         row,
-        x.device,
+        ceil_divide(size, row.blocks["BLOCK"]) * ceil_divide(B, row.blocks["MAPS"]),
         x=x,
         encoding=encoding,
-        out=out,
+        out=plan.allocate("out", empty_map(x)),
         B=B,
         size=size,
         x_stride=x.stride(0),
     )
-    return out
 
 
-def _memory_format(x: torch.Tensor) -> torch.memory_format:
-    """channels_last where the channels of a position lie side by side, as x would say itself."""
-    C, H, W = x.shape[1:]
-    return (
-        torch.channels_last if x.stride(1) == 1 and C > 1 and H * W > 1 else torch.contiguous_format
-    )
+def _kernels(x: torch.Tensor) -> torch.Tensor:
+    encoding, layout = _encoding_of(x), memory_format(x)
+    if not x[0:1].is_contiguous(memory_format=layout):
+        x = x.contiguous(memory_format=layout)  # a map with holes costs one more pass
+    return encoding_plan.run(x.device, x, encoding)["out"]
 
 
 def _encoding_of(x: torch.Tensor) -> torch.Tensor:
-    """The encoding in the memory format of x: a sum of two formats takes twice as long."""
-    return kept_encoding(*x.shape[1:], x.dtype, x.device, x.stride(1) == 1)
+    """Returns the encoding in the memory format of x: a sum of two formats takes twice as long."""
+    _, C, H, W = x.shape
+    return kept_encoding(C, H, W, x.dtype, x.device, x.stride(1) == 1)
 
 
-def _empty_output(x: torch.Tensor) -> torch.Tensor:
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=_memory_format(x))
-
-
-@torch.library.custom_op(
-    "slt_fast::add_positional_encoding_2d", mutates_args=(), device_types="cuda"
-)
-def _add_positional_encoding_2d_op(x: torch.Tensor) -> torch.Tensor:
-    return _launch(x)
-
-
-@_add_positional_encoding_2d_op.register_kernel("cpu")
-def _cpu(x):
-    return _empty_output(x).copy_(add_positional_encoding_2d_reference(x))
-
-
-@_add_positional_encoding_2d_op.register_fake
-def _fake(x):
-    return _empty_output(x)
-
-
-def _vmap(operator, info, in_dims, x):
-    """Maps the operator over a dimension, which becomes a part of the batch."""
+def _vmap(operator: Callable, info: Any, in_dims: tuple, x: torch.Tensor) -> tuple:
+    """Maps the operator over a dimension by making it a part of the batch."""
     out = operator(x.movedim(in_dims[0], 0).flatten(0, 1))
     return out.unflatten(0, (info.batch_size, -1)), 0
 
 
-_add_positional_encoding_2d_op.register_vmap(
-    partial(_vmap, torch.ops.slt_fast.add_positional_encoding_2d)
+_fused = define(
+    "add_positional_encoding_2d",
+    kernels=_kernels,
+    reference=add_positional_encoding_2d_reference,
+    memory=empty_map,
+    backward=None,
+    vmap=_vmap,
 )
-_add_positional_encoding_2d_op.register_autograd(lambda ctx, gradient: gradient)

@@ -1,4 +1,4 @@
-"""What a formula of csrc/flow/core must give, and arguments to try it with."""
+"""A test case of a formula in csrc/flow/core: arguments and expected results."""
 
 import itertools
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 NAN, INF = np.nan, np.inf
-# Positions and motions that a wrong computation could bring.
+# Positions and motions that a wrong computation could produce.
 ADVERSARIAL = [0, -0.0, 1e-30, -1e-30, -7, -7 + 2**-10, 7.25, 219 - 2**-10, 1e9, -1e9, 3e38]
 ADVERSARIAL += [INF, -INF, NAN]
 
@@ -15,10 +15,10 @@ Columns = tuple[np.ndarray, ...]
 
 
 class Case(NamedTuple):
-    """Arguments of a formula, and what it must give for them.
+    """Arguments of a formula, and its expected results.
 
     `expected` takes the columns of the arguments in float64 and returns the columns of the results.
-    Errors are counted in units of `scale`, which takes the same columns; None: of the result.
+    `tolerance` is relative to `scale`, which takes the same columns; None means to the result.
     """
 
     arguments: np.ndarray
@@ -28,7 +28,7 @@ class Case(NamedTuple):
 
 
 def random(*bounds: float, rows: int = 2000) -> np.ndarray:
-    """Rows of values between -bound and bound, one column for each of the bounds."""
+    """Returns rows of values between -bound and bound, one column for each bound."""
     values = np.random.default_rng(len(bounds)).uniform(-1, 1, (rows, len(bounds)))
     return (values * bounds).astype(np.float32)
 
@@ -43,7 +43,7 @@ def positive(values: np.ndarray, columns: list[int]) -> np.ndarray:
 
 
 def of_magnitudes(formula: Callable[..., Columns]) -> Callable[..., Columns]:
-    """The sizes of a sum's terms: it cannot be exacter than the largest one's rounding."""
+    """Returns the size of a sum's terms: its error is at least the rounding of the largest."""
     return lambda *columns: formula(*(np.abs(column) for column in columns))
 
 

@@ -1,4 +1,4 @@
-"""Of patch.h."""
+"""Cases of patch.h."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def corner_of_patch(row, column, u, v, height, width) -> Columns:
 
 
 def sums_of_patches() -> np.ndarray:
-    """Of gradients of random patches: textured, of stripes in any direction, faint and flat."""
+    """Returns sums over random patches: textured, stripes in any direction, faint and flat."""
     generator = np.random.default_rng(0)
     gradients = generator.uniform(-1, 1, (400, 2, 64))
     direction = generator.uniform(0, 2 * np.pi, (200, 1))
@@ -38,7 +38,7 @@ def damped_inverse(xx, xy, yy, x, y) -> Columns:
 
 
 def _largest(columns: Columns) -> Columns:
-    """A matrix is as exact as its largest entry; the means that stand behind it, as themselves."""
+    """Returns scales: the largest entry for the matrix, and each mean for itself."""
     size = np.abs(columns[:3]).max(axis=0)
     return size, size, size, np.abs(columns[3]), np.abs(columns[4])
 
@@ -57,7 +57,7 @@ def accepted(u, v, start_u, start_v) -> Columns:
 
 
 def covering_patches() -> np.ndarray:
-    """Every pixel of sides of 8 to 40 pixels, every stride, and how many patches there are."""
+    """Returns every pixel of sides of 8 to 40 pixels, every stride, and the number of patches."""
     return np.array(
         [
             (pixel, stride, len(range(0, side - 7, stride)))
@@ -78,11 +78,11 @@ def first_and_last_patch(pixels, strides, patches) -> Columns:
     return first, last
 
 
-# Rounding may move what is closer to a pixel than these to the pixel itself.
+# Rounding may move values closer to a pixel than these onto the pixel.
 MOTIONS = [value for value in ADVERSARIAL if not 0 < abs(value) < 1e-3]
 CASES = {
     "larger": Case(
-        # NaN gives way to a number that stands second, as a weight needs.
+        # If the first value is NaN, the second is taken, as a weight needs.
         np.concatenate([every(ADVERSARIAL, [-5, 0, 1, INF]), random(9, 9)]),
         lambda a, b: (np.fmax(a, b),),
         0,

@@ -1,4 +1,4 @@
-"""Of settings.h."""
+"""Cases of settings.h."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from tests.csrc.core_cases.case import (
 
 
 def levels(heights, widths, finest_levels) -> Columns:
-    """In whole numbers: q is the largest with longer / 32 >= 2^(q - 1/2)."""
+    """Computes the levels in integers: q is the largest with longer / 32 >= 2^(q - 1/2)."""
     found = []
     for height, width, finest in zip(heights, widths, finest_levels, strict=True):
         deepest = (int(min(height, width)) // 8).bit_length() - 1

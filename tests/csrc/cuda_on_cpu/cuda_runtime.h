@@ -1,7 +1,7 @@
-// What the flow's kernels use of CUDA, on the CPU: a thread of a block is a fiber, and the blocks run one by one.
+// The part of CUDA that the flow's kernels use, on the CPU. Threads of a block are fibers, and blocks run one by one.
 //
-// A fiber runs until it meets a barrier or a shuffle, where it waits for the others. Whatever order they run in, the
-// result must be the same: `order` turns it around, which shows a barrier that is missing.
+// A fiber runs until a barrier or a shuffle, where it waits for the others. The result must not depend on the order of
+// the fibers: `order` reverses it, which reveals a missing barrier.
 #pragma once
 
 #include <ucontext.h>
@@ -15,7 +15,7 @@
 #include <tuple>
 #include <vector>
 
-// As for the GPU's code: its quotients are approximate.
+// Selects the GPU's formulas, whose quotients are approximate.
 #define __CUDA_ARCH__ 800
 #define __global__
 #define __device__
@@ -23,7 +23,7 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #if defined(__SANITIZE_ADDRESS__)
-// Of a plain variable the sanitizer sees the ends.
+// The sanitizer detects accesses beyond the ends of a plain variable.
 #define __shared__ static
 #else
 #define __shared__ static __attribute__((section("shared_memory")))
@@ -62,13 +62,13 @@ struct Fiber {
   std::unique_ptr<char[]> stack;
   State state;
   float given, received;  // by a shuffle
-  int partner;            // its lanes differ from the own one in these bits
+  int partner;            // bits in which the partner's lane differs
 };
 
 constexpr int kLanesOfWarp = 32;
 constexpr size_t kStackBytes = 1 << 17;
 
-// The threads of the block that runs.
+// The threads of the running block.
 class Block {
  public:
   void run(int threads, void (*body)(void*), void* argument) {
@@ -80,7 +80,7 @@ class Block {
     while (run_ready()) release();
   }
 
-  // Called by a fiber; comes back when the others have come.
+  // Called by a fiber; returns when the others have arrived.
   void wait(State state) {
     Fiber& fiber = *fibers_[current_];
     fiber.state = state;
@@ -102,7 +102,7 @@ class Block {
     makecontext(&fiber.context, enter, 0);
   }
 
-  // Whether some are left that are not done.
+  // Returns true if a fiber is not done.
   bool run_ready() {
     bool is_waiting = false, has_run = false;
     for (int i = 0; i < threads_; ++i) {
@@ -160,7 +160,7 @@ inline void Block::enter() {
   block.current().state = State::kDone;
 }
 
-// What a block finds in its shared memory is what another one left there.
+// A block starts with the shared memory that another block left.
 inline void spoil_shared_memory() {
 #if !defined(__SANITIZE_ADDRESS__)
   std::memset(__start_shared_memory, 0xff, __stop_shared_memory - __start_shared_memory);
@@ -182,7 +182,7 @@ inline float __shfl_xor_sync(unsigned mask, float value, int partner) {
 
 namespace cuda_on_cpu {
 
-// Up to two units in the last place off, as a GPU may be; which way follows from the value.
+// Off by up to two units in the last place, as on a GPU; the direction follows from the value.
 inline float disturbed(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));

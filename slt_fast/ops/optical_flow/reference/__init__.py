@@ -1,4 +1,4 @@
-"""DISVR in plain PyTorch, stage by stage as its equations stand: slow, and what others must match.
+"""DISVR in plain PyTorch, stage by stage and equation by equation: slow, to check the others.
 
 On each level of a pyramid, from the coarsest to the finest: patches of 8x8 pixels search their
 motion (patches.py), the motions become a flow, the flow is refined (refinement.py) and enlarged for
@@ -16,12 +16,12 @@ import math
 import torch
 
 from slt_fast.ops.optical_flow.presets import DisvrParameters
-from slt_fast.ops.optical_flow.reference.images import sampled
+from slt_fast.ops.optical_flow.reference.images import pixels, sampled
 from slt_fast.ops.optical_flow.reference.patches import PATCH_SIZE, densify, search
 from slt_fast.ops.optical_flow.reference.refinement import refine
 
-# Of the frames computed together: a search holds several values for each pixel of each patch, and
-# whole clips would fill the memory.
+# Pixels of the pairs computed together: a search holds several values for each pixel of each patch,
+# so whole clips would fill the memory.
 PIXELS_AT_ONCE = 1 << 19
 
 
@@ -32,8 +32,8 @@ def disvr_reference(
 
     Args:
         frames: [T, H, W] uint8, grey, T >= 2, sides of at least 8 pixels, on any device.
-        parameters: What a preset sets.
-        dtype: Of all arithmetic and of the flow.
+        parameters: Parameters of a preset.
+        dtype: Type of all arithmetic and of the flow.
 
     Returns:
         [T-1, 2, H, W], (u, v) in pixels.
@@ -48,13 +48,11 @@ def _flow_of_pairs(frames: torch.Tensor, parameters: DisvrParameters) -> torch.T
     T, H, W = frames.shape
     finest, coarsest = levels_of(H, W, parameters.finest_level)
     levels = pyramid(frames, coarsest)
-    flow = None
+    flow = frames.new_zeros(T - 1, 2, *levels[coarsest].shape[1:])
     for level in range(coarsest, finest - 1, -1):
         first, second = levels[level][:-1], levels[level][1:]
-        if flow is None:
-            flow = first.new_zeros(T - 1, 2, *first.shape[1:])
-        else:
-            flow = enlarge(flow, *first.shape[1:], scale=2)
+        if level < coarsest:
+            flow = enlarge(flow, first.shape[1], first.shape[2], scale=2)
         stride = parameters.patch_stride
         motions = search(first, second, flow, stride, parameters.descent_iterations)
         flow = densify(first, second, motions, stride)
@@ -63,8 +61,10 @@ def _flow_of_pairs(frames: torch.Tensor, parameters: DisvrParameters) -> torch.T
 
 
 def levels_of(H: int, W: int, finest_level: int) -> tuple[int, int]:
-    """The finest and the coarsest level: one patch fits in each, and in the coarsest a quarter of
-    the longer side is about a patch."""
+    """Returns the finest and the coarsest level.
+
+    One patch fits in each level. In the coarsest, a quarter of the longer side is about a patch.
+    """
     deepest = math.floor(math.log2(min(H, W) / PATCH_SIZE))
     quarter = math.floor(math.log2(max(H, W) / (4 * PATCH_SIZE)) + 0.5)
     finest = min(finest_level, deepest)
@@ -72,9 +72,9 @@ def levels_of(H: int, W: int, finest_level: int) -> tuple[int, int]:
 
 
 def pyramid(frames: torch.Tensor, coarsest: int) -> list[torch.Tensor]:
-    """Frames [T, H, W] on the levels 0 to coarsest; each halves the one before by 2x2 means.
+    """Returns frames [T, H, W] on the levels 0 to coarsest, each halved by 2x2 means.
 
-    An odd last row or column is dropped.
+    Drops an odd last row or column.
     """
     levels = [frames]
     for _ in range(coarsest):
@@ -86,7 +86,7 @@ def pyramid(frames: torch.Tensor, coarsest: int) -> list[torch.Tensor]:
 
 
 def enlarge(flow: torch.Tensor, H: int, W: int, scale: int) -> torch.Tensor:
-    """The flow on a level of H x W pixels that is `scale` times as fine."""
+    """Enlarges the flow to a level of H x W pixels, `scale` times as fine."""
     P, _, coarse_H, coarse_W = flow.shape
     y = _positions_on_coarser(H, scale, coarse_H, flow)[:, None]
     x = _positions_on_coarser(W, scale, coarse_W, flow)
@@ -98,5 +98,4 @@ def enlarge(flow: torch.Tensor, H: int, W: int, scale: int) -> torch.Tensor:
 def _positions_on_coarser(
     side: int, scale: int, coarse_side: int, like: torch.Tensor
 ) -> torch.Tensor:
-    pixels = torch.arange(side, dtype=like.dtype, device=like.device)
-    return ((pixels + 0.5) / scale - 0.5).clamp(0, coarse_side - 1)
+    return ((pixels(side, like) + 0.5) / scale - 0.5).clamp(0, coarse_side - 1)

@@ -1,4 +1,4 @@
-"""Values between and beside the pixels of images [P, H, W], whose border pixels repeat outside."""
+"""Interpolation and derivatives of images [P, H, W]; border pixels repeat outside."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import torch.nn.functional as F
 
 
 def bounded(values: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """Values in low..high; NaN becomes `low`, so that what follows can be an index."""
+    """Clamps values to low..high; NaN becomes `low`, so the result can be an index."""
     return torch.where(values > low, values, low).clamp(max=high)
 
 
+def pixels(side: int, like: torch.Tensor) -> torch.Tensor:
+    """Returns the positions 0 to side - 1, with the dtype and device of `like`."""
+    return torch.arange(side, dtype=like.dtype, device=like.device)
+
+
 def sampled(images: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Bilinear values at finite positions y, x [P, ...]."""
+    """Interpolates bilinearly at finite positions y, x [P, ...]."""
     top, left = y.floor(), x.floor()
     return blended(images, top.long(), left.long(), y - top, x - left)
 
@@ -24,14 +29,14 @@ def blended(
     down: torch.Tensor,
     right: torch.Tensor,
 ) -> torch.Tensor:
-    """The values so far below and to the right of a pixel, of the four around them.
+    """Interpolates between four pixels, `down` and `right` from the first.
 
     Args:
         images: [P, H, W].
-        top: Integer row of the pixel, [P, ...].
-        left: Its column.
-        down: 0 to 1 pixel, of a shape that broadcasts.
-        right: 0 to 1 pixel, of a shape that broadcasts.
+        top: Integer row of the first pixel, [P, ...].
+        left: Integer column of the first pixel.
+        down: 0 to 1 pixel; broadcasts.
+        right: 0 to 1 pixel; broadcasts.
     """
     H, W = images.shape[1:]
 
@@ -48,11 +53,11 @@ def blended(
 
 
 def neighbours(images: torch.Tensor, *, beyond: str) -> tuple[torch.Tensor, ...]:
-    """The images [..., H, W] of each pixel's left, right, upper and lower neighbour.
+    """Returns the left, right, upper and lower neighbour of each pixel, each [..., H, W].
 
     Args:
-        images: Three or four dimensions.
-        beyond: What lies across the border: "repeated" pixels or "zero".
+        images: [..., H, W] with three or four dimensions.
+        beyond: Values across the border: "repeated" pixels or "zero".
     """
     mode = {"repeated": "replicate", "zero": "constant"}[beyond]
     padded = F.pad(images, (1, 1, 1, 1), mode=mode)
@@ -66,13 +71,13 @@ def neighbours(images: torch.Tensor, *, beyond: str) -> tuple[torch.Tensor, ...]
 
 
 def central_differences(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Derivatives along x and y: half the difference of the two neighbours."""
+    """Computes derivatives along x and y: half the difference of the two neighbours."""
     left, right, up, down = neighbours(images, beyond="repeated")
     return (right - left) / 2, (down - up) / 2
 
 
 def sobel_gradients(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Derivatives along x and y by Sobel's 3x3 masks, in grey levels a pixel."""
+    """Computes derivatives along x and y by Sobel's 3x3 masks, in grey levels a pixel."""
     along = torch.tensor([-1, 0, 1], dtype=images.dtype, device=images.device) / 2
     across = torch.tensor([1, 2, 1], dtype=images.dtype, device=images.device) / 4
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")

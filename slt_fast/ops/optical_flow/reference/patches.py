@@ -1,6 +1,6 @@
-"""Dense inverse search: the motion of patches of 8x8 pixels, and the flow that they add up to.
+"""Dense inverse search: the motions of patches of 8x8 pixels, and the flow that they form.
 
-Patch (p, q) of a level begins at row stride * p and column stride * q. The motions of a level's
+Patch (p, q) of a level starts at row stride * p and column stride * q. The motions of a level's
 patches are [P, 2, rows, columns], (u, v) in pixels.
 """
 
@@ -13,12 +13,13 @@ import torch
 from slt_fast.ops.optical_flow.reference.images import (
     blended,
     bounded,
+    pixels,
     sampled,
     sobel_gradients,
 )
 
 PATCH_SIZE = 8
-# Part of a Gauss-Newton step that is taken: full ones overshoot where one direction dominates.
+# Share of a Gauss-Newton step that is taken: full steps overshoot if one direction dominates.
 DAMPING = 0.25
 
 
@@ -43,7 +44,7 @@ class Patches(NamedTuple):
 def search(
     first: torch.Tensor, second: torch.Tensor, start: torch.Tensor, stride: int, iterations: int
 ) -> torch.Tensor:
-    """The motion of each patch, sought from the start flow [P, 2, H, W] at its middle."""
+    """Searches the motion of each patch, from the start flow [P, 2, H, W] at its centre."""
     patches = Patches(*(_cut(image, stride) for image in (first, *sobel_gradients(first))))
     sums = patch_sums(patches)
     rows, columns = patches.values.shape[1:3]
@@ -67,12 +68,12 @@ def patch_sums(patches: Patches) -> PatchSums:
 def descend(
     patches: Patches, sums: PatchSums, second: torch.Tensor, motions: torch.Tensor, stride: int
 ) -> torch.Tensor:
-    """One damped Gauss-Newton step of every patch on its mean-normalised difference."""
+    """Takes a damped Gauss-Newton step of every patch on its mean-normalised difference."""
     difference = warped_patches(second, motions, stride) - patches.values
     mean = difference.mean(dim=(-2, -1))
     x = (difference * patches.x).sum(dim=(-2, -1)) - mean * sums.x
     y = (difference * patches.y).sum(dim=(-2, -1)) - mean * sums.y
-    # Without the relative bound, patches of exact stripes would depend on rounding.
+    # Without the relative bound, the flow of exact stripes would depend on rounding.
     determinant = sums.xx * sums.yy - sums.xy**2
     determinant = determinant.maximum(1e-3 * (sums.xx + sums.yy) ** 2).clamp(min=1e-3)
     step_u = (sums.yy * x - sums.xy * y) / determinant
@@ -81,33 +82,32 @@ def descend(
 
 
 def warped_patches(second: torch.Tensor, motions: torch.Tensor, stride: int) -> torch.Tensor:
-    """The patches where their motions bring them in the second frame, [P, rows, columns, 8, 8].
+    """Reads the second frame at the moved patches, [P, rows, columns, 8, 8].
 
     At least one pixel of a patch stays inside.
     """
     H, W = second.shape[1:]
     rows, columns = motions.shape[2:]
-    number = {"dtype": motions.dtype, "device": motions.device}
-    at_row = stride * torch.arange(rows, **number)[:, None]
-    at_column = stride * torch.arange(columns, **number)
+    at_row = stride * pixels(rows, motions)[:, None]
+    at_column = stride * pixels(columns, motions)
     y = bounded(at_row + motions[:, 1], 1 - PATCH_SIZE, H - 1)[..., None, None]
     x = bounded(at_column + motions[:, 0], 1 - PATCH_SIZE, W - 1)[..., None, None]
     pixel = torch.arange(PATCH_SIZE, device=motions.device)
     top, left = torch.broadcast_tensors(y.floor().long() + pixel[:, None], x.floor().long() + pixel)
-    # One position between the pixels for the whole patch.
+    # All pixels of a patch share one position between the pixels.
     return blended(second, top, left, y - y.floor(), x - x.floor())
 
 
 def accepted(found: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
-    """A patch that went further than its own size, or to NaN, stays where it began."""
+    """Returns patches that moved further than their own size, or to NaN, to their start."""
     is_near = (found - start).square().sum(dim=1, keepdim=True) <= PATCH_SIZE**2
     return torch.where(is_near, found, start)
 
 
 def covering(side: int, stride: int, patches: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first and the last patch, of those along a side, that cover each pixel of the side.
+    """Returns the first and the last patch along a side that cover each of its pixels.
 
-    The last patch also takes the rest of the side.
+    The last patch also covers the rest of the side.
     """
     pixel = torch.arange(side)
     last = (pixel // stride).clamp(max=patches - 1)
@@ -118,9 +118,9 @@ def covering(side: int, stride: int, patches: int) -> tuple[torch.Tensor, torch.
 def densify(
     first: torch.Tensor, second: torch.Tensor, motions: torch.Tensor, stride: int
 ) -> torch.Tensor:
-    """The flow [P, 2, H, W]: at a pixel the weighted mean of the motions of all patches on it.
+    """Computes the flow [P, 2, H, W]: at a pixel, the weighted mean motion of all its patches.
 
-    A motion weighs the less, the more the frames differ where it leads.
+    The weight of a motion falls with the difference of the frames that it leaves.
     """
     (H, W), (rows, columns) = first.shape[1:], motions.shape[2:]
     first_row, last_row = (bound.to(first.device) for bound in covering(H, stride, rows))
@@ -141,9 +141,8 @@ def densify(
 
 
 def motion_weight(first: torch.Tensor, second: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
-    """The weight [P, H, W] of a motion at each pixel: 1 over the grey levels that are left."""
+    """Returns the weight [P, H, W] of a motion at each pixel: 1 over the remaining difference."""
     H, W = first.shape[1:]
-    number = {"dtype": flow.dtype, "device": flow.device}
-    y = bounded(torch.arange(H, **number)[:, None] + flow[:, 1], 0, H - 1 - 1e-3)
-    x = bounded(torch.arange(W, **number) + flow[:, 0], 0, W - 1 - 1e-3)
+    y = bounded(pixels(H, flow)[:, None] + flow[:, 1], 0, H - 1 - 1e-3)
+    x = bounded(pixels(W, flow) + flow[:, 0], 0, W - 1 - 1e-3)
     return 1 / (sampled(second, y, x) - first).abs().clamp(min=1)

@@ -1,11 +1,12 @@
 """The variational refinement: robust constancy of brightness and of its gradient, a smooth flow.
 
-Each constancy is normalised by the size of its own gradient. A warp's equations are linearised
-anew at each fixed point and relaxed by red-black sweeps. All planes are [P, H, W].
+Each constancy is normalised by the size of its own gradient. Each fixed point of a warp linearises
+the equations again and relaxes them by red-black sweeps. All planes are [P, H, W].
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from slt_fast.ops.optical_flow.reference.images import (
     bounded,
     central_differences,
     neighbours,
+    pixels,
     sampled,
 )
 
@@ -24,7 +26,7 @@ OMEGA = 1.8
 
 
 class Derivatives(NamedTuple):
-    """Of the mean of the first frame and the warped second one (x, y), and their difference t."""
+    """Derivatives of the mean of the first and the warped second frame, and their difference t."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -37,7 +39,7 @@ class Derivatives(NamedTuple):
 
 
 class Equations(NamedTuple):
-    """[a11 a12; a12 a22] (du, dv) = (b1, b2), but for the neighbours' du and dv."""
+    """[a11 a12; a12 a22] (du, dv) = (b1, b2), without the neighbours' du and dv."""
 
     a11: torch.Tensor
     a12: torch.Tensor
@@ -58,7 +60,7 @@ class Edges(NamedTuple):
 def refine(
     first: torch.Tensor, second: torch.Tensor, flow: torch.Tensor, parameters: DisvrParameters
 ) -> torch.Tensor:
-    """The flow [P, 2, H, W] after `warps` warps of `fixed_points` times `sweeps` sweeps."""
+    """Refines the flow [P, 2, H, W] by `warps` warps of `fixed_points` times `sweeps` sweeps."""
     for _ in range(parameters.warps):
         derivatives = warped_derivatives(first, second, flow)
         increment = torch.zeros_like(flow)
@@ -74,11 +76,10 @@ def refine(
 def warped_derivatives(
     first: torch.Tensor, second: torch.Tensor, flow: torch.Tensor
 ) -> Derivatives:
-    """The derivatives of a pair whose second frame is brought onto the first one by the flow."""
+    """Computes the derivatives of a pair, its second frame warped onto the first by the flow."""
     H, W = first.shape[1:]
-    number = {"dtype": flow.dtype, "device": flow.device}
-    y = bounded(torch.arange(H, **number)[:, None] + flow[:, 1], 0, H - 1)
-    x = bounded(torch.arange(W, **number) + flow[:, 0], 0, W - 1)
+    y = bounded(pixels(H, flow)[:, None] + flow[:, 1], 0, H - 1)
+    x = bounded(pixels(W, flow) + flow[:, 0], 0, W - 1)
     warped = sampled(second, y, x)
     along_x, along_y = central_differences((first + warped) / 2)
     xx, xy = central_differences(along_x)
@@ -89,7 +90,7 @@ def warped_derivatives(
 
 
 def data_equations(d: Derivatives, increment: torch.Tensor) -> Equations:
-    """The two constancies, with their penalties' weights after the increment [P, 2, H, W]."""
+    """Builds the equations of both constancies, linearised at the increment [P, 2, H, W]."""
     du, dv = increment.unbind(1)
     norm = d.x**2 + d.y**2 + ZETA**2
     t = d.t + d.x * du + d.y * dv
@@ -111,7 +112,7 @@ def data_equations(d: Derivatives, increment: torch.Tensor) -> Equations:
 
 
 def smoothness_edges(flow: torch.Tensor) -> Edges:
-    """Edges by the flow's forward differences; those to the right and down have one weight."""
+    """Computes the edges from the flow's forward differences: one weight to the right and down."""
     _, right, _, down = neighbours(flow, beyond="repeated")
     square = ((right - flow) ** 2 + (down - flow) ** 2).sum(dim=1)
     weight = SMOOTHNESS / 2 / (square + EPSILON**2).sqrt()
@@ -124,25 +125,29 @@ def smoothness_edges(flow: torch.Tensor) -> Edges:
 
 
 def with_edges(data: Equations, edges: Edges, flow: torch.Tensor) -> Equations:
-    """Adds the pull of the neighbours, whose flow [P, 2, H, W] is not yet incremented."""
+    """Adds the pull of the neighbours' flow [P, 2, H, W], before its increment."""
     total = edges.left + edges.right + edges.up + edges.down
     around = neighbours(flow, beyond="repeated")
-    pull = sum(
-        weight[:, None] * (beside - flow) for weight, beside in zip(edges, around, strict=True)
-    )
+    pull = _weighted_sum(edges, [value - flow for value in around])
     return Equations(
         data.a11 + total, data.a12, data.a22 + total, data.b1 + pull[:, 0], data.b2 + pull[:, 1]
     )
 
 
+def _weighted_sum(edges: Edges, values: Sequence[torch.Tensor]) -> torch.Tensor:
+    left, right, up, down = (
+        weight[:, None] * value for weight, value in zip(edges, values, strict=True)
+    )
+    return left + right + up + down
+
+
 def relaxed(equations: Equations, edges: Edges, increment: torch.Tensor) -> torch.Tensor:
-    """The increment [P, 2, H, W] after one sweep: the pixels of even x + y, then the others."""
+    """Sweeps the increment [P, 2, H, W] once: pixels of even x + y first, then the others."""
     H, W = increment.shape[2:]
     row, column = (torch.arange(side, device=increment.device) for side in (H, W))
     is_red = (row[:, None] + column) % 2 == 0
     for is_swept in (is_red, ~is_red):
-        around = neighbours(increment, beyond="zero")
-        sums = sum(weight[:, None] * beside for weight, beside in zip(edges, around, strict=True))
+        sums = _weighted_sum(edges, neighbours(increment, beyond="zero"))
         du, dv = increment.unbind(1)
         wanted = (sums[:, 0] + equations.b1 - equations.a12 * dv) / equations.a11
         du = torch.where(is_swept, du + OMEGA * (wanted - du), du)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @pytest.fixture
@@ -43,3 +43,13 @@ def test_flow_of_a_clip(run_example, tmp_path: Path) -> None:
     speed = re.fullmatch(r"2 fields; fastest after frame [01]: (\S+) pixels a frame\n", printed)
     assert abs(float(speed[1]) - 3) < 0.3
     assert cv2.imreadanimation(str(output))[0]
+
+
+def test_translate(run_example, checkpoint: Path, manifest: Path) -> None:
+    video, frames = manifest.parent / "first.mp4", manifest.parent / "second"
+    first, details, second, more = run_example(
+        "translate.py", checkpoint, video, frames
+    ).splitlines()
+    assert first.startswith(f"{video}: ") and second.startswith(f"{frames}: ")
+    assert re.fullmatch(r"  glosses: .*; frames a second: 25", details)
+    assert re.fullmatch(r"  glosses: .*; frames a second: unknown", more)

@@ -1,7 +1,9 @@
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import tuning
 from slt_fast.ops import kernel_table
@@ -69,8 +71,16 @@ def test_descends_to_the_fastest_and_drops_what_has_no_time() -> None:
     assert tuning._descend(ROW, lambda rows: dict.fromkeys(range(len(rows)), 1.0)) == ROW
 
 
-def test_dry_run_needs_no_gpu(run_script) -> None:
-    finished = run_script("tune.py", "--dry-run", "--kernel", "whole_map_backward")
-    assert finished.status == 0, finished.err
-    assert "whole_map_backward up to 64, 2 bytes, biased" in finished.out
-    assert "projection" not in finished.out
+def test_dry_run_needs_no_gpu(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["tuning", "--dry-run", "--kernel", "whole_map_backward"])
+    tuning.main()
+    printed = capsys.readouterr().out
+    assert "whole_map_backward up to 64, 2 bytes, biased" in printed
+    assert "projection" not in printed
+
+
+def test_without_a_gpu_it_says_what_is_needed(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["tuning"])
+    with pytest.raises(SystemExit, match="found no CUDA GPU; expected one"):
+        tuning.main()

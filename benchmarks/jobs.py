@@ -1,0 +1,216 @@
+"""Functions run in processes of their own, each against a deadline.
+
+An illegal access ends a process's use of the GPU, a compiler may hang, a peer may kill its process:
+here each costs only the job that did it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A function to run.
+
+    Args:
+        section: Part of the report that its result belongs to.
+        name: Its name there.
+        function: A module's function, because it is sent to a process; returns what JSON can hold.
+        arguments: Its keyword arguments.
+        seconds: Expected duration; the job is skipped if less time is left.
+        limit: Seconds after which the job counts as hanging.
+    """
+
+    section: str
+    name: str
+    function: Callable[..., dict]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 5.0
+    limit: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Args:
+        job: The job.
+        status: "done", "failed" or "skipped".
+        result: The function's result if the job is done.
+        reason: Why it is not done.
+        seconds: Its duration.
+    """
+
+    job: Job
+    status: str
+    result: dict | None = None
+    reason: str | None = None
+    seconds: float = 0.0
+
+
+class Workers:
+    """Processes that run jobs, one after the other. As a context manager it ends them."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Worker] = []
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def run(self, jobs: Iterable[Job], num_workers: int, deadline: float) -> Iterator[Outcome]:
+        """Runs jobs in their order, as many at a time as there are workers.
+
+        Args:
+            jobs: What to run.
+            num_workers: Number of processes.
+            deadline: Time on the clock of time.monotonic when running jobs end and others are
+                skipped.
+        """
+        while len(self._idle) > num_workers:
+            self._idle.pop().close()
+        pool = ThreadPoolExecutor(num_workers)
+        try:
+            for future in as_completed([pool.submit(self._run, job, deadline) for job in jobs]):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _run(self, job: Job, deadline: float) -> Outcome:
+        left = max(0.0, deadline - time.monotonic())
+        if job.seconds > left:
+            reason = f"takes about {job.seconds:.0f} s, {left:.0f} s were left"
+            return Outcome(job, "skipped", reason=reason)
+        try:
+            worker = self._idle.pop()
+        except IndexError:
+            worker = _Worker()
+        start = time.monotonic()
+        status, value, is_over = worker.run(job, deadline)
+        if is_over:
+            worker.close()
+        else:
+            self._idle.append(worker)
+        seconds = time.monotonic() - start
+        if status == "done":
+            return Outcome(job, status, value, None, seconds)
+        return Outcome(job, status, None, value, seconds)
+
+
+class _Worker:
+    """A process that runs one job after the other."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, other = context.Pipe()
+        self.process = context.Process(target=_work, args=(other,))
+        self.process.start()
+        other.close()
+
+    def run(self, job: Job, deadline: float) -> tuple[str, Any, bool]:
+        """Returns a job's status, its result or what went wrong, and if the process is over."""
+        left = deadline - time.monotonic()
+        try:
+            self.connection.send((job.function, job.arguments))
+            if self.connection.poll(max(0.0, min(left, job.limit))):
+                return self.connection.recv()
+        except (EOFError, OSError):  # the process is gone
+            self.process.join()
+            return "failed", f"its process ended with status {self.process.exitcode}", True
+        if job.limit < left:
+            return "failed", f"it ran for more than {job.limit:.0f} s", True
+        return "skipped", "it ran until no time was left", True
+
+    def close(self) -> None:
+        """Ends the process, even in the middle of a job."""
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+
+def run_command(
+    command: list[str], deadline: float, environment: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """Runs a command in the project's folder.
+
+    Returns:
+        Its exit status, and what it printed.
+
+    Raises:
+        TimeoutExpired: The deadline is reached; the command and all processes under it are ended.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        output = process.communicate(timeout=max(0.0, deadline - time.monotonic()))[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    return process.returncode, output
+
+
+def gpu_is_lost() -> bool:
+    """Returns True if an error has ended this process's use of the GPU."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
+
+
+def _work(connection: Connection) -> None:
+    """Runs what is received until the other side closes or the GPU is lost."""
+    import torch  # not above: tests that need no torch start sooner without it
+
+    torch.backends.cudnn.allow_tf32 = False  # as matrix products are by default
+    while True:
+        try:
+            function, arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            message = "done", function(**arguments)
+        except Exception as error:  # the report shows it
+            message = "failed", _describe(error)
+        is_lost = message[0] == "failed" and gpu_is_lost()
+        connection.send((*message, is_lost))
+        if is_lost:
+            return
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _describe(error: Exception) -> str:
+    """Returns type, text and place of an error."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = str(error).strip()[:600]
+    return f"{type(error).__name__}: {text} ({place.name}, line {place.lineno})"

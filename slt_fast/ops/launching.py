@@ -1,0 +1,259 @@
+"""The plan of a call: which kernels run, with which blocks, on how many programs, in which memory.
+
+A plan depends on the layout of the tensors (shape, strides, type), on the device and on settings,
+never on values or addresses. It is made once and kept. The operators run it, slt_fast.ops.explain
+prints it, and benchmarks/tuning.py times it.
+
+A `Planner` wraps the function that writes a plan down. That function gets stand-ins of the tensors
+(meta tensors, which have a layout and no memory) and adds one launch per kernel. It may hand views
+of the stand-ins to kernels: a plan keeps a view as the name of its tensor, an offset and strides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from slt_fast.ops import kernel_table
+from slt_fast.ops.kernel_table import Row
+
+MAX_PLANS = 256  # kept by each planner
+Tensors = dict[str, Any]  # by name; None for one that is absent
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor, or a view of one, as a kernel takes it.
+
+    Args:
+        tensor: Name of the tensor in the call.
+        dtype: Type of its values.
+        offset: Values between the beginning of the tensor and that of the view.
+        strides: Strides of the view; None if the kernel takes a bare pointer.
+    """
+
+    tensor: str
+    dtype: torch.dtype
+    offset: int
+    strides: tuple[int, ...] | None
+
+    def of(self, tensors: Tensors) -> Any:
+        """Returns the kernel's argument: the pointer, or a tuple of pointer and strides."""
+        tensor = tensors[self.tensor]
+        if self.offset:
+            tensor = tensor.as_strided((1,), (1,), tensor.storage_offset() + self.offset)
+        return tensor if self.strides is None else (tensor, *self.strides)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel of a plan.
+
+    Args:
+        kernel: The Triton function.
+        row: Its row of the kernel table.
+        num_programs: Size of its one-dimensional grid.
+        operands: Its tensors, by parameter.
+        constants: Its other arguments, by parameter; None for a tensor that is absent.
+    """
+
+    kernel: Any
+    row: Row
+    num_programs: int
+    operands: dict[str, Operand]
+    constants: dict[str, Any]
+
+    @property
+    def blocks(self) -> dict[str, int]:
+        """The block sizes that the kernel runs with."""
+        return {
+            name: value
+            for name, value in self.constants.items()
+            if name.startswith("BLOCK") or name in self.row.blocks
+        }
+
+    def start(self, tensors: Tensors) -> Any:
+        """Starts the kernel on the current device; returns what Triton compiled."""
+        arguments = {name: operand.of(tensors) for name, operand in self.operands.items()}
+        options = {"num_warps": self.row.num_warps, "num_stages": self.row.num_stages}
+        return self.kernel[(self.num_programs,)](**arguments, **self.constants, **options)
+
+
+class Plan:
+    """The launches of a call and the memory that they write.
+
+    Args:
+        device: Where the kernels run.
+        stand_ins: The tensors of the call, by name.
+    """
+
+    def __init__(self, device: torch.device, stand_ins: Tensors) -> None:
+        self.device = device
+        self.launches: list[Launch] = []
+        self.memory: dict[str, torch.Tensor] = {}
+        self._names = {id(stand_in): name for name, stand_in in stand_ins.items()}
+
+    def allocate(self, name: str, like: torch.Tensor) -> torch.Tensor:
+        """Plans memory for an output or workspace, with the layout of a meta tensor."""
+        stand_in = self.memory[name] = _stand_in(_layout(like))
+        self._names[id(stand_in)] = name
+        return stand_in
+
+    def launch(self, kernel: Any, row: Row, num_programs: int, **arguments: Any) -> None:
+        """Plans a launch.
+
+        Args:
+            kernel: The Triton function.
+            row: Its row of the kernel table.
+            num_programs: Size of the grid.
+            arguments: The kernel's arguments: stand-ins for bare pointers, `strided` ones for
+                matrices, None, or constants; constants override the row's blocks.
+        """
+        operands, constants = {}, dict(row.blocks)
+        for name, value in arguments.items():
+            if isinstance(value, torch.Tensor):
+                operands[name] = self._operand(value, None)
+            elif isinstance(value, tuple):
+                operands[name] = self._operand(value[0], value[1:])
+            else:
+                constants[name] = value
+        self.launches.append(Launch(kernel, row, num_programs, operands, constants))
+
+    def _operand(self, view: torch.Tensor, strides: tuple[int, ...] | None) -> Operand:
+        base = view if view._base is None else view._base
+        return Operand(self._names[id(base)], view.dtype, int(view.storage_offset()), strides)
+
+    def run(self, tensors: Tensors) -> Tensors:
+        """Allocates the memory and starts the kernels.
+
+        Args:
+            tensors: The tensors of the call, by name.
+
+        Returns:
+            These and the memory, by name.
+        """
+        for name, like in self.memory.items():
+            tensors[name] = torch.empty_strided(
+                like.shape, like.stride(), dtype=like.dtype, device=self.device
+            )
+        with _on_device(self.device):
+            for launch in self.launches:
+                launch.start(tensors)
+        return tensors
+
+
+class Planner:
+    """Makes the plan of a call once for each layout of its tensors, and keeps it.
+
+    Args:
+        write: Adds the launches to an empty plan; called with that plan, the stand-ins of the
+            call's tensors and its settings. Its parameters name the tensors.
+    """
+
+    def __init__(self, write: Callable[..., None]) -> None:
+        self._write = write
+        self._names = list(inspect.signature(write).parameters)[1:]
+        self._kept = functools.lru_cache(MAX_PLANS)(self._make)
+        _planners.append(self)
+
+    def plan(self, device: torch.device, *arguments: Any) -> Plan:
+        """Returns the plan of a call.
+
+        Args:
+            device: Where the kernels run.
+            arguments: Tensors and hashable settings of the call. Addresses are no part of the key:
+                Triton checks the alignment of pointers itself, in each launch.
+        """
+        layouts = tuple(map(_layout, arguments))
+        # Tuning replaces these functions to try other rows.
+        table = (kernel_table.find, kernel_table.architecture_of)
+        return self._kept(device, table, _float32_precision(), layouts)
+
+    def run(self, device: torch.device, *arguments: Any) -> Tensors:
+        """Runs the plan of a call; returns its tensors and memory by name."""
+        tensors = dict(zip(self._names, arguments, strict=True))
+        return self.plan(device, *arguments).run(tensors)
+
+    def forget(self) -> None:
+        """Drops all plans."""
+        self._kept.cache_clear()
+
+    def _make(self, device: torch.device, table: tuple, precision: str, layouts: tuple) -> Plan:
+        with torch.inference_mode(False):  # views do not know their base in inference mode
+            arguments = [_stand_in(layout) for layout in layouts]
+            plan = Plan(device, dict(zip(self._names, arguments, strict=True)))
+            self._write(plan, *arguments)
+        return plan
+
+
+_planners: list[Planner] = []
+
+
+def forget_plans() -> None:
+    """Drops all plans, as needed after a change of a module's constants."""
+    for planner in _planners:
+        planner.forget()
+
+
+def strided(tensor: torch.Tensor) -> tuple:
+    """Returns a tensor as kernels take matrices: the pointer and the strides."""
+    return (tensor, *tensor.stride())
+
+
+def precision(dtype: torch.dtype) -> str:
+    """Returns how kernels multiply: float32 exactly, unless torch itself may use TF32."""
+    return "ieee" if dtype != torch.float32 else _float32_precision()
+
+
+def memory_format(maps: torch.Tensor) -> torch.memory_format:
+    """Returns channels_last if the channels of a position are adjacent in memory."""
+    C, H, W = maps.shape[1:]
+    is_channels_last = maps.stride(1) == 1 and C > 1 and H * W > 1
+    return torch.channels_last if is_channels_last else torch.contiguous_format
+
+
+def empty_map(like: torch.Tensor) -> torch.Tensor:
+    """Returns a dense map in the memory format of another one."""
+    return torch.empty_like(like, memory_format=memory_format(like))
+
+
+def power_of_two(size: int) -> int:
+    """Returns the smallest power of two that is at least the size and 16."""
+    return max(16, 1 << (size - 1).bit_length())
+
+
+def ceil_divide(a: int, b: int) -> int:
+    """Returns a / b, rounded up."""
+    return -(-a // b)
+
+
+def _float32_precision() -> str:
+    return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
+
+
+def _layout(argument: Any) -> Any:
+    """Returns what a plan may know of a tensor; settings stay as they are."""
+    if not isinstance(argument, torch.Tensor):
+        return argument
+    return argument.shape, argument.stride(), argument.dtype
+
+
+def _stand_in(layout: Any) -> Any:
+    """Returns a meta tensor for the layout of a tensor; settings stay as they are."""
+    if not (isinstance(layout, tuple) and isinstance(layout[0], torch.Size)):
+        return layout
+    shape, strides, dtype = layout
+    return torch.empty_strided(shape, strides, dtype=dtype, device="meta")
+
+
+def _on_device(device: torch.device) -> contextlib.AbstractContextManager:
+    """Makes the GPU of the tensors the current one while kernels are started."""
+    if device.type == "cuda" and device.index != torch.cuda.current_device():
+        return torch.cuda.device(device)
+    return contextlib.nullcontext()

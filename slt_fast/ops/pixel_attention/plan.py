@@ -1,0 +1,320 @@
+"""Which attention kernels run: those of whole maps, of whole rows of scores, or of flash attention.
+
+`add_forward` and `add_backward` write the sequence of kernels into a plan. pixel_attention_block
+uses them for its own plans.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from slt_fast.ops import kernel_table
+from slt_fast.ops.backend import KERNEL_DTYPES
+from slt_fast.ops.kernel_table import Row
+from slt_fast.ops.launching import Plan, Planner, ceil_divide, power_of_two, precision, strided
+
+MAX_WHOLE_ROW = 256  # keys for which one program holds all scores of a row
+MAX_WHOLE_MAP = 64  # queries and keys that one program of the backward pass holds whole
+FULL_CHIP = 264  # programs that keep a large GPU busy: two for each of 132 multiprocessors
+Shape = tuple[int, int, int, int, int, int]  # B, heads, Nq, Nk, dk, dv
+
+
+def regime(Nq: int, Nk: int, dtype: torch.dtype) -> str:
+    """Returns the kernels for maps of this size: "whole_map", "whole_row" or "flash"."""
+    if max(Nq, Nk) <= MAX_WHOLE_MAP:
+        return "whole_map"
+    # float32 takes twice the registers, so longer rows spill.
+    longest = MAX_WHOLE_MAP if dtype == torch.float32 else MAX_WHOLE_ROW
+    return "whole_row" if Nk <= longest else "flash"
+
+
+def refusal(dtypes: set[torch.dtype], shape: Shape) -> str | None:
+    """Returns why the kernels cannot take these tensors; None if they can."""
+    B, heads, Nq, Nk, dk, dv = shape
+    if len(dtypes) > 1:
+        names = ", ".join(sorted(str(dtype) for dtype in dtypes))
+        return f"found tensors of {names}, the kernels need one type"
+    (dtype,) = dtypes
+    if dtype not in KERNEL_DTYPES:
+        return f"found {dtype}, the kernels take float32, float16 and bfloat16"
+    if dk % 16 or not 16 <= dk <= 128:
+        return f"found {dk} key channels a head, the kernels take multiples of 16 up to 128"
+    if dv % 16 or not 16 <= dv <= 512:
+        return f"found {dv} value channels a head, the kernels take multiples of 16 up to 512"
+    if min(B, heads, Nq, Nk) == 0:
+        return "there is nothing to compute"
+    return None
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One attention of a plan: the stand-ins of its inputs, and the arguments of all its kernels.
+
+    Args:
+        plan: The plan that the launches are added to.
+        q: [B, heads, Nq, dk], any strides.
+        k: [B, heads, Nk, dk], of the same type.
+        v: [B, heads, Nk, dv], of the same type.
+        bias: Broadcasts to [B, heads, Nq, Nk], or None; see pixel_attention.
+        scale: Factor on q k^T.
+        gamma: Scalar tensor that multiplies the output; None means 1.
+    """
+
+    plan: Plan
+    q: torch.Tensor
+    k: torch.Tensor
+    v: torch.Tensor
+    bias: torch.Tensor | None
+    scale: float
+    gamma: torch.Tensor | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """B, heads, Nq, Nk, dk, dv."""
+        B, heads, Nq, dk = self.q.shape
+        return B, heads, Nq, self.k.shape[2], dk, self.v.shape[3]
+
+    @property
+    def num_maps(self) -> int:
+        """Maps of all heads."""
+        return self.q.shape[0] * self.q.shape[1]
+
+    @property
+    def regime(self) -> str:
+        """The kernels that these inputs take."""
+        _, _, Nq, Nk, _, _ = self.shape
+        return regime(Nq, Nk, self.q.dtype)
+
+    @property
+    def bias_batches(self) -> int:
+        """Batch entries of the bias."""
+        return 1 if self.bias is None or self.bias.ndim < 4 else self.bias.shape[0]
+
+    def blocks(self, name: str) -> dict[str, int]:
+        """Returns a kernel's block sizes, not larger than these inputs need."""
+        _, _, Nq, Nk, dk, dv = self.shape
+        needed = {"BLOCK_Q": Nq, "BLOCK_K": Nk, "BLOCK_V": dv}
+        blocks = self._row(name).blocks
+        blocks = {side: min(size, power_of_two(needed[side])) for side, size in blocks.items()}
+        return blocks | {"BLOCK_DK": power_of_two(dk)}
+
+    def num_blocks(self, name: str, side: str) -> int:
+        """Returns how many of a kernel's blocks cover one map along a side, such as "BLOCK_Q"."""
+        _, _, Nq, Nk, _, dv = self.shape
+        sizes = {"BLOCK_Q": Nq, "BLOCK_K": Nk, "BLOCK_V": dv}
+        return ceil_divide(sizes[side], self.blocks(name)[side])
+
+    def allocate_rows(self, name: str, *values: int) -> torch.Tensor:
+        """Plans float32 memory [B, heads, *values, Nq] of values for each query."""
+        B, heads, Nq, _ = self.q.shape
+        rows = self.q.new_empty(B, heads, *values, Nq, dtype=torch.float32)
+        return self.plan.allocate(name, rows)
+
+    def launch(self, kernel: Any, name: str, num_programs: int, **arguments: Any) -> None:
+        """Plans a launch of a kernel, by its name in the table, with its own arguments."""
+        _, heads, Nq, Nk, dk, dv = self.shape
+        bias = None
+        if self.bias is not None:
+            bias = strided(self.bias.expand(self.bias_batches, heads, Nq, Nk))
+        common = {
+            "q": strided(self.q),
+            "k": strided(self.k),
+            "bias": bias,
+            "heads": heads,
+            "Nq": Nq,
+            "Nk": Nk,
+            "bias_batches": self.bias_batches,
+            "scale": self.scale,
+            "DK": dk,
+            "DV": dv,
+            "PRECISION": precision(self.q.dtype),
+            **self.blocks(name),
+        }
+        self.plan.launch(kernel, self._row(name), num_programs, **common, **arguments)
+
+    def _row(self, name: str) -> Row:
+        _, _, Nq, Nk, _, _ = self.shape
+        size = max(Nq, Nk) if self.regime == "whole_map" else Nk
+        architecture = kernel_table.architecture_of(self.plan.device)
+        has_bias = self.bias is not None
+        return kernel_table.find(name, architecture, self.q.element_size(), size, has_bias)
+
+
+def add_forward(
+    attention: Attention,
+    out: torch.Tensor,
+    residual: torch.Tensor | None = None,
+    encoding: torch.Tensor | None = None,
+) -> None:
+    """Plans the output, with gamma and the residual if there is one.
+
+    The flash kernels also write what their backward pass needs: each row's statistics in
+    `row_statistics` [B, heads, 2, Nq] and, if there is a residual, the attention's own output in
+    `attended`.
+
+    Args:
+        attention: The inputs.
+        out: [B, heads, Nq, dv], written.
+        residual: [B, heads, Nq, dv], added to gamma times the attention; None for nothing.
+        encoding: [B, heads, Nq, dv], added to the residual; None for nothing.
+    """
+    from slt_fast.ops.pixel_attention import forward_kernels as kernels
+
+    arguments: dict[str, Any] = {
+        "v": strided(attention.v),
+        "residual": None if residual is None else strided(residual),
+        "encoding": None if encoding is None else strided(encoding),
+        "gamma": attention.gamma,
+        "out": strided(out),
+    }
+    is_flash = attention.regime == "flash"
+    name = "flash_forward" if is_flash else "whole_row_forward"
+    if residual is not None:
+        name += "_residual"  # a residual takes registers of its own
+    num_programs = attention.num_maps * attention.num_blocks(name, "BLOCK_Q")
+    value_blocks = attention.num_blocks(name, "BLOCK_V")
+    if not is_flash:
+        splits = max(1, min(value_blocks, FULL_CHIP // num_programs))
+        arguments["value_splits"] = splits
+        kernel = kernels.whole_row_forward_kernel
+        attention.launch(kernel, name, num_programs * splits, **arguments)
+        return
+    arguments["attended"] = None
+    if residual is not None:
+        attended = attention.plan.allocate("attended", empty_token_major(attention.q, *out.shape))
+        arguments["attended"] = strided(attended)
+    arguments["row_statistics"] = attention.allocate_rows("row_statistics", 2)
+    attention.launch(kernels.flash_forward_kernel, name, num_programs * value_blocks, **arguments)
+
+
+def add_backward(
+    attention: Attention,
+    gradient: torch.Tensor,
+    into: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    attended: torch.Tensor | None,
+    row_statistics: torch.Tensor | None,
+    needs_dbias: bool = False,
+) -> None:
+    """Plans the gradients of q, k and v.
+
+    Also writes `delta` [B, heads, Nq], whose sum is gamma's gradient, if a later kernel or gamma
+    needs it, and `partial` [groups, bias_batches, heads, Nq, Nk], whose sum over groups is the
+    gradient of the expanded bias, if `needs_dbias`.
+
+    Args:
+        attention: The inputs of the forward pass.
+        gradient: [B, heads, Nq, dv], any strides: of the output, without gamma.
+        into: Where the gradients of q, k and v are written.
+        attended: The attention's own output, for the flash kernels.
+        row_statistics: Written by the flash kernels in the forward pass.
+        needs_dbias: Whether the bias's gradient is wanted.
+    """
+    from slt_fast.ops.pixel_attention.backward_dk_dv_kernels import dk_kernel, dv_kernel
+    from slt_fast.ops.pixel_attention.backward_dq_kernels import (
+        flash_dq_kernel,
+        whole_row_dq_kernel,
+    )
+    from slt_fast.ops.pixel_attention.backward_whole_map_kernel import whole_map_backward_kernel
+
+    kind, num_maps, num_blocks = attention.regime, attention.num_maps, attention.num_blocks
+    delta = None
+    if kind != "whole_map" or needs_dbias or attention.gamma is not None:
+        delta = attention.allocate_rows("delta")
+    if kind == "whole_row" or (kind == "whole_map" and needs_dbias):
+        row_statistics = attention.allocate_rows("row_statistics", 2)
+    v, (dq, dk, dv) = strided(attention.v), map(strided, into)
+    common = {"gradient": strided(gradient), "gamma": attention.gamma}
+    common["row_statistics"] = row_statistics
+    if kind == "whole_map":
+        outputs = {"dq": dq, "dk": dk, "dv": dv, "delta": delta}
+        kernel = whole_map_backward_kernel
+        attention.launch(kernel, "whole_map_backward", num_maps, v=v, **outputs, **common)
+    else:
+        common_dq = {"v": v, "dq": dq, "delta": delta, **common}
+        if kind == "flash":
+            assert attended is not None
+            num_programs = num_maps * num_blocks("flash_dq", "BLOCK_Q")
+            common_dq["attended"] = strided(attended)
+            attention.launch(flash_dq_kernel, "flash_dq", num_programs, **common_dq)
+        else:
+            num_programs = num_maps * num_blocks("whole_row_dq", "BLOCK_Q")
+            attention.launch(whole_row_dq_kernel, "whole_row_dq", num_programs, **common_dq)
+        num_programs = num_maps * num_blocks("dk", "BLOCK_K")
+        attention.launch(dk_kernel, "dk", num_programs, v=v, dk=dk, delta=delta, **common)
+        num_programs = num_maps * num_blocks("dv", "BLOCK_K") * num_blocks("dv", "BLOCK_V")
+        attention.launch(dv_kernel, "dv", num_programs, dv=dv, **common)
+    if needs_dbias:
+        _add_dbias(attention, gradient, row_statistics, delta)
+
+
+def _add_dbias(
+    attention: Attention,
+    gradient: torch.Tensor,
+    row_statistics: torch.Tensor | None,
+    delta: torch.Tensor | None,
+) -> None:
+    from slt_fast.ops.pixel_attention.backward_dbias_kernel import dbias_kernel
+
+    B, heads, Nq, Nk, _, _ = attention.shape
+    shared, num_blocks = attention.bias_batches, attention.num_blocks
+    tiles = shared * heads * num_blocks("dbias", "BLOCK_Q") * num_blocks("dbias", "BLOCK_K")
+    groups = max(1, min(B // shared, FULL_CHIP // tiles))
+    maps_per_program = ceil_divide(B // shared, groups)
+    groups = ceil_divide(B // shared, maps_per_program)
+    partial = attention.q.new_empty(groups, shared, heads, Nq, Nk, dtype=torch.float32)
+    attention.launch(
+        dbias_kernel,
+        "dbias",
+        groups * tiles,
+        v=strided(attention.v),
+        gradient=strided(gradient),
+        partial=attention.plan.allocate("partial", partial),
+        row_statistics=row_statistics,
+        delta=delta,
+        B=B,
+        maps_per_program=maps_per_program,
+    )
+
+
+@Planner
+def forward_plan(
+    plan: Plan,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None,
+    scale: float,
+) -> None:
+    """Plans `out`, and `row_statistics` of the flash kernels."""
+    out = plan.allocate("out", empty_token_major(q, *q.shape[:3], v.shape[3]))
+    add_forward(Attention(plan, q, k, v, bias, scale), out)
+
+
+@Planner
+def backward_plan(
+    plan: Plan,
+    gradient: torch.Tensor,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None,
+    out: torch.Tensor | None,
+    row_statistics: torch.Tensor | None,
+    scale: float,
+    needs_dbias: bool,
+) -> None:
+    """Plans `dq`, `dk`, `dv` and `partial`, the parts of the bias's gradient."""
+    dq = plan.allocate("dq", torch.empty_like(q))
+    dk = plan.allocate("dk", torch.empty_like(k))
+    dv = plan.allocate("dv", torch.empty_like(v))
+    attention = Attention(plan, q, k, v, bias, scale)
+    add_backward(attention, gradient, (dq, dk, dv), out, row_statistics, needs_dbias)
+
+
+def empty_token_major(like: torch.Tensor, *shape: int) -> torch.Tensor:
+    """Returns [B, heads, N, channels] with all heads of a position adjacent in memory."""
+    B, heads, N, channels = shape
+    return like.new_empty(B, N, heads, channels).transpose(1, 2)

@@ -1,0 +1,135 @@
+"""The block's kernels: a projection and an attention; backward an attention and a projection.
+
+    qkv = x qkv_weight^T + (encoding qkv_weight^T + qkv_bias)
+    y   = x + encoding + gamma * attention(q, k, v)
+
+The second part of qkv is a table [N, rows], and y is computed in the attention's epilogue. So
+neither the encoding nor gamma and the residual cost a pass over the maps.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from slt_fast.ops import kernel_table
+from slt_fast.ops.launching import Plan, Planner, ceil_divide, precision, strided
+from slt_fast.ops.pixel_attention.plan import Attention, add_backward, add_forward
+
+
+@Planner
+def forward_plan(
+    plan: Plan,
+    x: torch.Tensor,
+    qkv_weight: torch.Tensor,
+    table: torch.Tensor | None,
+    gamma: torch.Tensor,
+    encoding: torch.Tensor | None,
+    memory_format: torch.memory_format,
+    key_channels: int,
+    num_heads: int,
+    scale: float,
+) -> None:
+    """Plans `out`, `qkv`, and `attended` and `row_statistics` of the flash kernels.
+
+    x is a token-major map [B, C, H, W], table [N, rows] or [rows], encoding [N, C], and
+    memory_format that of the output.
+    """
+    tokens = tokens_of(x)
+    B, N, _ = tokens.shape
+    qkv = plan.allocate("qkv", qkv_weight.new_empty(B, N, len(qkv_weight)))
+    add_projection(plan, tokens, qkv_weight, table, qkv)
+    out = plan.allocate("out", torch.empty_like(x, memory_format=memory_format))
+    q, k, v = _parts(qkv, key_channels, num_heads)
+    add_forward(
+        Attention(plan, q, k, v, None, scale, gamma),
+        _heads(tokens_of(out), num_heads),
+        residual=_heads(tokens, num_heads),
+        encoding=None if encoding is None else _heads(encoding.expand_as(tokens), num_heads),
+    )
+
+
+@Planner
+def backward_plan(
+    plan: Plan,
+    gradient: torch.Tensor,
+    qkv_weight: torch.Tensor,
+    gamma: torch.Tensor,
+    qkv: torch.Tensor,
+    attended: torch.Tensor | None,
+    row_statistics: torch.Tensor | None,
+    memory_format: torch.memory_format | None,
+    key_channels: int,
+    num_heads: int,
+    scale: float,
+) -> None:
+    """Plans `dqkv`, `delta`, and `dx` in a memory format, or no `dx` if that is None.
+
+    gradient is token-major [B, C, H, W].
+    """
+    tokens = tokens_of(gradient)
+    dqkv = plan.allocate("dqkv", torch.empty_like(qkv))
+    q, k, v = _parts(qkv, key_channels, num_heads)
+    add_backward(
+        Attention(plan, q, k, v, None, scale, gamma),
+        _heads(tokens, num_heads),
+        _parts(dqkv, key_channels, num_heads),
+        attended,
+        row_statistics,
+    )
+    if memory_format is not None:
+        dx = plan.allocate("dx", torch.empty_like(gradient, memory_format=memory_format))
+        add_projection(plan, dqkv, qkv_weight.mT, tokens, tokens_of(dx))
+
+
+def add_projection(
+    plan: Plan, x: torch.Tensor, weight: torch.Tensor, added: torch.Tensor | None, out: torch.Tensor
+) -> None:
+    """Plans out = x weight^T + added.
+
+    Args:
+        plan: The plan that the launch is added to.
+        x: [B, N, channels], any strides.
+        weight: [outputs, channels], any strides.
+        added: Broadcasts to [B, N, outputs], or None.
+        out: [B, N, outputs], any strides.
+    """
+    from slt_fast.ops.pixel_attention_block.projection_kernel import projection_kernel
+
+    B, N, channels = x.shape
+    num_outputs = len(weight)
+    architecture = kernel_table.architecture_of(plan.device)
+    row = kernel_table.find("projection", architecture, weight.element_size())
+    num_programs = ceil_divide(B * N, row.blocks["BLOCK_ROWS"])
+    num_programs *= ceil_divide(num_outputs, row.blocks["BLOCK_COLUMNS"])
+    plan.launch(
+        projection_kernel,
+        row,
+        num_programs,
+        x=strided(x),
+        weight=strided(weight),
+        added=None if added is None else strided(added.expand(B, N, num_outputs)),
+        out=strided(out),
+        num_rows=B * N,
+        N=N,
+        num_outputs=num_outputs,
+        CHANNELS=channels,
+        PRECISION=precision(weight.dtype),
+    )
+
+
+def tokens_of(maps: torch.Tensor) -> torch.Tensor:
+    """[B, C, H, W] -> [B, N, C], a view if the positions of the map have one stride."""
+    return maps.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _parts(
+    qkv: torch.Tensor, key_channels: int, num_heads: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Returns views of q, k, v [B, heads, N, channels a head] in their packed rows."""
+    widths = [key_channels, key_channels, qkv.shape[2] - 2 * key_channels]
+    q, k, v = (_heads(part, num_heads) for part in qkv.split(widths, dim=2))
+    return q, k, v
+
+
+def _heads(tokens: torch.Tensor, num_heads: int) -> torch.Tensor:
+    return tokens.unflatten(2, (num_heads, -1)).transpose(1, 2)

@@ -1,0 +1,236 @@
+"""Makes an operator of its parts, once for eager calls and once for graphs.
+
+An eager call goes straight to the kernels through an autograd.Function, because the dispatcher
+takes longer than a small kernel. A traced call (torch.compile, torch.export) goes through
+torch.ops.slt_fast.NAME, which takes CUDA tensors to the kernels and CPU tensors to the reference
+formula. Both share their rules for autograd and vmap. Gradients that may be differentiated
+themselves (create_graph, torch.func.grad) come from the reference formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Backward:
+    """The backward pass of an operator.
+
+    Args:
+        kernels: Returns a gradient for each tensor, or None if it is not needed. Called with the
+            gradient of the output, the tensors, the saved tensors, the settings, and `needed`: a
+            bool for each tensor.
+        gradients: The plain formula, differentiable; returns a gradient for each tensor. Called
+            with the gradient of the output, the tensors and the settings.
+        memory: Returns empty memory with the layout of one gradient of the kernels. Called with the
+            number of the tensor and the tensor.
+        needs_output: Whether `kernels` gets the output before the saved tensors; it gets None if
+            the first saved tensor is empty.
+    """
+
+    kernels: Function
+    gradients: Function
+    memory: Callable[[int, torch.Tensor], torch.Tensor]
+    needs_output: bool = False
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The arguments of an operator, as torch.library writes them: tensors first, then settings."""
+
+    arguments: list[str]
+    num_tensors: int
+    num_results: int
+
+    @staticmethod
+    def of(function: Function) -> Schema:
+        """Reads the annotations of a function that returns the output and the saved tensors."""
+        text = torch.library.infer_schema(function, mutates_args=())
+        arguments, results = text.split(" -> ")
+        names = arguments.strip("()").split(", ")
+        return Schema(names, arguments.count("Tensor"), results.count("Tensor"))
+
+    def backward(self, needs_output: bool) -> str:
+        """Returns the schema of the backward operator."""
+        numbers = range(0 if needs_output else 1, self.num_results)
+        saved = [f"Tensor? result{number}" for number in numbers]
+        tensors, settings = self.arguments[: self.num_tensors], self.arguments[self.num_tensors :]
+        arguments = ["Tensor gradient", *tensors, *saved, *settings, "bool[] needed"]
+        return f"({', '.join(arguments)}) -> ({', '.join(['Tensor'] * self.num_tensors)})"
+
+
+def define(
+    name: str,
+    *,
+    kernels: Function,
+    reference: Function,
+    memory: Function,
+    backward: Backward | None,
+    vmap: Function,
+) -> Callable[..., torch.Tensor]:
+    """Registers torch.ops.slt_fast.NAME (and NAME_backward) and returns the function to call.
+
+    Args:
+        name: Name of the operator.
+        kernels: Returns the output, and the tensors that the backward pass needs. Its annotations
+            are the operator's schema: tensors first, then settings.
+        reference: The plain formula: returns the output for the same arguments.
+        memory: Returns empty memory with the layout of all results of `kernels`, for the same
+            arguments.
+        backward: The backward pass; None if the gradient of the only tensor is that of the output.
+        vmap: Rule for torch.vmap. Called with the operator, info, in_dims and the arguments.
+            `call_by_call` fits any operator with a tuple of results.
+
+    Returns:
+        A function that takes the arguments of `kernels` and returns the output.
+    """
+    schema = Schema.of(kernels)
+    definition = _register(name, kernels, partial(_on_cpu, reference, memory), memory, vmap)
+    setup_context: Function = _keep_nothing
+    eager_rule: Function = _hand_on
+    graph_rule: Function = _hand_on
+    if backward is not None:
+        setup_context = partial(_keep_tensors, schema, backward)
+        eager_rule = partial(_gradients, schema, backward, backward.kernels)
+        operator = _register_backward(f"{name}_backward", schema, backward)
+        graph_rule = partial(_gradients, schema, backward, operator)
+    definition.register_autograd(graph_rule, setup_context=setup_context)
+    in_graphs = getattr(torch.ops.slt_fast, name)
+    in_eager = _eager(name, kernels, setup_context, eager_rule, vmap)
+
+    def call(*arguments: Any) -> torch.Tensor:
+        results = in_graphs(*arguments) if torch.compiler.is_compiling() else in_eager(*arguments)
+        return results if schema.num_results == 1 else results[0]
+
+    return call
+
+
+def call_by_call(operator: Function, info: Any, in_dims: tuple, *arguments: Any) -> tuple:
+    """Maps an operator over a dimension by calling it for each element."""
+    calls = [
+        operator(
+            *(
+                argument if dim is None else argument.select(dim, index)
+                for argument, dim in zip(arguments, in_dims, strict=True)
+            )
+        )
+        for index in range(info.batch_size)
+    ]
+    results = tuple(torch.stack(values) for values in zip(*calls, strict=True))
+    return results, (0,) * len(results)
+
+
+def _register(
+    name: str, on_cuda: Function, on_cpu: Function, memory: Function, vmap: Function, **options: Any
+) -> Any:
+    definition = torch.library.custom_op(
+        f"slt_fast::{name}", on_cuda, mutates_args=(), device_types="cuda", **options
+    )
+    definition.register_kernel("cpu")(on_cpu)
+    definition.register_fake(memory)
+    definition.register_vmap(partial(vmap, getattr(torch.ops.slt_fast, name)))
+    return definition
+
+
+def _register_backward(name: str, schema: Schema, backward: Backward) -> Function:
+    """Registers the backward operator; it returns empty tensors for gradients not needed."""
+    memory = partial(_backward_memory, backward)
+    on_cuda = partial(_backward_on_cuda, backward)
+    on_cpu = partial(_backward_on_cpu, schema, backward)
+    _register(
+        name, on_cuda, on_cpu, memory, call_by_call, schema=schema.backward(backward.needs_output)
+    )
+    return getattr(torch.ops.slt_fast, name)
+
+
+def _eager(
+    name: str, kernels: Function, setup_context: Function, backward: Function, vmap: Function
+) -> Function:
+    """Returns the function that starts the kernels, with its rules for autograd and torch.func."""
+    methods = {"forward": kernels, "setup_context": setup_context, "backward": backward}
+    statics = {method: staticmethod(function) for method, function in methods.items()}
+    function: Any = type(name, (torch.autograd.Function,), statics)
+    function.vmap = staticmethod(partial(vmap, function.apply))
+    return function.apply
+
+
+def _on_cpu(reference: Function, memory: Function, *arguments: Any) -> Any:
+    results = memory(*arguments)
+    out, *saved = results if isinstance(results, tuple) else (results,)
+    out.copy_(reference(*arguments))
+    for tensor in saved:
+        tensor.zero_()
+    return results
+
+
+def _backward_memory(backward: Backward, gradient: torch.Tensor, *others: Any) -> tuple:
+    *tensors, needed = others
+    return tuple(
+        backward.memory(number, tensors[number]) if is_needed else gradient.new_empty(0)
+        for number, is_needed in enumerate(needed)
+    )
+
+
+def _backward_on_cuda(backward: Backward, gradient: torch.Tensor, *others: Any) -> tuple:
+    *_, needed = others
+    return tuple(
+        value if is_needed else gradient.new_empty(0)
+        for value, is_needed in zip(backward.kernels(gradient, *others), needed, strict=True)
+    )
+
+
+def _backward_on_cpu(
+    schema: Schema, backward: Backward, gradient: torch.Tensor, *others: Any
+) -> tuple:
+    *arguments, needed = others
+    tensors = arguments[: schema.num_tensors]
+    num_settings = len(schema.arguments) - schema.num_tensors
+    settings = arguments[len(arguments) - num_settings :]
+    results = _backward_memory(backward, gradient, *others)
+    values = backward.gradients(gradient, *tensors, *settings)
+    for result, value, is_needed in zip(results, values, needed, strict=True):
+        if is_needed:
+            result.copy_(value)
+    return results
+
+
+def _keep_tensors(
+    schema: Schema, backward: Backward, ctx: Any, inputs: tuple, output: tuple
+) -> None:
+    out, *saved = output
+    ctx.settings = inputs[schema.num_tensors :]
+    ctx.set_materialize_grads(False)  # no zeros as large as the saved tensors
+    ctx.mark_non_differentiable(*saved)
+    if backward.needs_output:
+        saved = [out if saved[0].numel() else None, *saved]
+    ctx.save_for_backward(*inputs[: schema.num_tensors], *saved)
+
+
+def _gradients(
+    schema: Schema, backward: Backward, kernels: Function, ctx: Any, gradient: Any, *_: Any
+) -> tuple:
+    if gradient is None:
+        return (None,) * len(schema.arguments)
+    tensors, num_tensors = ctx.saved_tensors, schema.num_tensors
+    needed = [bool(is_needed) for is_needed in ctx.needs_input_grad[:num_tensors]]
+    if torch.is_grad_enabled():  # these gradients may be differentiated
+        values = backward.gradients(gradient, *tensors[:num_tensors], *ctx.settings)
+    else:
+        values = kernels(gradient, *tensors, *ctx.settings, needed)
+    known = (value if is_needed else None for value, is_needed in zip(values, needed, strict=True))
+    return (*known, *(None for _ in ctx.settings))
+
+
+def _keep_nothing(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
+    pass
+
+
+def _hand_on(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+    return gradient
