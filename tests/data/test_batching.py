@@ -202,8 +202,17 @@ def test_files_that_cannot_be_read_are_errors_of_their_clip(error, message: str)
         load_images(unreadable, FLOW)
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-@pytest.mark.parametrize("where", ["read", "images", "preload"])
+@pytest.mark.parametrize(
+    ("where", "num_workers"),
+    [
+        ("read", 0),
+        ("read", 1),
+        ("images", 0),
+        ("preload", 0),
+        ("preload", 1),
+        pytest.param("images", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_a_defect_raises_with_its_traceback(num_workers: int, where: str) -> None:
     """Also from a worker, although errors of clips are only listed there."""
     broken = clip(5, source=Unreadable(1, error=ValueError("a defect of ours")))
@@ -220,7 +229,7 @@ def test_a_defect_raises_with_its_traceback(num_workers: int, where: str) -> Non
     assert not isinstance(caught.value, UserError)
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_frames_that_are_no_files_are_named(tmp_path: Path, num_workers: int) -> None:
     (tmp_path / "5").mkdir()
     (tmp_path / "5" / "link.png").symlink_to(tmp_path / "gone.png")

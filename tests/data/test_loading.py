@@ -59,9 +59,8 @@ def test_frames_are_sent_and_images_made_on_the_device(device: str) -> None:
 
 
 def test_preloaded_images_are_the_same() -> None:
-    options = {"num_workers": 1, "label": "x"}
-    there = preload(CLIPS, FLOW, **options)
-    here = preload(CLIPS, FLOW, **options, device=CPU)
+    there = preload(CLIPS, FLOW, num_workers=1, label="x")
+    here = preload(CLIPS, FLOW, num_workers=0, label="x", device=CPU)
     assert str(there.pop(2)) == str(here.pop(2))
     assert all(map(torch.equal, there, here))
     on_device, in_workers = (BatchMaker(WORDS, FLOW, EVERYTHING, device=d) for d in (CPU, None))

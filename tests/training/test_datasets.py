@@ -8,6 +8,7 @@ from slt_fast.data.batching import BatchMaker, Readings, Vocabularies
 from slt_fast.data.flow_cache.cache import open_flow_cache
 from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.sources import read_split, read_videos
+from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
 from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on
 from slt_fast.training.run import RunConfig
@@ -112,3 +113,21 @@ def test_a_clip_too_short_for_its_glosses(
     path.write_text(path.read_text().replace(rows[0] + "\n", ""))
     with pytest.raises(ValueError, match="found no readable clip in 'train'; expected at least"):
         load_dataset(recipe, f"manifest:{path}", "train", on_error=errors.append)
+
+
+@pytest.mark.parametrize("is_preloaded", [True, False])
+@pytest.mark.parametrize("skip_bad", [True, False])
+def test_skip_bad_never_hides_a_defect(
+    tiny_recipe, manifest: Path, monkeypatch, is_preloaded: bool, skip_bad: bool
+) -> None:
+    training = replace(tiny_recipe.training, preload=is_preloaded, num_workers=0)
+    recipe, errors = replace(tiny_recipe, training=training), []
+
+    def defect(self: VideoSource) -> None:
+        raise ValueError("a defect of ours")
+
+    monkeypatch.setattr(VideoSource, "read" if is_preloaded else "num_frames", defect)
+    with pytest.raises(ValueError, match="^a defect of ours$") as caught:
+        on_error = errors.append if skip_bad else None
+        load_dataset(recipe, f"manifest:{manifest}", "train", on_error=on_error)
+    assert not errors and caught.type is ValueError
