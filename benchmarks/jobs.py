@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -175,18 +174,6 @@ def run_command(
     return process.returncode, output
 
 
-def gpu_is_lost() -> bool:
-    """Returns True if an error has ended this process's use of the GPU."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return False
-    try:
-        torch.cuda.synchronize()
-    except RuntimeError:
-        return True
-    return False
-
-
 def _work(connection: Connection) -> None:
     """Runs what is received until the other side closes or the GPU is lost."""
     import torch  # not above: tests that need no torch start sooner without it
@@ -201,12 +188,25 @@ def _work(connection: Connection) -> None:
             message = "done", function(**arguments)
         except Exception as error:  # the report shows it
             message = "failed", _describe(error)
-        is_lost = message[0] == "failed" and gpu_is_lost()
+        is_lost = message[0] == "failed" and _gpu_is_lost()
         connection.send((*message, is_lost))
         if is_lost:
             return
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _gpu_is_lost() -> bool:
+    """Returns True if an error has ended this process's use of the GPU: nothing works after it."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
 
 
 def _describe(error: Exception) -> str:

@@ -139,7 +139,7 @@ def test_clip(benchmark, pairs) -> None:
         return seconds / 63
 
     try:
-        samples = comparison.in_turns(benchmark, lambda: sample(2), lambda: sample(1), num_pairs=10)
+        samples = comparison.in_turns(benchmark, lambda: sample(2), lambda: sample(1), num_pairs=7)
     finally:
         torch.set_num_threads(threads)
     facts = {"size": f"64 frames of {SIDE}x{SIDE}", "threads": "2", "ours": "default"}

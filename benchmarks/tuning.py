@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -32,7 +33,7 @@ from slt_fast.ops.kernel_table import Row
 from slt_fast.ops.launching import Launch
 
 # Tile sizes to try besides a row's own; blocks that are not named stay as they are.
-BLOCKS = {
+BLOCKS: dict[str, dict[str, tuple[int, ...]]] = {
     "add_encoding": {"BLOCK": (1024, 2048, 4096, 8192), "MAPS": (1, 2, 4, 8)},
     "dbias": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64), "BLOCK_V": (32, 64)},
     "dk": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64, 128), "BLOCK_V": (32, 64, 128)},
@@ -77,12 +78,12 @@ def current_rows(rows: Iterable[Row], architecture: int) -> list[Row]:
 
 def candidates(row: Row) -> list[Row]:
     """Returns rows that differ from this one in one block, in the warps or in the stages."""
-    changed_blocks = [
+    changes: list[dict[str, Any]] = [
         {"blocks": row.blocks | {name: size}}
         for name, sizes in BLOCKS[base_name(row.kernel)].items()
         for size in sizes
     ]
-    changes = [*changed_blocks, *({"num_warps": number} for number in WARPS)]
+    changes += [{"num_warps": number} for number in WARPS]
     if row.kernel != "add_encoding":  # it has no loop to pipeline
         changes += [{"num_stages": number} for number in STAGES]
     others = [dataclasses.replace(row, **change) for change in changes]
@@ -122,8 +123,8 @@ def measure(row: Row, seconds: float = 0.05) -> dict:
         if any(spills):
             return {"dropped": f"spills {max(spills)} registers"}
         times = timing.time_call(function, sets, direction, seconds=seconds)
-    graph = times["cold graph"]
-    return {"seconds": (graph if isinstance(graph, timing.Timing) else times["cold"]).median}
+    taken = (times[mode] for mode in ("cold graph", "cold"))  # one of them may be a sentence
+    return {"seconds": next(value.median for value in taken if not isinstance(value, str))}
 
 
 @functools.lru_cache(maxsize=1)
@@ -210,7 +211,7 @@ def _descend(row: Row, measured: Callable[[list[Row]], dict[int, float]]) -> Row
         others = [other for other in candidates(row) if other not in tried]
         tried += others
         times = measured(others)
-        fastest = min(times, key=times.get, default=None)
+        fastest = min(times, key=lambda number: times[number], default=None)
         if fastest is None or times[fastest] > GAIN * seconds:
             return row
         row, seconds = others[fastest], times[fastest]

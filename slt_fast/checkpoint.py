@@ -29,6 +29,7 @@ from slt_fast.errors import DataError
 from slt_fast.files import read_json, replace_link, replacing_folder, write_json
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.ops.extension import cuda_refusal
+from slt_fast.ops.optical_flow.presets import OPENCV_PRESETS
 from slt_fast.recipe import Recipe, recipe_from_json, upgraded_from_0_1
 from slt_fast.state_dict import StateDict, check_state_dict, read_state_dict
 
@@ -187,10 +188,15 @@ def _description(trained: TrainedModel) -> dict[str, Any]:
 
 
 def _with_runnable_backend(values: dict[str, Any]) -> dict[str, Any]:
-    """Lets a model trained on flow from a GPU run without one: the CPU computes the same flow."""
-    if values["input"]["flow_backend"] != "cuda" or cuda_refusal() is None:
-        return values
-    return {**values, "input": {**values["input"], "flow_backend": "auto"}}
+    """Replaces a flow backend that cannot run here by "auto", which computes the same flow.
+
+    The CPU computes a GPU's flow, and cv2 that of version 0.1's own code for OpenCV's presets.
+    """
+    backend, preset = values["input"]["flow_backend"], values["input"]["flow_preset"]
+    is_cuda_missing = backend == "cuda" and cuda_refusal() is not None
+    if is_cuda_missing or (backend == "cpu" and preset in OPENCV_PRESETS):
+        return {**values, "input": {**values["input"], "flow_backend": "auto"}}
+    return values
 
 
 def _upgraded_flow_from_0_1(recorded: object) -> object:

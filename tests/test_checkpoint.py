@@ -393,6 +393,8 @@ def test_opencv_flow_by_the_code_of_version_0_1(tmp_path: Path, trained: Trained
     path = tmp_path / "best" / "model.json"
     change(path, flow__algorithm="slt_fast_opencv_dis", flow__version=1)
     assert load_model(tmp_path).recipe.input == flow_input
+    change(path, recipe__input__flow_backend="cpu")
+    assert load_model(tmp_path).recipe.input == flow_input
     change(path, flow__descent_iterations=99)
     fails(tmp_path, r"model\.json: found a model trained on flow \{.*'descent_iterations': 99")
 

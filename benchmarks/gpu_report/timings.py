@@ -56,8 +56,7 @@ def time_flow(preset: str, T: int, H: int, W: int, device: str, seconds: float) 
     """Times a clip whose flow is the CPU's.
 
     Returns:
-        {"times": {"launched" or "graph": Timing of a pair or a sentence}, "peak bytes": ...,
-        "detail": its parity}, or {"refused": why}.
+        "times" of a pair, "launched" and as a "graph", and "peak bytes", or {"refused": why}.
     """
     refusal = cuda_refusal() if device == "cuda" else None
     if EXTENSION is None or refusal:

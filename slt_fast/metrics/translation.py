@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.bleu import BLEUScore
 
 from slt_fast.metrics.score import Score, check_pairs, interval, resampled_sums
 
-_MAX_BLEU_ORDER = 4
 _ROUGE_BETA = 1.2
 _FINAL_DOT = re.compile(r"\s*\.\s*$")
 
@@ -67,13 +67,8 @@ def _with_dot(bare: str) -> str:
 
 def _scores(hypotheses: list[str], references: list[str]) -> dict[str, Score]:
     bleu, chrf = _sacrebleu(), CHRF(lowercase=True)
-    whole = bleu.corpus_score(hypotheses, [references])
-    scores = {
-        f"bleu{order}": Score(
-            _bleu(whole.counts, whole.totals, whole.sys_len, whole.ref_len, order)
-        )
-        for order in range(1, _MAX_BLEU_ORDER + 1)
-    }
+    counts = _counts(bleu.corpus_score(hypotheses, [references]))
+    scores = {f"bleu{order}": Score(_bleu(order, counts)) for order in (1, 2, 3, 4)}
     scores["bleu4"] = replace(scores["bleu4"], signature=str(bleu.get_signature()))
     value = chrf.corpus_score(hypotheses, [references]).score
     scores["chrf"] = Score(value, signature=str(chrf.get_signature()))
@@ -81,40 +76,37 @@ def _scores(hypotheses: list[str], references: list[str]) -> dict[str, Score]:
         _rouge_l(first.split(), second.split())
         for first, second in zip(hypotheses, references, strict=True)
     ]
-    scores["rouge_l"] = Score(100 * sum(rouge) / len(rouge))
-    return scores
+    return {**scores, "rouge_l": Score(100 * sum(rouge) / len(rouge))}
 
 
 def _sacrebleu() -> BLEU:
     return BLEU(lowercase=True, force=True)  # force: it would warn of tokenised texts
 
 
-def _bleu(
-    counts: list[int],
-    totals: list[int],
-    hypothesis_length: int,
-    reference_length: int,
-    order: int = _MAX_BLEU_ORDER,
-) -> float:
-    """Computes cumulative BLEU from n-gram counts, smoothed as BLEU() does."""
+_Counts = tuple[list[int], list[int], int, int]
+
+
+def _counts(score: BLEUScore) -> _Counts:
+    """Returns the n-grams in common, all n-grams, and both lengths."""
+    return score.counts, score.totals, score.sys_len, score.ref_len
+
+
+def _bleu(order: int, counts: _Counts) -> float:
+    """Computes cumulative BLEU from counts, smoothed as BLEU() does."""
+    common, all_, *lengths = counts
     return BLEU.compute_bleu(
-        counts,
-        totals,
-        hypothesis_length,
-        reference_length,
-        smooth_method="exp",
-        max_ngram_order=order,
+        common, all_, lengths[0], lengths[1], smooth_method="exp", max_ngram_order=order
     ).score
 
 
 def _bleu4_interval(hypotheses: list[str], references: list[str]) -> tuple[float, float]:
     bleu = _sacrebleu()
-    counts = [
-        bleu.corpus_score([first], [[second]])
+    clips = [
+        _counts(bleu.corpus_score([first], [[second]]))
         for first, second in zip(hypotheses, references, strict=True)
     ]
-    sums = resampled_sums([[*c.counts, *c.totals, c.sys_len, c.ref_len] for c in counts]).tolist()
-    return interval([_bleu(row[:4], row[4:8], *row[8:]) for row in sums])
+    sums = resampled_sums([[*common, *all_, *lengths] for common, all_, *lengths in clips])
+    return interval([_bleu(4, (row[:4], row[4:8], row[8], row[9])) for row in sums.tolist()])
 
 
 def _exact_match(hypotheses: list[str], references: list[str]) -> Score:

@@ -123,6 +123,20 @@ def test_a_test_fails_crashes_or_hangs_alone(run_tests) -> None:
     assert found["detail"] == "4 passed, 3 failed, 1 skipped, 0 not run"
 
 
+def test_a_failure_on_a_gpu_ends_its_worker(run_tests) -> None:
+    """Torch is faked, with a GPU in use; what is spoilt must not reach the next test."""
+    tests, found = run_tests(
+        "import sys, types\n"
+        "cuda = types.SimpleNamespace(is_initialized=lambda: True)\n"
+        "sys.modules['torch'] = types.SimpleNamespace(cuda=cuda)\n"
+        "spoilt = []\n"
+        "def test_fails(): spoilt.append(1); assert 1 == 2, 'not equal'\n"
+        "def test_is_not_spoilt(): assert not spoilt\n"
+    )
+    assert found["detail"] == "1 passed, 1 failed, 0 skipped, 0 not run"
+    assert "not equal" in tests["test_fails"]["reason"]
+
+
 @pytest.mark.slow
 def test_the_deadline_keeps_what_is_known(run_tests, monkeypatch) -> None:
     monkeypatch.setenv("SLOW", "")

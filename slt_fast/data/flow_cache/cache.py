@@ -181,4 +181,5 @@ def _check_same(path: Path, cache: FlowCache) -> None:
             ", ".join(f"{name} {values.get(name)!r}" for name in changed)
             for values in (theirs, ours)
         )
-        raise DataError(path, f"flow with {found}", f"{expected}, as asked for")
+        advice = "as asked for; extract that flow into another folder"
+        raise DataError(path, f"flow with {found}", f"{expected}, {advice}")
