@@ -22,7 +22,7 @@ from slt_fast.workers import in_processes
 
 
 class ClipDataset(Dataset[torch.Tensor]):
-    """What is read of clips, by number; reading raises what is wrong with a clip.
+    """Reads clips by number; raises the error of a clip that cannot be read.
 
     Args:
         clips: The clips.

@@ -38,7 +38,7 @@ class SyntheticSource:
         signer: Number of the signer.
         seed: Seeds of the corpus and of this clip.
         size: Height and width in pixels.
-        non_manual: False moves head and face as in a statement, whatever the mode.
+        non_manual: False moves head and face as in a statement, in every mode.
     """
 
     name: str

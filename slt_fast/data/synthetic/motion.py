@@ -54,7 +54,7 @@ def sign_poses(
             drawn, the torso) follow the head's place by 0.3, and are the same otherwise.
         signer: Signer, whose manner is used.
         generator: Source of the variation between renderings.
-        non_manual: False moves head and brows as in a statement, whatever the mode.
+        non_manual: False moves head and brows as in a statement, in every mode.
     """
     right, left = [_rest()], [_mirror(_rest())]
     for sign in signs:

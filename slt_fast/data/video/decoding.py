@@ -82,7 +82,7 @@ def video_frame_rate(path: Path) -> float | None:
     """Returns the frames per second that a video's container declares, if it does.
 
     Raises:
-        DataError: If the file is no video or truncated.
+        DataError: The file is not a video, or is truncated.
     """
     capture, _ = _open(path)
     rate = capture.get(cv2.CAP_PROP_FPS)
