@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from slt_fast.ops.pixel_attention_block import pixel_attention_block
+from slt_fast.errors import UserError
+from slt_fast.ops.pixel_attention_block import block_attention_weights, pixel_attention_block
 from slt_fast.ops.positional_encoding import add_positional_encoding_2d, positional_encoding_2d
 
 
@@ -29,12 +32,12 @@ class PixelAttention2d(nn.Module):
         key_channels: Channels of query and key over all heads; None means C / 8.
         num_heads: Heads; 1 as in the paper.
         scale: Factor on q k^T; None means (key_channels / num_heads) ** -0.5.
-        gamma_start: Start value of gamma.
+        gamma_start: Initial value of gamma.
         positional_encoding: Whether h = x + encoding, or h = x.
         backend: As for slt_fast.ops.pixel_attention_block.
 
     Raises:
-        ValueError: Channels that the heads do not divide, or C not divisible by 4 with encoding.
+        UserError: The heads do not divide the channels, or C is not divisible by 4 with encoding.
     """
 
     def __init__(
@@ -53,39 +56,41 @@ class PixelAttention2d(nn.Module):
         if min(num_heads, self.key_channels) < 1 or any(
             number % num_heads for number in (channels, self.key_channels)
         ):
-            raise ValueError(
+            raise UserError(
                 f"PixelAttention2d: found {num_heads} heads; expected a divisor of {channels} "
                 f"channels and {self.key_channels} key channels"
             )
         if positional_encoding and channels % 4:
-            raise ValueError(f"PixelAttention2d: found {channels} channels; expected 4 * n")
+            raise UserError(f"PixelAttention2d: found {channels} channels; expected 4 * n")
         self.num_heads, self.scale, self.backend = num_heads, scale, backend
         self.positional_encoding = positional_encoding
         # Three 1x1 convolutions in one: rows q, k, v.
         self.qkv = nn.Linear(channels, 2 * self.key_channels + channels)
         self.gamma = nn.Parameter(torch.tensor(float(gamma_start)))
 
-    def forward(
-        self, x: torch.Tensor, *, return_attention: bool = False
-    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """[B, C, H, W] -> the same; with return_attention also the weights [B, heads, H*W, H*W]."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] -> the same."""
+        weight, bias, settings = self.qkv.weight, self.qkv.bias, self._settings(x)
+        return pixel_attention_block(x, weight, bias, self.gamma, backend=self.backend, **settings)
+
+    def attention_weights(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] -> the softmax's weights [B, heads, H*W, H*W], by the plain formula."""
+        return block_attention_weights(x, self.qkv.weight, self.qkv.bias, **self._settings(x))
+
+    def _settings(self, x: torch.Tensor) -> dict[str, Any]:
         encoding = None
         if self.positional_encoding:
+            _, C, H, W = x.shape
+            is_channels_last = x.stride(1) == 1
             encoding = positional_encoding_2d(
-                *x.shape[1:], dtype=x.dtype, device=x.device, channels_last=x.stride(1) == 1
+                C, H, W, dtype=x.dtype, device=x.device, channels_last=is_channels_last
             )
-        return pixel_attention_block(
-            x,
-            self.qkv.weight,
-            self.qkv.bias,
-            self.gamma,
-            key_channels=self.key_channels,
-            num_heads=self.num_heads,
-            positional_encoding=encoding,
-            scale=self.scale,
-            return_attention=return_attention,
-            backend=self.backend,
-        )
+        return {
+            "key_channels": self.key_channels,
+            "num_heads": self.num_heads,
+            "positional_encoding": encoding,
+            "scale": self.scale,
+        }
 
 
 class ConvFeedForward(nn.Sequential):
@@ -93,7 +98,7 @@ class ConvFeedForward(nn.Sequential):
 
     Args:
         channels: Channels of the map.
-        depthwise: Each convolution as a depthwise 3x3 and a pointwise 1x1.
+        depthwise: Whether each convolution is a depthwise 3x3 and a pointwise 1x1.
     """
 
     def __init__(self, channels: int, *, depthwise: bool = False) -> None:
@@ -108,7 +113,7 @@ class ConvFeedForward(nn.Sequential):
 class PixelAttentionLayer(nn.Module):
     """The paper's encoder layer: pixel-wise attention, then the convolutional feed-forward.
 
-    Where the norms stand is our assumption:
+    The placement of the norms is our assumption:
         post:  y = BN(h + gamma attention(h));  z = BN(y + feed_forward(y))
         pre:   y = x + encoding + gamma attention(BN(x) + encoding);  z = y + feed_forward(BN(y))
 
@@ -129,7 +134,7 @@ class PixelAttentionLayer(nn.Module):
     ) -> None:
         super().__init__()
         if norm_placement not in ("post", "pre"):
-            raise ValueError(f"norm_placement: found {norm_placement!r}; expected post or pre")
+            raise UserError(f"norm_placement: found {norm_placement!r}; expected post or pre")
         self.norm_placement = norm_placement
         self.attention = attention
         self.feed_forward = ConvFeedForward(channels, depthwise=depthwise)

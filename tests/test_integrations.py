@@ -129,8 +129,15 @@ def check_model(model: nn.Module, x: torch.Tensor, backends: list[str] = BACKEND
         check_same(results(fused(model, backend), x), original, exact)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("make", [small_swin, small_swin_v2])
+@pytest.mark.parametrize(
+    ("make", "backend"),
+    [
+        (small_swin, "reference"),
+        (small_swin_v2, "reference"),
+        (small_swin, "triton"),
+        pytest.param(small_swin_v2, "triton", marks=pytest.mark.slow),
+    ],
+)
 def test_swin(make, backend) -> None:
     # Maps of 9 x 7 and 5 x 4, both to be padded; the second is shifted along one side only.
     check_model(disturbed(make()), torch.randn(2, 3, 36, 28), [backend])
@@ -141,26 +148,39 @@ def test_vit(backend) -> None:
     check_model(disturbed(small_vit()), torch.randn(2, 3, 32, 32), [backend])
 
 
+@pytest.mark.slow
 def test_swin_t() -> None:
     # Maps of 16, 8, 4 and 2 at a window of 7: padded, shifted, and smaller than the window.
     check_model(disturbed(swin_t(weights=None)), torch.randn(1, 3, 64, 64), WHOLE_MODELS)
 
 
+@pytest.mark.slow
 def test_swin_v2_t() -> None:
     check_model(disturbed(swin_v2_t(weights=None)), torch.randn(1, 3, 64, 64), WHOLE_MODELS)
 
 
+@pytest.mark.slow
 def test_vit_b_16() -> None:
     model = disturbed(vit_b_16(weights=None, image_size=32))
     check_model(model, torch.randn(1, 3, 32, 32), WHOLE_MODELS)
 
 
+WINDOWS = [([4, 3], [2, 1]), ([4, 3], [0, 2]), ([5, 5], [0, 0])]
+MAP_SIZES = [(9, 7), (8, 6), (4, 7), (3, 2), (1, 1)]
+
+
+def window_cases() -> Iterator:
+    """Each size once, each window with and without bias; the whole product is slow."""
+    for i, size in enumerate(MAP_SIZES):
+        for j, (window, shift) in enumerate(WINDOWS):
+            for has_bias in (True, False):
+                is_quick = i % 3 == j and has_bias == (i < 3)
+                marks = [] if is_quick else [pytest.mark.slow]
+                yield pytest.param(has_bias, window, shift, size, marks=marks)
+
+
 @pytest.mark.parametrize("attention", WINDOW_CLASSES)
-@pytest.mark.parametrize("has_bias", [True, False])
-@pytest.mark.parametrize(
-    ("window", "shift"), [([4, 3], [2, 1]), ([4, 3], [0, 2]), ([5, 5], [0, 0])]
-)
-@pytest.mark.parametrize("size", [(8, 6), (9, 7), (4, 7), (3, 2), (1, 1)])
+@pytest.mark.parametrize(("has_bias", "window", "shift", "size"), window_cases())
 def test_windows_of_any_size(attention, has_bias, window, shift, size) -> None:
     biases = {"qkv_bias": has_bias, "proj_bias": has_bias}
     module = disturbed(attention(32, window, shift, 2, **biases))

@@ -59,6 +59,20 @@ def test_attention_is_its_operators_joined(positional_encoding) -> None:
         torch.testing.assert_close(attention(x), h + 0.7 * attended(attention, h))
 
 
+@pytest.mark.parametrize("positional_encoding", [True, False])
+def test_attention_gives_its_weights(positional_encoding) -> None:
+    """With them and its own values, the output can be put together by hand."""
+    settings = {"gamma_start": 0.7, "scale": 0.5, "positional_encoding": positional_encoding}
+    attention = PixelAttention2d(CHANNELS, key_channels=4, num_heads=2, **settings)
+    x = torch.randn(3, CHANNELS, 2, 5)
+    weights = attention.attention_weights(x)
+    assert weights.shape == (3, 2, 10, 10)
+    h = add_positional_encoding_2d(x) if positional_encoding else x
+    values = attention.qkv(h.flatten(2).mT)[..., -CHANNELS:].unflatten(2, (2, -1)).transpose(1, 2)
+    attended = (weights @ values).transpose(1, 2).flatten(2).mT.view_as(x)
+    torch.testing.assert_close(attention(x), h + 0.7 * attended)
+
+
 def test_attention_as_in_the_paper() -> None:
     attention = PixelAttention2d(512)
     assert (attention.key_channels, attention.num_heads, attention.scale) == (64, 1, None)

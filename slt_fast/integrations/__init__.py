@@ -1,8 +1,8 @@
 """The fused attention inside models that others wrote.
 
-use_pixel_attention(model) swaps it into torchvision's Swin and ViT and into nn.MultiheadAttention;
-attend_maps and fused_sagan_block serve SAGAN and non-local blocks, which have no class of their
-own. Outputs and gradients stay the model's, up to rounding. Nothing is patched at import.
+use_pixel_attention(model) swaps it into torchvision's Swin and ViT and into nn.MultiheadAttention.
+attend_maps and fused_sagan_block are for SAGAN and non-local blocks, which have no common class.
+Outputs and gradients stay the same up to rounding. Nothing is patched at import.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ _FUSED = {
 def use_pixel_attention(model: nn.Module, *, backend: str = "auto") -> int:
     """Swaps the fused attention into a model, in place.
 
-    Swapped are modules of exactly these classes, not of classes derived from them:
-    nn.MultiheadAttention (torchvision's ViT has it) and torchvision's ShiftedWindowAttention and
-    ShiftedWindowAttentionV2 (Swin). Only their class changes, so parameters, their names, hooks and
-    state dicts stay. With attention dropout such a module refuses to run in training mode.
+    Swaps modules of exactly these classes, not of derived ones: nn.MultiheadAttention (as in
+    torchvision's ViT) and torchvision's ShiftedWindowAttention and ShiftedWindowAttentionV2 (Swin).
+    Only their class changes; parameters, their names, hooks and state dicts stay. A module with
+    attention dropout raises an error in training mode.
 
-    nn.TransformerEncoderLayer in evaluation without gradients goes round its attention, swapped or
-    not, unless torch.backends.mha.set_fastpath_enabled(False) was called. For torch.fx, and so for
-    torchvision's create_feature_extractor, name the swapped modules' classes as leaf_modules.
+    nn.TransformerEncoderLayer bypasses its attention, swapped or not, in evaluation without
+    gradients, unless torch.backends.mha.set_fastpath_enabled(False) was called. For torch.fx, and
+    so for torchvision's create_feature_extractor, name the swapped classes as leaf_modules.
 
     Args:
-        model: Holds such modules, or is one.
+        model: Contains such modules, or is one.
         backend: As for slt_fast.ops.pixel_attention.
 
     Returns:
         How many modules were swapped.
 
     Raises:
-        ValueError: Nothing to swap, an attention of a kind that cannot be (then none is), or an
-            unknown backend.
+        ValueError: Nothing to swap, an attention of a kind that cannot be swapped (then none is),
+            or an unknown backend.
     """
     if backend not in BACKENDS:
         found = f"found backend {backend!r}; expected one of {BACKENDS}"

@@ -1,4 +1,4 @@
-"""nn.MultiheadAttention, as in torchvision's ViT, on the fused attention."""
+"""nn.MultiheadAttention, as in torchvision's ViT, with the fused attention."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from slt_fast.ops import pixel_attention
+from slt_fast.ops import attention_weights, pixel_attention
 
 
 class FusedMultiheadAttention(nn.MultiheadAttention):
-    """nn.MultiheadAttention over the fused attention; see use_pixel_attention."""
+    """nn.MultiheadAttention with the fused attention; see use_pixel_attention."""
 
     backend = "auto"
 
@@ -25,17 +25,17 @@ class FusedMultiheadAttention(nn.MultiheadAttention):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Computes what nn.MultiheadAttention does; a query that sees no key gets zeros.
+        """Computes what nn.MultiheadAttention computes; a query that sees no key gets zeros.
 
         Args:
             query: [B, Nq, C].
             key: [B, Nk, C].
             value: [B, Nk, C].
             key_padding_mask: [B, Nk]; True = padding, or added to the scores.
-            need_weights: Whether the weights are returned, too: by the reference formula.
+            need_weights: Whether the weights are returned, computed by the plain formula.
             attn_mask: [Nq, Nk] or [B * heads, Nq, Nk]; True = hidden, or added to the scores.
-            average_attn_weights: Whether these weights are the mean over heads.
-            is_causal: A hint that attn_mask is causal; not used.
+            average_attn_weights: Whether the weights are averaged over heads.
+            is_causal: Hint that attn_mask is causal; not used.
 
         Returns:
             [B, Nq, C], and None or the weights, [B, Nq, Nk] or [B, heads, Nq, Nk].
@@ -57,7 +57,7 @@ class FusedMultiheadAttention(nn.MultiheadAttention):
         )
         bias = _masks_as_bias(attn_mask, key_padding_mask, q, k)
         attended, weights = _attend(q, k, v, bias, need_weights, self.backend)
-        if need_weights and average_attn_weights:
+        if weights is not None and average_attn_weights:
             weights = weights.mean(1)
         return self.out_proj(attended.transpose(1, 2).flatten(2)), weights
 
@@ -72,6 +72,7 @@ class FusedMultiheadAttention(nn.MultiheadAttention):
 
 
 def check_multihead(module: nn.MultiheadAttention, name: str) -> None:
+    """Raises ValueError if the fused attention does not take a module of this kind."""
     found = [
         text
         for text, is_found in (
@@ -92,13 +93,18 @@ def _masks_as_bias(
     q: torch.Tensor,
     k: torch.Tensor,
 ) -> torch.Tensor | None:
-    """Both masks as what is added to the scores, broadcasting to [B, heads, Nq, Nk]."""
+    """Returns both masks as one bias of the scores, broadcasting to [B, heads, Nq, Nk]."""
     B, heads, Nq, _ = q.shape
     Nk = k.shape[2]
-    biases = []
+    bias = None
+    of_scores: dict[tuple[int, ...], tuple[int, int]] = {
+        (Nq, Nk): (1, 1),
+        (B * heads, Nq, Nk): (B, heads),
+    }
+    of_keys: dict[tuple[int, ...], tuple[int, int]] = {(B, Nk): (B, 1)}
     for name, mask, sizes in (
-        ("attn_mask", attn_mask, {(Nq, Nk): (1, 1), (B * heads, Nq, Nk): (B, heads)}),
-        ("key_padding_mask", key_padding_mask, {(B, Nk): (B, 1)}),
+        ("attn_mask", attn_mask, of_scores),
+        ("key_padding_mask", key_padding_mask, of_keys),
     ):
         if mask is None:
             continue
@@ -108,8 +114,9 @@ def _masks_as_bias(
             raise ValueError(f"FusedMultiheadAttention: {found}")
         if mask.dtype == torch.bool:
             mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill(mask, -torch.inf)
-        biases.append(mask.reshape(*sizes[tuple(mask.shape)], -1, Nk))
-    return sum(biases) if biases else None
+        mask = mask.reshape(*sizes[tuple(mask.shape)], -1, Nk)
+        bias = mask if bias is None else bias + mask
+    return bias
 
 
 def _attend(
@@ -120,20 +127,21 @@ def _attend(
     need_weights: bool,
     backend: str,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Output and weights (or None), with zeros for queries from which all keys are hidden."""
+    """Returns the output and the weights or None; zeros for queries that see no key."""
     if bias is not None:
         blind = (bias == -torch.inf).all(-1, keepdim=True)
-        bias = bias.masked_fill(blind, 0)  # else NaN, in all gradients too
-    results = pixel_attention(q, k, v, bias=bias, return_attention=need_weights, backend=backend)
-    attended, weights = results if need_weights else (results, None)
-    if bias is not None:
-        attended = attended.masked_fill(blind, 0)
-        weights = weights.masked_fill(blind, 0) if need_weights else None
-    return attended, weights
+        bias = bias.masked_fill(blind, 0)  # otherwise NaN, also in all gradients
+    attended = pixel_attention(q, k, v, bias=bias, backend=backend)
+    weights = attention_weights(q, k, bias=bias) if need_weights else None
+    if bias is None:
+        return attended, weights
+    return attended.masked_fill(blind, 0), None if weights is None else weights.masked_fill(
+        blind, 0
+    )
 
 
 def check_dropout(module: nn.Module, name: str, probability: float) -> None:
-    """No silent way round the kernels: dropout needs the weights, which they never hold."""
+    """Raises ValueError for dropout in training: it needs the weights, which kernels never hold."""
     if module.training and probability > 0:
         raise ValueError(
             f"{type(module).__name__}: found {name}={probability} in training mode; expected 0, "

@@ -1,4 +1,4 @@
-"""SAGAN and non-local blocks, which have no class of their own: attention between maps."""
+"""Attention between maps, for SAGAN and non-local blocks, which have no common class."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def attend_maps(
     scale: float | None = 1.0,
     backend: str = "auto",
 ) -> torch.Tensor:
-    """Lets each position of a map look at all positions of others: softmax(q k^T * scale) v.
+    """Computes softmax(q k^T * scale) v between the positions of maps.
 
-    What stands between the 1x1 convolutions of a SAGAN block (Zhang et al., 2019) or a non-local
-    one (Wang et al., 2018), whose keys and values may be pooled.
+    This is the part of a SAGAN block (Zhang et al., 2019) or non-local block (Wang et al., 2018)
+    between the 1x1 convolutions. Keys and values may be pooled.
 
     Args:
         query: [B, dk, H, W], or with other position sizes, such as [B, dk, T, H, W].
         key: [B, dk, h, w].
         value: [B, dv, h, w].
-        scale: Factor on q k^T; both papers have none. None means dk ** -0.5.
+        scale: Factor on q k^T; 1 in both papers. None means dk ** -0.5.
         backend: As for slt_fast.ops.pixel_attention.
 
     Returns:
-        [B, dv, H, W], the channels of a position side by side in memory (channels_last).
+        [B, dv, H, W], channels_last.
 
     Raises:
         ValueError: Shapes that do not fit, or a backend that cannot run.
@@ -59,16 +59,16 @@ def fused_sagan_block(
     """Makes one fused module of a SAGAN block, x + gamma * value(x) softmax(query(x) key(x)).
 
     The parts are copied into other parameters (qkv.weight, qkv.bias, gamma): load trained weights
-    first, then convert, then hand the new parameters to an optimizer. Convolutions under spectral
-    or weight norm are refused, since each is normalised on its own: keep them with attend_maps, or
-    remove the norm first.
+    first, then convert, then give the new parameters to an optimizer. Convolutions with spectral or
+    weight norm raise an error, because each is normalised on its own: keep them with attend_maps,
+    or remove the norm first.
 
     Args:
         query: 1x1 convolution, C -> dk channels.
         key: 1x1 convolution, C -> dk channels.
         value: 1x1 convolution, C -> C channels.
         gamma: One number, in any shape.
-        scale: Factor on q k^T; SAGAN has none.
+        scale: Factor on q k^T; 1 in SAGAN.
         backend: As for slt_fast.ops.pixel_attention_block.
 
     Returns:
@@ -77,7 +77,7 @@ def fused_sagan_block(
     Raises:
         ValueError: Parts that do not make such a block.
     """
-    C, dk = getattr(query, "in_channels", None), getattr(query, "out_channels", None)
+    C, dk = getattr(query, "in_channels", 0), getattr(query, "out_channels", 0)
     _check_part("query", query, C, dk)
     _check_part("key", key, C, dk)
     _check_part("value", value, C, C)
@@ -88,16 +88,16 @@ def fused_sagan_block(
     )
     weights = torch.cat([part.weight.detach() for part in parts]).flatten(1)
     block.qkv.weight = nn.Parameter(weights, query.weight.requires_grad)
-    block.qkv.bias = None
+    biases = [part.bias.detach() for part in parts if part.bias is not None]
+    block.qkv.register_parameter("bias", None)
     if query.bias is not None:
-        biases = torch.cat([part.bias.detach() for part in parts])
-        block.qkv.bias = nn.Parameter(biases, query.bias.requires_grad)
+        block.qkv.bias = nn.Parameter(torch.cat(biases), query.bias.requires_grad)
     block.gamma = nn.Parameter(gamma.detach().clone().reshape(()), gamma.requires_grad)
     return block
 
 
 def _check_part(name: str, part: nn.Module, in_channels: int, out_channels: int) -> None:
-    """A plain 1x1 convolution."""
+    """Raises ValueError if a part is not a plain 1x1 convolution."""
     expected = {
         "class": "Conv2d",
         "in_channels": in_channels,
@@ -121,7 +121,7 @@ def _check_part(name: str, part: nn.Module, in_channels: int, out_channels: int)
 
 
 def _check_alike(parts: tuple[nn.Conv2d, ...], gamma: torch.Tensor) -> None:
-    """Parts that can become one parameter."""
+    """Raises ValueError if the parts cannot become one parameter."""
     kinds = {
         ", ".join(
             f"{name} {parameter.dtype} {parameter.device} requires_grad={parameter.requires_grad}"

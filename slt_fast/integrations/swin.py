@@ -1,4 +1,4 @@
-"""The window attentions of torchvision's Swin, both versions, on the fused attention."""
+"""The window attentions of torchvision's Swin, both versions, with the fused attention."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slt_fast.ops import pixel_attention
 
 
 class FusedShiftedWindowAttention(ShiftedWindowAttention):
-    """Swin's attention (Liu et al., 2021) over the fused one; see use_pixel_attention."""
+    """Swin's attention (Liu et al., 2021) with the fused one; see use_pixel_attention."""
 
     backend = "auto"
 
@@ -23,7 +23,7 @@ class FusedShiftedWindowAttention(ShiftedWindowAttention):
 
 
 class FusedShiftedWindowAttentionV2(ShiftedWindowAttentionV2):
-    """Swin V2's cosine attention (Liu et al., 2022) likewise."""
+    """Swin V2's cosine attention (Liu et al., 2022) with the fused one."""
 
     backend = "auto"
 
@@ -38,7 +38,7 @@ def _window_attention(module: ShiftedWindowAttention, x: torch.Tensor) -> torch.
     q, k, v = _window_projections(module, windows.cut(x))
     bias = module.get_relative_position_bias()
     if any(windows.shift):
-        # One entry for each window; the operator repeats them over the images.
+        # One entry for each window; the operator repeats the entries for each image.
         bias = bias + windows.mask(x.device).to(bias.dtype)
     scale = 1.0 if isinstance(module, ShiftedWindowAttentionV2) else None
     attended = pixel_attention(q, k, v, bias=bias, scale=scale, backend=module.backend)
@@ -49,7 +49,7 @@ def _window_attention(module: ShiftedWindowAttention, x: torch.Tensor) -> torch.
 def _window_projections(
     module: ShiftedWindowAttention, tokens: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """q, k and v, each [B * windows, heads, N, C / heads]; V2's scale is in q."""
+    """Returns q, k and v, each [B * windows, heads, N, C / heads]; q contains the scale of V2."""
     is_cosine = isinstance(module, ShiftedWindowAttentionV2)
     qkv_bias = module.qkv.bias
     if is_cosine and qkv_bias is not None:
@@ -64,7 +64,7 @@ def _window_projections(
 
 
 class _Windows:
-    """How a map is padded to whole windows, shifted cyclically and cut (Liu et al., 2021, 3.2)."""
+    """Pads a map to whole windows, shifts it cyclically and cuts it (Liu et al., 2021, 3.2)."""
 
     def __init__(self, H: int, W: int, window_size: list[int], shift_size: list[int]) -> None:
         self.sizes = (H, W)
@@ -72,7 +72,7 @@ class _Windows:
         self.counts = tuple(
             -(-size // window) for size, window in zip(self.sizes, self.window, strict=True)
         )
-        # A single window has no neighbour to look into.
+        # A single window is not shifted: it has no neighbour.
         self.shift = tuple(
             0 if count == 1 else shift for count, shift in zip(self.counts, shift_size, strict=True)
         )
@@ -105,7 +105,7 @@ class _Windows:
         return x[:, : self.sizes[0], : self.sizes[1]].contiguous()
 
     def mask(self, device: torch.device) -> torch.Tensor:
-        """[windows, 1, N, N]: -100, as in Swin, between opposite edges that the shift joined."""
+        """Returns [windows, 1, N, N]: -100, as in Swin, between edges that the shift joined."""
         rows, columns = (
             torch.arange(size, device=device) >= size - shift
             for size, shift in zip(self.padded, self.shift, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -37,10 +38,12 @@ def explain(function: Callable, *arguments: Any, **options: Any) -> str:
         names = ", ".join(known.__name__ for known in _EXPLAINERS)
         found = getattr(function, "__name__", repr(function))
         raise ValueError(f"explain: found {found}; expected one of {names}")
-    return "\n".join(_EXPLAINERS[function](*arguments, **options))
+    call = inspect.signature(function).bind(*arguments, **options)
+    call.apply_defaults()
+    return "\n".join(_EXPLAINERS[function](**call.arguments))
 
 
-def _pixel_attention(q, k, v, *, bias=None, scale=None, return_attention=False, backend="auto"):
+def _pixel_attention(q, k, v, bias, scale, backend):
     operator.check(q, k, v, bias)
     q, k, v = to_autocast_type(q), to_autocast_type(k), to_autocast_type(v)
     refusal = operator.kernel_refusal(q, k, v)
@@ -55,27 +58,15 @@ def _pixel_attention(q, k, v, *, bias=None, scale=None, return_attention=False, 
         lines += _regime_notes(q.shape[2], k.shape[2], q.dtype)
         for name, tensor in (("q", q), ("k", k), ("v", v)):
             lines += _stride_notes(name, tensor)
-    return lines + _weights_note(return_attention)
+    return lines
 
 
-def _pixel_attention_block(
-    x,
-    qkv_weight,
-    qkv_bias,
-    gamma,
-    *,
-    key_channels,
-    num_heads=1,
-    positional_encoding=None,
-    scale=None,
-    return_attention=False,
-    backend="auto",
-):
-    tensors = (x, qkv_weight, qkv_bias, gamma)
-    block_operator.check(*tensors, key_channels, num_heads, positional_encoding)
+def _pixel_attention_block(x, qkv_weight, qkv_bias, gamma, key_channels, num_heads, **others):
+    tensors, encoding = (x, qkv_weight, qkv_bias, gamma), others["positional_encoding"]
+    block_operator.check(*tensors, key_channels, num_heads, encoding)
     weight, bias = to_autocast_type(qkv_weight), to_autocast_type(qkv_bias)
     refusal = block_operator.kernel_refusal(x, weight, bias, key_channels, num_heads)
-    lines, is_fused = _backend_line("pixel_attention_block", backend, x.device, refusal)
+    lines, is_fused = _backend_line("pixel_attention_block", others["backend"], x.device, refusal)
     if is_fused:
         settings = (memory_format(x), key_channels, num_heads, 1.0)
         given = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
@@ -91,10 +82,10 @@ def _pixel_attention_block(
                 "note: the map's channels are not adjacent in memory: one more transposing pass; "
                 "x.to(memory_format=torch.channels_last) avoids it"
             )
-    return lines + _weights_note(return_attention)
+    return lines
 
 
-def _add_positional_encoding_2d(x, *, backend="auto"):
+def _add_positional_encoding_2d(x, backend):
     encoding_operator.check(x)
     refusal = encoding_operator.kernel_refusal(x)
     lines, is_fused = _backend_line("add_positional_encoding_2d", backend, x.device, refusal)
@@ -149,9 +140,3 @@ def _stride_notes(name: str, tensor: torch.Tensor) -> list[str]:
         f"note: {name}'s channels are not adjacent in memory (stride {tensor.stride(3)}): "
         "narrow loads; token-major tensors are the fast ones"
     ]
-
-
-def _weights_note(return_attention: bool) -> list[str]:
-    if not return_attention:
-        return []
-    return ["note: the weights that are returned, too, come from the reference formula"]

@@ -34,7 +34,7 @@ class Operand:
     Args:
         tensor: Name of the tensor in the call.
         dtype: Type of its values.
-        offset: Values between the beginning of the tensor and that of the view.
+        offset: Offset of the view from the start of the tensor, in values.
         strides: Strides of the view; None if the kernel takes a bare pointer.
     """
 
@@ -130,14 +130,7 @@ class Plan:
         return Operand(self._names[id(base)], view.dtype, int(view.storage_offset()), strides)
 
     def run(self, tensors: Tensors) -> Tensors:
-        """Allocates the memory and starts the kernels.
-
-        Args:
-            tensors: The tensors of the call, by name.
-
-        Returns:
-            These and the memory, by name.
-        """
+        """Allocates the memory, adds it to the tensors of the call, and starts the kernels."""
         for name, like in self.memory.items():
             tensors[name] = torch.empty_strided(
                 like.shape, like.stride(), dtype=like.dtype, device=self.device

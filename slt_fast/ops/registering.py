@@ -24,15 +24,12 @@ class Backward:
     """The backward pass of an operator.
 
     Args:
-        kernels: Returns a gradient for each tensor, or None if it is not needed. Called with the
-            gradient of the output, the tensors, the saved tensors, the settings, and `needed`: a
-            bool for each tensor.
-        gradients: The plain formula, differentiable; returns a gradient for each tensor. Called
-            with the gradient of the output, the tensors and the settings.
-        memory: Returns empty memory with the layout of one gradient of the kernels. Called with the
-            number of the tensor and the tensor.
-        needs_output: Whether `kernels` gets the output before the saved tensors; it gets None if
-            the first saved tensor is empty.
+        kernels: (gradient, *tensors, *saved, *settings, needed) -> gradients of the tensors, None
+            for one that is not in the list of bools `needed`.
+        gradients: (gradient, *tensors, *settings) -> the same by the plain formula, differentiable.
+        memory: (number, tensor) -> empty memory with the layout of a tensor's gradient.
+        needs_output: Whether the output is the first of `saved`; it is None if the first tensor
+            that the forward pass saved is empty.
     """
 
     kernels: Function
@@ -79,14 +76,13 @@ def define(
 
     Args:
         name: Name of the operator.
-        kernels: Returns the output, and the tensors that the backward pass needs. Its annotations
-            are the operator's schema: tensors first, then settings.
-        reference: The plain formula: returns the output for the same arguments.
-        memory: Returns empty memory with the layout of all results of `kernels`, for the same
-            arguments.
+        kernels: (*tensors, *settings) -> the output and the tensors to save for the backward pass.
+            Its annotations are the operator's schema.
+        reference: The same arguments -> the output, by the plain formula.
+        memory: The same arguments -> empty memory with the layout of all results of `kernels`.
         backward: The backward pass; None if the gradient of the only tensor is that of the output.
-        vmap: Rule for torch.vmap. Called with the operator, info, in_dims and the arguments.
-            `call_by_call` fits any operator with a tuple of results.
+        vmap: (operator, info, in_dims, *arguments) -> results and their dimensions, as for
+            torch.library; `call_by_call` fits any operator with a tuple of results.
 
     Returns:
         A function that takes the arguments of `kernels` and returns the output.

@@ -72,8 +72,6 @@ def test_says_why_not_a_faster_one() -> None:
     transposed = q.mT.contiguous().mT
     text = explain(pixel_attention, q, transposed, q, backend="triton")
     assert "note: k's channels are not adjacent in memory (stride 49)" in text
-    text = explain(pixel_attention, q, q, q, return_attention=True, backend="triton")
-    assert "come from the reference formula" in text
     assert "no program holds a whole row" in explain(
         pixel_attention, q, tokens(300), tokens(300), backend="triton"
     )

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from slt_fast.ops import backend, pixel_attention
+from slt_fast.ops import attention_weights, backend, pixel_attention
 from slt_fast.ops.backend import _log_choice
 
 BIAS_SHAPES = [None, (2, 2, 3, 5), (1, 2, 3, 5), (2, 1, 1, 5), (3, 5), (5,), ()]
@@ -46,6 +46,28 @@ def test_is_the_formula(bias_shape, scale) -> None:
     expected = written_out(q, k, v, bias, 4**-0.5 if scale is None else scale)
     result = pixel_attention(q, k, v, bias=bias, scale=scale)
     torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("bias_shape", BIAS_SHAPES)
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_weights_are_those_of_the_values(bias_shape, scale) -> None:
+    q, k, v = inputs()
+    bias = None if bias_shape is None else torch.randn(bias_shape, dtype=torch.float64)
+    weights = attention_weights(q, k, bias=bias, scale=scale)
+    expected = written_out(q, k, v, bias, 4**-0.5 if scale is None else scale)
+    torch.testing.assert_close(weights @ v, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 3, dtype=torch.float64))
+
+
+def test_weights_are_float32_at_least_and_name_what_does_not_fit() -> None:
+    q, k, _ = inputs(dtype=torch.bfloat16)
+    assert attention_weights(q, k).dtype == torch.float32
+    q, k, _ = inputs(dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        weights = attention_weights(q, k)
+    assert torch.equal(weights, attention_weights(q.bfloat16(), k.bfloat16()))
+    with pytest.raises(ValueError, match=r"found k of \[2, 2, 5, 3\]; expected \[2, 2, 5, 4\]"):
+        attention_weights(q, k[..., :3])
 
 
 @pytest.mark.parametrize("bias_shape", BIAS_SHAPES)

@@ -9,6 +9,11 @@ from benchmarks import cases
 from slt_fast.ops import pixel_attention_block
 from slt_fast.ops.positional_encoding import positional_encoding_2d
 
+SLOW = (1, 32, 13, 21, 32, 2)  # for the interpreter
+SIZES = [
+    pytest.param(sizes, marks=[pytest.mark.slow] if sizes == SLOW else [])
+    for sizes in cases.BLOCK_SIZES
+]
 GPU_SIZES = [pytest.param(sizes, marks=pytest.mark.gpu) for sizes in cases.GPU_BLOCK_SIZES]
 SIDES = [4, 5, 7]  # one for each regime, as small_regimes sets them
 PARAMETERS = (2, 3, 4)  # gradients of weight, bias and gamma among the results
@@ -47,7 +52,7 @@ def block(K: int, heads: int = 1, channels_last: bool = True):
     return function
 
 
-@pytest.mark.parametrize("shape", [*cases.BLOCK_SIZES, *GPU_SIZES], ids=str)
+@pytest.mark.parametrize("shape", [*SIZES, *GPU_SIZES], ids=str)
 @pytest.mark.parametrize("channels_last", [True, False], ids=["channels_last", "contiguous"])
 def test_outputs_and_gradients(check_parity, kernel_dtype, shape, channels_last) -> None:
     *sizes, K, heads = shape

@@ -24,7 +24,7 @@ def small_regimes(set_limits) -> None:
     set_limits(MAX_WHOLE_MAP=8, MAX_WHOLE_ROW=16)
 
 
-# The kernels themselves where there is a GPU, through the registered operators, too.
+# With a GPU the registered operators run the kernels.
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -42,7 +42,7 @@ def block_inputs(side: int = 2, dtype=torch.float64, gamma: float = 0.7) -> tupl
 
 
 def there(tensors: tuple) -> tuple:
-    """What the kernels take, where they run."""
+    """float32 tensors on the device of the kernels."""
     return tuple(None if t is None else t.to(DEVICE, torch.float32) for t in tensors)
 
 
@@ -79,8 +79,14 @@ CASES = {
     "block, flash": (block, lambda: there(block_inputs(side=5))),
     "encoding": (encode, lambda: there((torch.randn(2, 16, 3, 5),))),
 }
+# The others save as many tensors, or have a bias, too.
+SLOW_CASES = ("attention", "block, flash")
 cases = pytest.mark.parametrize(
-    ("function", "inputs"), [pytest.param(*case, id=name) for name, case in CASES.items()]
+    ("function", "inputs"),
+    [
+        pytest.param(*case, id=name, marks=[pytest.mark.slow] if name in SLOW_CASES else [])
+        for name, case in CASES.items()
+    ],
 )
 
 
@@ -133,6 +139,7 @@ def test_compiled_whole(function, inputs) -> None:
     assert_all_close(derivatives(compiled, tensors), derivatives(function, tensors))
 
 
+@pytest.mark.slow
 def test_compiled_by_the_inductor() -> None:
     module = PixelAttention2d(16, key_channels=16, gamma_start=0.5, backend="triton").to(DEVICE)
     x = torch.randn(2, 16, 3, 3, device=DEVICE)

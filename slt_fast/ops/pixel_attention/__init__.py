@@ -1,6 +1,5 @@
 """softmax(q k^T * scale + bias) v over the positions of a map; see operator.py."""
 
-from slt_fast.ops.pixel_attention.operator import pixel_attention
-from slt_fast.ops.pixel_attention.reference import pixel_attention_reference
+from slt_fast.ops.pixel_attention.operator import attention_weights, pixel_attention
 
-__all__ = ["pixel_attention", "pixel_attention_reference"]
+__all__ = ["attention_weights", "pixel_attention"]

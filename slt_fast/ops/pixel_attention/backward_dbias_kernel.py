@@ -22,29 +22,11 @@ from slt_fast.ops.pixel_attention.tiles import (
 
 @triton.jit
 def dbias_kernel(
-    q,
-    k,
-    v,
-    bias,
-    gradient,
-    partial,
-    row_statistics,
-    delta,
-    B,
-    heads,
-    Nq,
-    Nk,
-    bias_batches,
-    maps_per_program,
-    scale,
-    DK: tl.constexpr,
-    DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    BLOCK_DK: tl.constexpr,
-    BLOCK_V: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
+    q, k, v, bias, gradient, partial, row_statistics, delta,
+    B, heads, Nq, Nk, bias_batches, maps_per_program, scale,
+    DK: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_DK: tl.constexpr, BLOCK_V: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Sums dS over a group of the maps that share a bias, without gamma.
 
     partial is contiguous [groups, bias_batches, heads, Nq, Nk] float32. Maps b = r * bias_batches +

@@ -24,28 +24,11 @@ from slt_fast.ops.pixel_attention.tiles import (
 
 @triton.jit
 def dk_kernel(
-    q,
-    k,
-    v,
-    bias,
-    gradient,
-    gamma,
-    dk,
-    row_statistics,
-    delta,
-    heads,
-    Nq,
-    Nk,
-    bias_batches,
-    scale,
-    DK: tl.constexpr,
-    DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    BLOCK_DK: tl.constexpr,
-    BLOCK_V: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
+    q, k, v, bias, gradient, gamma, dk, row_statistics, delta,
+    heads, Nq, Nk, bias_batches, scale,
+    DK: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_DK: tl.constexpr, BLOCK_V: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Computes dK of a block of keys, query block by query block."""
     program = tl.program_id(0)
     key_blocks = tl.cdiv(Nk, BLOCK_K)
@@ -78,26 +61,11 @@ def dk_kernel(
 
 @triton.jit
 def dv_kernel(
-    q,
-    k,
-    bias,
-    gradient,
-    gamma,
-    dv,
-    row_statistics,
-    heads,
-    Nq,
-    Nk,
-    bias_batches,
-    scale,
-    DK: tl.constexpr,
-    DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    BLOCK_DK: tl.constexpr,
-    BLOCK_V: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
+    q, k, bias, gradient, gamma, dv, row_statistics,
+    heads, Nq, Nk, bias_batches, scale,
+    DK: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_DK: tl.constexpr, BLOCK_V: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Computes one value block of dV of a block of keys, query block by query block.
 
     This is not part of dk_kernel because sums of dK and all of dV do not fit into the registers.

@@ -23,28 +23,11 @@ from slt_fast.ops.pixel_attention.tiles import (
 
 @triton.jit
 def whole_row_dq_kernel(
-    q,
-    k,
-    v,
-    bias,
-    gradient,
-    gamma,
-    dq,
-    row_statistics,
-    delta,
-    heads,
-    Nq,
-    Nk,
-    bias_batches,
-    scale,
-    DK: tl.constexpr,
-    DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    BLOCK_DK: tl.constexpr,
-    BLOCK_V: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
+    q, k, v, bias, gradient, gamma, dq, row_statistics, delta,
+    heads, Nq, Nk, bias_batches, scale,
+    DK: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_DK: tl.constexpr, BLOCK_V: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Computes dQ of a block of queries against all keys; stores row_statistics and delta."""
     program = tl.program_id(0)
     query_blocks = tl.cdiv(Nq, BLOCK_Q)
@@ -84,29 +67,11 @@ def whole_row_dq_kernel(
 
 @triton.jit
 def flash_dq_kernel(
-    q,
-    k,
-    v,
-    bias,
-    attended,
-    gradient,
-    gamma,
-    dq,
-    row_statistics,
-    delta,
-    heads,
-    Nq,
-    Nk,
-    bias_batches,
-    scale,
-    DK: tl.constexpr,
-    DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    BLOCK_DK: tl.constexpr,
-    BLOCK_V: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
+    q, k, v, bias, attended, gradient, gamma, dq, row_statistics, delta,
+    heads, Nq, Nk, bias_batches, scale,
+    DK: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_DK: tl.constexpr, BLOCK_V: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Computes dQ of a block of queries, key block by key block.
 
     Stores delta = rowsum(gradient * attended).

@@ -29,30 +29,11 @@ from slt_fast.ops.pixel_attention.tiles import (
 
 @triton.jit
 def whole_map_backward_kernel(
-    q,
-    k,
-    v,
-    bias,
-    gradient,
-    gamma,
-    dq,
-    dk,
-    dv,
-    row_statistics,
-    delta,
-    heads,
-    Nq,
-    Nk,
-    bias_batches,
-    scale,
-    DK: tl.constexpr,
-    DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    BLOCK_DK: tl.constexpr,
-    BLOCK_V: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
+    q, k, v, bias, gradient, gamma, dq, dk, dv, row_statistics, delta,
+    heads, Nq, Nk, bias_batches, scale,
+    DK: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_DK: tl.constexpr, BLOCK_V: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Computes all gradients of one map of one head: BLOCK_Q >= Nq, BLOCK_K >= Nk."""
     map_index = tl.program_id(0)
     b, head = map_index // heads, map_index % heads

@@ -7,17 +7,16 @@ their values wide.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from slt_fast.ops.backend import check_devices, choose_backend
 from slt_fast.ops.pixel_attention import plan
 from slt_fast.ops.pixel_attention.reference import (
-    attention_weights,
     pixel_attention_gradients,
     pixel_attention_reference,
+    softmax_weights,
 )
 from slt_fast.ops.registering import Backward, define
 
@@ -31,24 +30,21 @@ def pixel_attention(
     *,
     bias: torch.Tensor | None = None,
     scale: float | None = None,
-    return_attention: bool = False,
     backend: str = "auto",
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+) -> torch.Tensor:
     """Computes softmax(q k^T * scale + bias) v.
 
     Args:
-        q: [B, heads, Nq, dk], any strides. Under autocast q, k and v are cast to its type.
+        q: [B, heads, Nq, dk], any strides. Autocast casts q, k and v.
         k: [B, heads, Nk, dk].
         v: [B, heads, Nk, dv].
-        bias: Broadcasts to [B, heads, Nq, Nk], or None; may need a gradient. A first size that
-            divides B is repeated: that of windows which are the same in each image.
+        bias: Broadcasts to [B, heads, Nq, Nk], or None; may need a gradient. If its first size
+            divides B, its entries are repeated, as for windows that are the same in each image.
         scale: Factor on q k^T; None means dk ** -0.5.
-        return_attention: Whether the softmax's weights are returned, too; computed by the reference
-            formula, since the kernels never hold them.
-        backend: "auto", "reference" or "triton"; slt_fast.ops.explain tells what "auto" takes.
+        backend: "auto", "reference" or "triton"; slt_fast.ops.explain shows the choice of "auto".
 
     Returns:
-        [B, heads, Nq, dv] in the type of v; with return_attention also [B, heads, Nq, Nk].
+        [B, heads, Nq, dv] in the type of v.
 
     Raises:
         ValueError: Shapes that do not fit, or a backend that cannot run.
@@ -56,12 +52,34 @@ def pixel_attention(
     check(q, k, v, bias)
     q, k, v = to_autocast_type(q), to_autocast_type(k), to_autocast_type(v)
     chosen, _ = choose_backend("pixel_attention", backend, q.device, kernel_refusal(q, k, v))
-    scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
-    if chosen == "reference":
-        out = pixel_attention_reference(q, k, v, bias, scale)
-    else:
-        out = _fused(q, k, v, bias, scale)
-    return (out, attention_weights(q, k, bias, scale)) if return_attention else out
+    compute = pixel_attention_reference if chosen == "reference" else _fused
+    return compute(q, k, v, bias, _factor(scale, q))
+
+
+def attention_weights(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    *,
+    bias: torch.Tensor | None = None,
+    scale: float | None = None,
+) -> torch.Tensor:
+    """Computes the weights softmax(q k^T * scale + bias), by the formula: kernels never hold them.
+
+    Args:
+        q: [B, heads, Nq, dk].
+        k: [B, heads, Nk, dk].
+        bias: As for pixel_attention.
+        scale: As for pixel_attention.
+
+    Returns:
+        [B, heads, Nq, Nk] in float32, or float64 if the scores are.
+
+    Raises:
+        ValueError: Shapes that do not fit.
+    """
+    check(q, k, k, bias)
+    q, k = to_autocast_type(q), to_autocast_type(k)
+    return softmax_weights(q, k, bias, _factor(scale, q))
 
 
 def kernel_refusal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str | None:
@@ -112,6 +130,10 @@ def _bias_fits(bias: torch.Tensor, B: int, heads: int, Nq: int, Nk: int) -> bool
     return sizes[0] in (1, B) or (sizes[0] > 1 and B % sizes[0] == 0)
 
 
+def _factor(scale: float | None, q: torch.Tensor) -> float:
+    return q.shape[-1] ** -0.5 if scale is None else float(scale)
+
+
 def _kernels(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,31 +144,20 @@ def _kernels(
     return results["out"], results["row_statistics"]
 
 
-def _memory(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _memory(q, k, v, bias, scale):
     B, heads, Nq, _ = q.shape
     is_flash = plan.regime(Nq, k.shape[2], q.dtype) == "flash"
     row_statistics = q.new_empty((B, heads, 2, Nq) if is_flash else (0,), dtype=torch.float32)
     return plan.empty_token_major(q, B, heads, Nq, v.shape[3]), row_statistics
 
 
-def _backward_kernels(
-    gradient: torch.Tensor,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    bias: torch.Tensor | None,
-    out: torch.Tensor | None,
-    row_statistics: torch.Tensor,
-    scale: float,
-    needed: list[bool],
-) -> tuple[torch.Tensor | None, ...]:
+def _backward_kernels(gradient, q, k, v, bias, out, row_statistics, scale, needed):
     saved = (out, row_statistics) if row_statistics.numel() else (None, None)
-    arguments = (gradient, q, k, v, bias, *saved, scale, needed[3])
+    *_, needs_dbias = needed
+    arguments = (gradient, q, k, v, bias, *saved, scale, needs_dbias)
     results = plan.backward_plan.run(q.device, *arguments)
     dbias = None
-    if bias is not None and needed[3]:
+    if needs_dbias:
         dbias = results["partial"].sum(0).sum_to_size(bias.shape).to(bias.dtype)
     return results["dq"], results["dk"], results["dv"], dbias
 
@@ -156,26 +167,15 @@ def _gradient_memory(number: int, tensor: torch.Tensor) -> torch.Tensor:
     return tensor.new_empty(tensor.shape) if is_bias else torch.empty_like(tensor)
 
 
-def _vmap(
-    operator: Callable,
-    info: Any,
-    in_dims: tuple,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    bias: torch.Tensor | None,
-    scale: float,
-) -> tuple:
+def _vmap(operator, info, in_dims, q, k, v, bias, scale):
     """Maps an operator over a dimension by making it a part of the batch."""
     V = info.batch_size
     q, k, v = (_folded(tensor, dim, V) for tensor, dim in zip((q, k, v), in_dims, strict=False))
     bias = _folded_bias(bias, in_dims[3], V, q.shape[0] // V)
     out, row_statistics = operator(q, k, v, bias, scale)
-    is_saved = row_statistics.ndim == 4
-    row_statistics = (
-        row_statistics.unflatten(0, (V, -1)) if is_saved else row_statistics.expand(V, 0)
-    )
-    return (out.unflatten(0, (V, -1)), row_statistics), (0, 0)
+    is_empty = row_statistics.ndim == 1
+    rows = row_statistics.expand(V, 0) if is_empty else row_statistics.unflatten(0, (V, -1))
+    return (out.unflatten(0, (V, -1)), rows), (0, 0)
 
 
 def _folded(tensor: torch.Tensor, dim: int | None, V: int) -> torch.Tensor:

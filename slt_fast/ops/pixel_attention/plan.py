@@ -6,6 +6,7 @@ uses them for its own plans.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,11 +79,6 @@ class Attention:
         return B, heads, Nq, self.k.shape[2], dk, self.v.shape[3]
 
     @property
-    def num_maps(self) -> int:
-        """Maps of all heads."""
-        return self.q.shape[0] * self.q.shape[1]
-
-    @property
     def regime(self) -> str:
         """The kernels that these inputs take."""
         _, _, Nq, Nk, _, _ = self.shape
@@ -101,11 +97,11 @@ class Attention:
         blocks = {side: min(size, power_of_two(needed[side])) for side, size in blocks.items()}
         return blocks | {"BLOCK_DK": power_of_two(dk)}
 
-    def num_blocks(self, name: str, side: str) -> int:
-        """Returns how many of a kernel's blocks cover one map along a side, such as "BLOCK_Q"."""
-        _, _, Nq, Nk, _, dv = self.shape
-        sizes = {"BLOCK_Q": Nq, "BLOCK_K": Nk, "BLOCK_V": dv}
-        return ceil_divide(sizes[side], self.blocks(name)[side])
+    def programs(self, name: str, *sides: str) -> int:
+        """Returns how many programs a kernel needs if each takes one block of these sides."""
+        B, heads, Nq, Nk, _, dv = self.shape
+        sizes, blocks = {"BLOCK_Q": Nq, "BLOCK_K": Nk, "BLOCK_V": dv}, self.blocks(name)
+        return B * heads * math.prod(ceil_divide(sizes[side], blocks[side]) for side in sides)
 
     def allocate_rows(self, name: str, *values: int) -> torch.Tensor:
         """Plans float32 memory [B, heads, *values, Nq] of values for each query."""
@@ -174,20 +170,20 @@ def add_forward(
     name = "flash_forward" if is_flash else "whole_row_forward"
     if residual is not None:
         name += "_residual"  # a residual takes registers of its own
-    num_programs = attention.num_maps * attention.num_blocks(name, "BLOCK_Q")
-    value_blocks = attention.num_blocks(name, "BLOCK_V")
+    row_programs, programs = (
+        attention.programs(name, *sides) for sides in (["BLOCK_Q"], ["BLOCK_Q", "BLOCK_V"])
+    )
     if not is_flash:
-        splits = max(1, min(value_blocks, FULL_CHIP // num_programs))
-        arguments["value_splits"] = splits
-        kernel = kernels.whole_row_forward_kernel
-        attention.launch(kernel, name, num_programs * splits, **arguments)
+        splits = max(1, min(programs // row_programs, FULL_CHIP // row_programs))
+        kernel, num_programs = kernels.whole_row_forward_kernel, row_programs * splits
+        attention.launch(kernel, name, num_programs, value_splits=splits, **arguments)
         return
     arguments["attended"] = None
     if residual is not None:
         attended = attention.plan.allocate("attended", empty_token_major(attention.q, *out.shape))
         arguments["attended"] = strided(attended)
     arguments["row_statistics"] = attention.allocate_rows("row_statistics", 2)
-    attention.launch(kernels.flash_forward_kernel, name, num_programs * value_blocks, **arguments)
+    attention.launch(kernels.flash_forward_kernel, name, programs, **arguments)
 
 
 def add_backward(
@@ -219,7 +215,7 @@ def add_backward(
     )
     from slt_fast.ops.pixel_attention.backward_whole_map_kernel import whole_map_backward_kernel
 
-    kind, num_maps, num_blocks = attention.regime, attention.num_maps, attention.num_blocks
+    kind, launch, programs = attention.regime, attention.launch, attention.programs
     delta = None
     if kind != "whole_map" or needs_dbias or attention.gamma is not None:
         delta = attention.allocate_rows("delta")
@@ -229,23 +225,19 @@ def add_backward(
     common = {"gradient": strided(gradient), "gamma": attention.gamma}
     common["row_statistics"] = row_statistics
     if kind == "whole_map":
-        outputs = {"dq": dq, "dk": dk, "dv": dv, "delta": delta}
-        kernel = whole_map_backward_kernel
-        attention.launch(kernel, "whole_map_backward", num_maps, v=v, **outputs, **common)
+        name, outputs = "whole_map_backward", {"dq": dq, "dk": dk, "dv": dv, "delta": delta}
+        launch(whole_map_backward_kernel, name, programs(name), v=v, **outputs, **common)
     else:
-        common_dq = {"v": v, "dq": dq, "delta": delta, **common}
+        name, outputs = "whole_row_dq", {"dq": dq, "delta": delta}
+        kernel = whole_row_dq_kernel
         if kind == "flash":
             assert attended is not None
-            num_programs = num_maps * num_blocks("flash_dq", "BLOCK_Q")
-            common_dq["attended"] = strided(attended)
-            attention.launch(flash_dq_kernel, "flash_dq", num_programs, **common_dq)
-        else:
-            num_programs = num_maps * num_blocks("whole_row_dq", "BLOCK_Q")
-            attention.launch(whole_row_dq_kernel, "whole_row_dq", num_programs, **common_dq)
-        num_programs = num_maps * num_blocks("dk", "BLOCK_K")
-        attention.launch(dk_kernel, "dk", num_programs, v=v, dk=dk, delta=delta, **common)
-        num_programs = num_maps * num_blocks("dv", "BLOCK_K") * num_blocks("dv", "BLOCK_V")
-        attention.launch(dv_kernel, "dv", num_programs, dv=dv, **common)
+            name, kernel, outputs["attended"] = "flash_dq", flash_dq_kernel, strided(attended)
+        launch(kernel, name, programs(name, "BLOCK_Q"), v=v, **outputs, **common)
+        num_programs = programs("dk", "BLOCK_K")
+        launch(dk_kernel, "dk", num_programs, v=v, dk=dk, delta=delta, **common)
+        num_programs = programs("dv", "BLOCK_K", "BLOCK_V")
+        launch(dv_kernel, "dv", num_programs, dv=dv, **common)
     if needs_dbias:
         _add_dbias(attention, gradient, row_statistics, delta)
 
@@ -259,8 +251,8 @@ def _add_dbias(
     from slt_fast.ops.pixel_attention.backward_dbias_kernel import dbias_kernel
 
     B, heads, Nq, Nk, _, _ = attention.shape
-    shared, num_blocks = attention.bias_batches, attention.num_blocks
-    tiles = shared * heads * num_blocks("dbias", "BLOCK_Q") * num_blocks("dbias", "BLOCK_K")
+    shared = attention.bias_batches
+    tiles = attention.programs("dbias", "BLOCK_Q", "BLOCK_K") // B * shared
     groups = max(1, min(B // shared, FULL_CHIP // tiles))
     maps_per_program = ceil_divide(B // shared, groups)
     groups = ceil_divide(B // shared, maps_per_program)

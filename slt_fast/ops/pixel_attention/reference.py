@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 
-def attention_weights(
+def softmax_weights(
     q: torch.Tensor, k: torch.Tensor, bias: torch.Tensor | None, scale: float
 ) -> torch.Tensor:
     """Computes softmax(q k^T * scale + bias): [B, heads, Nq, Nk], in float32 at least."""
@@ -23,7 +23,7 @@ def pixel_attention_reference(
     scale: float,
 ) -> torch.Tensor:
     """Computes pixel attention by the formula; the softmax is float32 at least."""
-    weights = attention_weights(q, k, bias, scale).to(v.dtype)
+    weights = softmax_weights(q, k, bias, scale).to(v.dtype)
     if v.stride(-1) != 1:  # the output is channel-major as v is
         return (v.mT @ weights.mT).mT
     return weights @ v
@@ -38,7 +38,7 @@ def pixel_attention_gradients(
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Computes the gradients of q, k, v and bias from that of the output; differentiable."""
-    weights = attention_weights(q, k, bias, scale)
+    weights = softmax_weights(q, k, bias, scale)
     dv = weights.to(v.dtype).mT @ gradient
     d_weights = (gradient @ v.mT).to(weights.dtype)
     d_scores = weights * (d_weights - (weights * d_weights).sum(-1, keepdim=True))

@@ -90,17 +90,10 @@ def load_row_statistics(pointer, map_index, rows, Nq):
 
 @triton.jit
 def channel_product(
-    left,
-    right,
-    rows,
-    columns,
-    num_rows,
-    num_columns,
-    CHANNELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-    DTYPE: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
+    left, right, rows, columns, num_rows, num_columns,
+    CHANNELS: tl.constexpr, BLOCK_CHANNELS: tl.constexpr,
+    DTYPE: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Computes left right^T over all channels, block by block: [rows, columns] float32."""
     total = tl.zeros([rows.shape[0], columns.shape[0]], tl.float32)
     for start in tl.range(0, CHANNELS, BLOCK_CHANNELS):

@@ -20,7 +20,6 @@ from slt_fast.ops.pixel_attention.operator import to_autocast_type
 from slt_fast.ops.pixel_attention.plan import empty_token_major, refusal, regime
 from slt_fast.ops.pixel_attention_block import plan
 from slt_fast.ops.pixel_attention_block.reference import (
-    block_attention_weights,
     pixel_attention_block_gradients,
     pixel_attention_block_reference,
 )
@@ -37,28 +36,24 @@ def pixel_attention_block(
     num_heads: int = 1,
     positional_encoding: torch.Tensor | None = None,
     scale: float | None = None,
-    return_attention: bool = False,
     backend: str = "auto",
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+) -> torch.Tensor:
     """Computes h + gamma * attention(h) with h = x + positional_encoding.
 
     Args:
         x: [B, C, H, W], either memory format; channels_last is the fast one.
-        qkv_weight: [2 * key_channels + C, C]; its rows in the order q, k, v. Under autocast it is
-            cast to its type, with qkv_bias; elsewhere it has the type of x.
+        qkv_weight: [2 * key_channels + C, C], rows in the order q, k, v. Autocast casts it and
+            qkv_bias; without autocast it has the type of x.
         qkv_bias: [2 * key_channels + C], or None.
         gamma: Scalar tensor.
         key_channels: Channels of q, and of k, over all heads; divisible by num_heads, as is C.
         num_heads: Heads of the attention.
         positional_encoding: [C, H, W], or None.
         scale: Factor on q k^T; None means (key_channels / num_heads) ** -0.5.
-        return_attention: Whether the softmax's weights are returned, too; computed by the reference
-            formula, since the kernels never hold them.
-        backend: "auto", "reference" or "triton"; slt_fast.ops.explain tells what "auto" takes.
+        backend: "auto", "reference" or "triton"; slt_fast.ops.explain shows the choice of "auto".
 
     Returns:
-        [B, C, H, W] in the type and memory format of x; with return_attention also
-        [B, heads, H*W, H*W].
+        [B, C, H, W] in the type and memory format of x.
 
     Raises:
         ValueError: Shapes that do not fit, or a backend that cannot run.
@@ -70,10 +65,7 @@ def pixel_attention_block(
     scale = (key_channels / num_heads) ** -0.5 if scale is None else float(scale)
     tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
     compute = pixel_attention_block_reference if chosen == "reference" else _fused
-    y = compute(*tensors, key_channels, num_heads, scale)
-    settings: Any = {"key_channels": key_channels, "num_heads": num_heads, "scale": scale}
-    settings |= {"positional_encoding": positional_encoding}
-    return (y, block_attention_weights(*tensors[:3], **settings)) if return_attention else y
+    return compute(*tensors, key_channels, num_heads, scale)
 
 
 def kernel_refusal(
@@ -155,16 +147,7 @@ def _kernels(
     return out, qkv, results["attended"], results["row_statistics"]
 
 
-def _memory(
-    x: torch.Tensor,
-    qkv_weight: torch.Tensor,
-    qkv_bias: torch.Tensor | None,
-    gamma: torch.Tensor,
-    positional_encoding: torch.Tensor | None,
-    key_channels: int,
-    num_heads: int,
-    scale: float,
-) -> tuple[torch.Tensor, ...]:
+def _memory(x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, num_heads, scale):
     B, C, H, W = x.shape
     N = H * W
     out, qkv = empty_map(x), qkv_weight.new_empty(B, N, len(qkv_weight))
@@ -174,59 +157,37 @@ def _memory(
     return out, qkv, attended, qkv.new_empty(B, num_heads, 2, N, dtype=torch.float32)
 
 
-def _backward_kernels(
-    gradient: torch.Tensor,
-    x: torch.Tensor,
-    qkv_weight: torch.Tensor,
-    qkv_bias: torch.Tensor | None,
-    gamma: torch.Tensor,
-    positional_encoding: torch.Tensor | None,
-    qkv: torch.Tensor,
-    attended: torch.Tensor,
-    row_statistics: torch.Tensor,
-    key_channels: int,
-    num_heads: int,
-    scale: float,
-    needed: list[bool],
-) -> tuple[torch.Tensor | None, ...]:
+def _backward_kernels(gradient, *arguments):
+    x, qkv_weight, _, gamma, encoding, qkv, attended, row_statistics, *settings, needed = arguments
     needs_x, needs_weight, needs_bias, needs_gamma, needs_encoding = needed
-    saved = (qkv, attended, row_statistics) if row_statistics.numel() else (qkv, None, None)
+    if not row_statistics.numel():
+        attended = row_statistics = None
+    tensors = (token_major(gradient), qkv_weight, gamma, qkv, attended, row_statistics)
     dx_format = memory_format(x) if needs_x or needs_encoding else None
-    tensors = (token_major(gradient), qkv_weight, gamma, *saved)
-    settings = (dx_format, key_channels, num_heads, scale)
-    results = plan.backward_plan.run(x.device, *tensors, *settings)
-    dx, dgamma, dencoding = results.get("dx"), None, None
-    if dx is not None and positional_encoding is not None and needs_encoding:
-        dencoding = dx.sum(0).to(positional_encoding.dtype).contiguous()
+    results = plan.backward_plan.run(x.device, *tensors, dx_format, *settings)
+    dgamma = dencoding = None
+    if needs_encoding:
+        dencoding = results["dx"].sum(0).to(encoding.dtype).contiguous()
     if needs_gamma:
         dgamma = results["delta"].sum().reshape(gamma.shape).to(gamma.dtype)
-    encoding = _encoding_tokens(positional_encoding) if needs_weight else None
     dweight, dbias = _projection_gradients(results["dqkv"], x, encoding, needs_weight, needs_bias)
-    return dx, dweight, dbias, dgamma, dencoding
+    return results.get("dx"), dweight, dbias, dgamma, dencoding
 
 
-def _projection_gradients(
-    dqkv: torch.Tensor,
-    x: torch.Tensor,
-    encoding: torch.Tensor | None,
-    needs_weight: bool,
-    needs_bias: bool,
-) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Computes the gradients of qkv_weight and qkv_bias.
-
-    That of the weight, dqkv^T (x + encoding), is the sum of dqkv^T x and of the same product of the
-    encoding with the sum of dqkv over the maps.
-    """
-    dweight = dbias = by_position = None
+def _projection_gradients(dqkv, x, positional_encoding, needs_weight, needs_bias):
+    """Computes dqkv^T x + (sum of dqkv over maps)^T encoding, and the sum of dqkv."""
+    dweight = dbias = None
+    by_position: Any = None
+    encoding = _encoding_tokens(positional_encoding) if needs_weight else None
     if needs_bias or encoding is not None:
         by_position = dqkv.sum(0, dtype=torch.float32)
-    if by_position is not None and needs_bias:
+    if needs_bias:
         dbias = by_position.sum(0).to(dqkv.dtype)
     if needs_weight:
         flat = dqkv.flatten(0, 1)
         tokens = plan.tokens_of(token_major(x))
         dweight = flat.mT @ tokens.flatten(0, 1).to(flat.dtype)
-        if by_position is not None and encoding is not None:
+        if encoding is not None:
             dweight.addmm_(by_position.mT.to(flat.dtype), encoding.to(flat.dtype))
     return dweight, dbias
 

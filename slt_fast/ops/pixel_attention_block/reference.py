@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from slt_fast.ops.pixel_attention.operator import attention_weights
 from slt_fast.ops.pixel_attention.reference import (
-    attention_weights,
     pixel_attention_gradients,
     pixel_attention_reference,
 )
@@ -34,14 +34,14 @@ def block_attention_weights(
     qkv_bias: torch.Tensor | None,
     *,
     key_channels: int,
-    num_heads: int,
-    positional_encoding: torch.Tensor | None,
-    scale: float,
+    num_heads: int = 1,
+    positional_encoding: torch.Tensor | None = None,
+    scale: float | None = None,
 ) -> torch.Tensor:
-    """The softmax's weights [B, heads, N, N] of the block."""
+    """Computes the weights [B, heads, H*W, H*W] of the block; arguments as for the block."""
     h = with_encoding(x, positional_encoding)
     q, k, _ = heads_of_map(h, qkv_weight, qkv_bias, key_channels, num_heads)
-    return attention_weights(q, k, None, scale)
+    return attention_weights(q, k, scale=scale)
 
 
 def pixel_attention_block_gradients(
