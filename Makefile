@@ -35,6 +35,7 @@ lint: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	find csrc tests -name "*.cpp" -o -name "*.h" -o -name "*.cu*" | xargs $(BIN)/clang-format --dry-run -Werror
+	$(BIN)/python -m mypy
 
 bench: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-only

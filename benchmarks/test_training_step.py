@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks import comparison
 from benchmarks.timing import run_calls
-from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches
-from slt_fast.data.loading import load_images
+from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches
+from slt_fast.data.loading import ClipDataset, load_images
 from slt_fast.data.sources import read_split
 from slt_fast.device import choose_device, computes_bfloat16
 from slt_fast.recipe import RECIPES, Recipe
@@ -23,12 +23,13 @@ def dataset() -> ClipDataset:
     recipe = RECIPES["quickstart"]
     clips = read_split("synthetic", "train")[: recipe.training.batch_size]
     images = [load_images(clip, recipe.input) for clip in clips]
-    return ClipDataset(clips, recipe.input, preloaded=images)
+    return ClipDataset(clips, images)
 
 
 @pytest.fixture(scope="module")
 def batch(dataset: ClipDataset) -> Batch:
-    return next(batches(dataset, Vocabularies.build(dataset.clips), batch_size=len(dataset)))
+    maker = BatchMaker(Vocabularies.build(dataset.clips), RECIPES["quickstart"].input)
+    return next(batches(dataset, maker, batch_size=len(dataset)))
 
 
 def make_trainer(dataset: ClipDataset, folder: Path, dropout: float, **settings) -> Trainer:

@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from slt_fast.command_line import parse, run
-from slt_fast.data.clip import FrameSource
+from slt_fast.data.frame_source import FrameSource
 from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.video.source import VideoSource

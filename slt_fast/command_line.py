@@ -11,6 +11,8 @@ import tyro
 from rich.console import Console
 from rich.logging import RichHandler
 
+from slt_fast.errors import UserError
+
 _TRACEBACK = "--traceback"
 _HELP = f"Every command also takes {_TRACEBACK}: it shows where in the code an error arose."
 
@@ -39,7 +41,7 @@ def run(main: Callable[[], None]) -> None:
     sys.argv = [argument for argument in sys.argv if argument != _TRACEBACK]
     try:
         main()
-    except (ValueError, OSError) as error:
+    except (UserError, OSError) as error:
         if shows_traceback:
             raise
         print(f"error: {error}", file=sys.stderr)

@@ -72,7 +72,7 @@ def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError
         return work()
     except DataError as error:
         return error
-    except ValueError as error:
+    except UserError as error:
         return DataError(name, str(error), "frames that optical flow can read")
     except OSError as error:
         found = error.strerror or str(error)

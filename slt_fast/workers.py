@@ -1,4 +1,4 @@
-"""Work on many clips in several processes, with a progress bar."""
+"""Works on many clips in several processes, with a progress bar."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ def in_processes(
     label: str,
     ahead: int = 4,
 ) -> Iterator[Result]:
-    """Works on items, each in one of several processes; results come in the items' order.
+    """Works on items in several processes; yields the results in the order of the items.
 
     Args:
-        work: What is done with an item; picklable, as are items and results.
+        work: Function of an item; picklable, as are items and results.
         items: The items.
-        num_workers: Processes; 0 works here.
+        num_workers: Number of worker processes; 0 works in this one.
         label: Name on the progress bar.
-        ahead: Items a process that are begun before the first one's result is taken; results that
-            are large want fewer.
+        ahead: Items a process that start before the first result is taken; fewer for large results.
 
     Raises:
-        OSError: A process was killed, by the system when memory ran out.
+        OSError: A process was killed, for example by the system because memory ran out.
     """
     with tqdm(total=len(items), desc=label, unit="clip", leave=False) as bar:
         for result in _results(work, items, num_workers, ahead):
@@ -58,7 +57,7 @@ def _results(
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                # No more, or results that are large would fill the memory before they are taken.
+                # Not more, because large results would fill the memory before they are taken.
                 if len(waiting) > ahead * num_workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -78,6 +77,8 @@ def _begin() -> None:
 
 
 def _end_with_parent() -> None:
-    """Else a process whose parent was killed would wait for work for ever."""
-    multiprocessing.parent_process().join()
+    """Exits when the parent dies; otherwise the worker would wait forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)

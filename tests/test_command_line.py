@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from slt_fast.command_line import parse, run
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, UserError
 
 
 @dataclass
@@ -24,7 +24,7 @@ def failing(error: BaseException):
     "error",
     [
         DataError("list.csv", "2 fields", "3", 7),
-        ValueError("epochs: found 0; expected at least 1"),
+        UserError("epochs: found 0; expected at least 1"),
         FileNotFoundError(2, "No such file or directory", "clip.mp4"),
     ],
 )
@@ -36,9 +36,10 @@ def test_bad_input_is_one_line_on_standard_error(capsys, error: Exception) -> No
     assert printed.err == f"error: {error}\n" and not printed.out
 
 
-def test_a_defect_keeps_its_traceback() -> None:
-    with pytest.raises(KeyError, match="ours"):
-        run(failing(KeyError("ours")))
+@pytest.mark.parametrize("error", [KeyError("ours"), ValueError("ours")])
+def test_a_defect_keeps_its_traceback(error: Exception) -> None:
+    with pytest.raises(type(error), match="ours"):
+        run(failing(error))
 
 
 def test_a_traceback_on_request(monkeypatch, capsys) -> None:

@@ -1,62 +1,54 @@
-"""One clip of a data set: frames that are read on demand, and what is signed in them."""
+"""Clips: frames that are read on demand, and the annotation of what is signed in them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal
 
-import numpy as np
-
+from slt_fast.data.cached_flow import CachedFlow
+from slt_fast.data.frame_source import FrameSource
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS
 from slt_fast.errors import DataError
-
-if TYPE_CHECKING:
-    from slt_fast.data.flow_cache.cache import CachedFlow
-
-
-class FrameSource(Protocol):
-    """Anything frames can be read from; picklable, so that worker processes can read it."""
-
-    @property
-    def name(self) -> str:
-        """What errors call it."""
-
-    def read(self) -> np.ndarray:
-        """The frames, uint8 [T, H, W, 3] RGB."""
-
-    def num_frames(self) -> int:
-        """How many frames `read` returns, found without decoding them where the source allows."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A signed sentence and its annotation.
+    """Signing on video, without an annotation.
 
     Args:
-        id: Unique in its data set.
-        source: Where the frames come from.
-        text: The sentence, as in the annotation file.
-        glosses: Glosses in signing order; None where the data set has none.
-        signer: Who signs; None if unknown.
-        split: Split the clip belongs to.
-        origin: "file:line" of its annotation, named in errors.
-        gloss_convention: "phoenix14t" where glosses are scored as that data set's evaluation does.
-        cached_flow: Its flow on disk, read instead of the frames; None computes it.
-
-    Raises:
-        DataError: If a word of the text or a gloss is spelled like a token with another meaning.
+        id: Name, unique in its data set.
+        source: Source of the frames.
+        cached_flow: Flow on disk, which is read instead of the frames; None computes the flow.
     """
 
     id: str
     source: FrameSource
+    cached_flow: CachedFlow | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class AnnotatedClip(Clip):
+    """A clip of a data set: a signed sentence with its annotation.
+
+    Args:
+        text: Sentence as in the annotation file.
+        glosses: Glosses in signing order; None if the data set has none.
+        signer: Name of the signer; None if unknown.
+        split: Split of the data set.
+        origin: "file:line" of the annotation, for errors.
+        gloss_convention: "phoenix14t" scores glosses as that data set's evaluation does.
+
+    Raises:
+        DataError: A word of the text or a gloss is spelled like a special token.
+    """
+
     text: str
     glosses: tuple[str, ...] | None
     signer: str | None
     split: str
     origin: str
     gloss_convention: Literal["plain", "phoenix14t"] = "plain"
-    cached_flow: CachedFlow | None = None
 
     def __post_init__(self) -> None:
         for name, words, specials in (
@@ -70,22 +62,22 @@ class Clip:
 
 
 def minimum_ctc_frames(glosses: tuple[str, ...]) -> int:
-    """The fewest steps in which CTC can emit the glosses.
+    """Returns the fewest steps in which CTC can emit the glosses.
 
-    Each gloss takes one step, and a gloss that repeats the one before it needs a blank in between.
+    Each gloss takes one step; a gloss that repeats the one before it needs a blank in between.
     """
     return len(glosses) + sum(first == second for first, second in pairwise(glosses))
 
 
-def check_ctc_length(clip: Clip, num_steps: int) -> None:
-    """Check that CTC can align the clip's glosses; clips without glosses always pass.
+def check_ctc_length(clip: AnnotatedClip, num_steps: int) -> None:
+    """Raises DataError if CTC cannot align the clip's glosses; clips without glosses pass.
 
     Args:
         clip: The clip.
-        num_steps: Steps of the CTC head for this clip; its frames, if time is not pooled.
+        num_steps: Steps of the CTC head for this clip: its frames, if time is not pooled.
 
     Raises:
-        DataError: If there are fewer steps than the glosses need.
+        DataError: There are fewer steps than the glosses need.
     """
     if clip.glosses is None:
         return

@@ -1,7 +1,7 @@
-"""Flow in Middlebury's .flo files, as MPI-Sintel, FlyingChairs and most evaluations use them.
+"""Reads and writes flow in Middlebury's .flo files, as MPI-Sintel and FlyingChairs use them.
 
 Little-endian: float32 202021.25, int32 width, int32 height, then height x width pairs of float32
-(u, v), row by row. Where the flow is unknown, a component is beyond 1e9.
+(u, v), row by row. A component beyond 1e9 marks unknown flow.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def read_flow(path: str | Path) -> np.ndarray:
         path: The file.
 
     Returns:
-        float32 [2, H, W], (u, v) in pixels; unknown values as they stand there.
+        float32 [2, H, W], (u, v) in pixels; unknown values as in the file.
 
     Raises:
-        DataError: A missing file, another tag, an absurd size, or fewer or more bytes than the
-            size asks for.
+        DataError: The file is missing, has another tag or an absurd size, or its bytes do not match
+            its size.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,20 +48,20 @@ def read_flow(path: str | Path) -> np.ndarray:
         if num_bytes != expected:
             raise DataError(path, f"{num_bytes} bytes", f"{expected} for a flow of {W}x{H} pixels")
         values = np.fromfile(file, "<f4", 2 * H * W)
-    if values.size < 2 * H * W:  # cut off while it was read
+    if values.size < 2 * H * W:  # truncated while it was read
         raise DataError(path, f"{values.size} values", f"{2 * H * W}")
     return np.ascontiguousarray(values.reshape(H, W, 2).transpose(2, 0, 1), np.float32)
 
 
 def write_flow(path: str | Path, flow: np.ndarray) -> None:
-    """Writes a .flo file; it is whole or not there.
+    """Writes a .flo file, whole or not at all.
 
     Args:
         path: The file.
-        flow: [2, H, W] of real numbers, (u, v) in pixels; kept as float32.
+        flow: [2, H, W] of real numbers, (u, v) in pixels; written as float32.
 
     Raises:
-        ValueError: Flow of another shape or an absurd size.
+        ValueError: The flow has another shape or an absurd size.
         OSError: The file cannot be written.
     """
     path, flow = Path(path), np.asarray(flow)

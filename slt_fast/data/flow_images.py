@@ -1,20 +1,21 @@
-"""Flow as images that a network can read: always the same colour for the same motion.
+"""Encodes flow as images for a network: the same motion always has the same colour.
 
-Every encoder divides by one fixed bound and never by the largest motion of a frame: zero flow is
-the same colour in each frame of each clip, and a small motion beside a large one stays as it is.
+Every encoder divides by one fixed bound, never by the largest motion of a frame. So zero flow has
+the same colour in every frame, and a large motion does not change the colour of a small one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional
 
+from slt_fast.errors import UserError
 from slt_fast.ops.optical_flow import optical_flow
 
-# Of the flow at the frames' own size, 8 bytes each: enough for all the threads of a GPU.
+# Pixels of flow at the frames' own size, 8 bytes each: enough for all threads of a GPU.
 _PIXELS_AT_ONCE = 2**22
 
 
@@ -27,7 +28,7 @@ def flow_images(
     preset: str = "default",
     backend: str = "auto",
 ) -> torch.Tensor:
-    """Turns the frames of a clip into as many flow images; the first shows zero flow.
+    """Computes a flow image for each frame of a clip; the first shows zero flow.
 
     Args:
         frames: As for clip_flow.
@@ -41,7 +42,7 @@ def flow_images(
         [T, 3, *size] float32 in [0, 1].
 
     Raises:
-        ValueError: No frames, frames that optical_flow refuses, or an unknown encoder.
+        UserError: No frames, frames that optical_flow refuses, or an unknown encoder.
     """
     flow = clip_flow(frames, size=size, preset=preset, backend=backend)
     return encode_flow(flow, encoder=encoder, bound=bound)
@@ -54,13 +55,13 @@ def clip_flow(
     preset: str = "default",
     backend: str = "auto",
 ) -> torch.Tensor:
-    """Computes the flow of a clip, one field a frame; the first is zero.
+    """Computes a flow field for each frame of a clip; the first is zero.
 
-    The flow is computed at the frames' own size and then resized, as motion rather than as colour.
+    The flow is computed at the frames' own size, then resized as motion, not as colour.
 
     Args:
         frames: [T, H, W] grey or [T, H, W, 3] RGB, uint8, T >= 1.
-        size: Height and width to reach.
+        size: Height and width of the result.
         preset: As for slt_fast.ops.optical_flow.
         backend: As for slt_fast.ops.optical_flow.
 
@@ -68,14 +69,14 @@ def clip_flow(
         [T, 2, *size] float32, (u, v) in pixels of that size, on the device of the frames.
 
     Raises:
-        ValueError: No frames, or frames that optical_flow refuses.
+        UserError: No frames, or frames that optical_flow refuses.
     """
     if not len(frames):
-        raise ValueError("clip_flow: found 0 frames; expected at least 1")
+        raise UserError("clip_flow: found 0 frames; expected at least 1")
     flow = torch.zeros(len(frames), 2, *size, device=frames.device)
     H, W = frames.shape[1:3]
     num_pairs = max(1, _PIXELS_AT_ONCE // (H * W))
-    # Part by part: the flow of a whole clip at the frames' own size would take gigabytes.
+    # In parts, because the flow of a whole clip at the frames' own size takes gigabytes.
     for start in range(0, len(frames) - 1, num_pairs):
         part = frames[start : start + num_pairs + 1]
         resized = resize_flow(optical_flow(part, preset=preset, backend=backend), size)
@@ -84,14 +85,14 @@ def clip_flow(
 
 
 def resize_flow(flow: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Resizes a flow field, its motion along: half the width makes half the horizontal motion.
+    """Resizes a flow field and scales its motion: half the width halves the horizontal motion.
 
     Args:
         flow: [T, 2, H, W] floating point, (u, v) in pixels of H x W.
-        size: Height and width to reach.
+        size: Height and width of the result.
 
     Returns:
-        [T, 2, *size], (u, v) in pixels of that size; bilinear, averaged where it shrinks.
+        [T, 2, *size], (u, v) in pixels of that size; bilinear, averaged when it shrinks.
     """
     H, W = flow.shape[-2:]
     if tuple(size) == (H, W):
@@ -105,8 +106,6 @@ def encode_flow(
     *,
     encoder: str = "uvm",
     bound: float,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
 ) -> torch.Tensor:
     """Turns flow into images.
 
@@ -116,33 +115,25 @@ def encode_flow(
             "wheel": the Middlebury colour wheel, zero motion white; "hsv": direction as hue,
             magnitude as brightness, zero motion black.
         bound: Motion in pixels at which the colours saturate.
-        mean: Of each channel, to be subtracted; our own network does that itself.
-        std: Of each channel, to divide by.
 
     Returns:
-        [T, 3, H, W] float32, on the device of the flow; in [0, 1] without mean and std.
+        [T, 3, H, W] float32 in [0, 1], on the device of the flow.
 
     Raises:
-        ValueError: Another shape, flow that is not finite, an unknown encoder, or a bound <= 0.
+        UserError: An unknown encoder, or a bound <= 0.
+        ValueError: Another shape, or flow that is not finite.
     """
     if flow.ndim != 4 or flow.shape[1] != 2:
         raise ValueError(f"encode_flow: found flow of {list(flow.shape)}; expected [T, 2, H, W]")
     if encoder not in ENCODERS:
-        raise ValueError(
-            f"encode_flow: found encoder {encoder!r}; expected one of {list(ENCODERS)}"
-        )
+        raise UserError(f"encode_flow: found encoder {encoder!r}; expected one of {list(ENCODERS)}")
     if not (bound > 0 and math.isfinite(bound)):
-        raise ValueError(f"encode_flow: found bound {bound}; expected a number of pixels above 0")
+        raise UserError(f"encode_flow: found bound {bound}; expected a number of pixels above 0")
     finite = torch.isfinite(flow).flatten(1).all(1)
     if not finite.all():
         t = int(finite.logical_not().nonzero()[0])
         raise ValueError(f"encode_flow: found NaN or infinity in the flow of frame {t}")
-    images = ENCODERS[encoder](flow / bound)
-    if mean is not None:
-        images = images - images.new_tensor(mean).view(3, 1, 1)
-    if std is not None:
-        images = images / images.new_tensor(std).view(3, 1, 1)
-    return images
+    return ENCODERS[encoder](flow / bound)
 
 
 def _encode_uvm(flow: torch.Tensor) -> torch.Tensor:
@@ -152,7 +143,7 @@ def _encode_uvm(flow: torch.Tensor) -> torch.Tensor:
 
 def _encode_wheel(flow: torch.Tensor) -> torch.Tensor:
     # Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011 (their
-    # colorcode.cpp), without its darker colours beyond the bound, where ours saturate.
+    # colorcode.cpp), but colours saturate beyond the bound, and do not get darker.
     wheel = _colour_wheel().to(flow)
     position = (_angle(-flow) / torch.pi + 1) / 2 * (len(wheel) - 1)
     index = position.long().squeeze(1)
@@ -177,7 +168,7 @@ ENCODERS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 def _radius(flow: torch.Tensor) -> torch.Tensor:
-    # A vector_norm over so short a dimension takes 50 times as long.
+    # A vector_norm over such a short dimension takes 50 times as long.
     return torch.hypot(flow[:, :1], flow[:, 1:]).clamp(max=1)
 
 
@@ -186,7 +177,7 @@ def _angle(flow: torch.Tensor) -> torch.Tensor:
 
 
 def _colour_wheel() -> torch.Tensor:
-    """The 55 hues of the Middlebury wheel, [55, 3] in [0, 1]: six ramps of perceptual length."""
+    """Returns the Middlebury wheel's 55 hues, [55, 3] in [0, 1]: six ramps of perceptual length."""
     red, yellow, green, cyan, blue, magenta = torch.tensor(
         [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1]], dtype=torch.float32
     )

@@ -1,4 +1,4 @@
-"""What the network sees of a clip: flow images or RGB images of one size."""
+"""Input of the network: flow images or RGB images of one size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -25,19 +24,19 @@ _FRAMES_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class InputConfig:
-    """How frames become input images; saved with each checkpoint, which accepts no other input."""
+    """Settings of the input images; saved with each checkpoint, which accepts no other input."""
 
     input: Literal["flow", "rgb"] = "flow"
-    """Optical flow (the paper's choice) or the frames' own colours."""
+    """Optical flow (the paper's choice) or RGB frames."""
     image_size: Annotated[int, Bounds(ge=32)] = 224
     """Height and width of the images in pixels."""
     flow_preset: str = "default"
-    """Preset of slt_fast.ops.optical_flow; raft_small and raft_large take torchvision's weights, or
-    those of the file that SLT_FAST_RAFT_WEIGHTS in the environment names."""
+    """Preset of slt_fast.ops.optical_flow; raft_small and raft_large use torchvision's weights, or
+    the file in the environment variable SLT_FAST_RAFT_WEIGHTS."""
     flow_backend: str = "auto"
     """Backend of slt_fast.ops.optical_flow."""
     flow_encoder: Literal["uvm", "wheel", "hsv"] = "uvm"
-    """How motion becomes colour: uvm, wheel or hsv."""
+    """Colours of the motion: uvm, wheel or hsv."""
     flow_bound: Annotated[float, Bounds(gt=0, lt=math.inf)] = 8.0
     """Motion that saturates the encoder, in pixels of the images (not of the frames)."""
 
@@ -50,19 +49,19 @@ class InputConfig:
             choose_flow_backend(self.flow_backend, self.flow_preset)
 
     def parameters(self) -> dict[str, str | int]:
-        """The flow algorithm with its version and parameters; empty for RGB."""
+        """Returns the flow algorithm with its version and parameters; empty for RGB."""
         if self.input == "rgb":
             return {}
         return flow_parameters(self.flow_preset, self.flow_backend)
 
 
 def flow_device(config: InputConfig, device: torch.device) -> torch.device | None:
-    """Where clips become images: on a GPU, or, as None, in the processes that read them.
+    """Returns the GPU that makes the images, or None: then the processes that read make them.
 
     Args:
-        config: What the images are.
-        device: Where the model runs. Only a GPU on which the flow can be computed takes over:
-            colours, and flow of other backends, are work for the processes' cores.
+        config: Settings of the images.
+        device: Device of the model. A GPU makes the images only if it can compute the flow; colours
+            and other backends' flow are work for the CPU's cores.
     """
     if config.input != "flow" or device.type != "cuda":
         return None
@@ -70,35 +69,31 @@ def flow_device(config: InputConfig, device: torch.device) -> torch.device | Non
     return device if backend in GPU_BACKENDS else None
 
 
-def clip_images(
-    frames: np.ndarray, config: InputConfig, *, device: torch.device | str = "cpu"
-) -> torch.Tensor:
-    """The input images of a clip.
+def clip_images(frames: torch.Tensor, config: InputConfig) -> torch.Tensor:
+    """Makes the input images of a clip, on the device of its frames.
 
     Args:
         frames: uint8 [T, H, W, 3] RGB, T >= 1.
-        config: What to make of them.
-        device: Where they are made.
+        config: Settings of the images.
 
     Returns:
-        float32 [T, 3, image_size, image_size] in [0, 1], on the device.
+        float32 [T, 3, image_size, image_size] in [0, 1].
 
     Raises:
-        ValueError: Frames that are too small for optical flow.
+        UserError: The frames are too small for optical flow.
     """
     size = (config.image_size, config.image_size)
-    packed = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
     if config.input == "flow":
         return flow_images(
-            packed,
+            frames,
             size=size,
             bound=config.flow_bound,
             encoder=config.flow_encoder,
             preset=config.flow_preset,
             backend=config.flow_backend,
         )
-    # Part by part, as colours in float32 take four times the memory of the frames.
-    return torch.cat([_resized_colours(part, size) for part in packed.split(_FRAMES_AT_ONCE)])
+    # Part by part, because colours in float32 take four times the memory of the frames.
+    return torch.cat([_resized_colours(part, size) for part in frames.split(_FRAMES_AT_ONCE)])
 
 
 def _resized_colours(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -107,7 +102,7 @@ def _resized_colours(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tenso
 
 
 def blank_value(config: InputConfig) -> torch.Tensor:
-    """The colour of nothing: zero flow, or black; float32 [3, 1, 1]."""
+    """Returns the colour of zero flow, or black for RGB; float32 [3, 1, 1]."""
     if config.input == "rgb":
         return torch.zeros(3, 1, 1)
     return ENCODERS[config.flow_encoder](torch.zeros(1, 2, 1, 1))[0]

@@ -1,4 +1,8 @@
-"""From clips to images: read, and computed where they were read or on a GPU."""
+"""Reads clips, and makes images of what was read.
+
+Images are float16 from the moment they are made: in memory, and between processes. So they are the
+same with and without `--preload`, and for any number of workers.
+"""
 
 from __future__ import annotations
 
@@ -8,72 +12,93 @@ from functools import partial
 import cv2
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
-from slt_fast.data.clip import Clip, check_ctc_length
+from slt_fast.data.clip import AnnotatedClip, Clip, check_ctc_length
 from slt_fast.data.flow_images import encode_flow
 from slt_fast.data.input import InputConfig, clip_images
 from slt_fast.errors import DataError, ErrorHandler, Result, handle, result_or_error
 from slt_fast.workers import in_processes
 
 
-def read_clip(clip: Clip, config: InputConfig) -> torch.Tensor | DataError:
-    """What is to be read of a clip, or what is wrong with it, to be raised or listed.
+class ClipDataset(Dataset[torch.Tensor]):
+    """Reads clips by number; raises the error of a clip that cannot be read.
 
     Args:
-        clip: The clip; its flow is read where it is cached, and its frames elsewhere.
-        config: What its images are.
+        clips: The clips.
+        preloaded: Images of the clips as `preload` made them; None reads from the disk.
+    """
+
+    def __init__(
+        self, clips: Sequence[AnnotatedClip], preloaded: Sequence[torch.Tensor] | None = None
+    ) -> None:
+        self.clips, self.preloaded = clips, preloaded
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """Returns frames or flow as read_clip does, or the preloaded images."""
+        if self.preloaded:
+            return self.preloaded[index]
+        return _read_annotated(self.clips[index])
+
+    def num_workers(self, wanted: int) -> int:
+        """Returns the number of useful worker processes: none if the images are in memory."""
+        return 0 if self.preloaded else wanted
+
+
+def read_clip(clip: Clip) -> torch.Tensor:
+    """Reads a clip.
 
     Returns:
-        Frames, uint8 [T, H, W, 3] RGB; or images of cached flow, float16 [T, 3, H, W].
+        Frames, uint8 [T, H, W, 3] RGB; or cached flow, float16 [T, 2, size, size].
+
+    Raises:
+        DataError: The frames or the flow cannot be used.
+        OSError: A file cannot be read.
     """
-    # OpenCV's own threads deadlock after a fork and only fight over the cores with the workers.
+    # OpenCV's own threads deadlock after a fork and compete with the workers for the cores.
     cv2.setNumThreads(0)
-
-    def read() -> torch.Tensor:
-        if clip.cached_flow is None:
-            frames = clip.source.read()
-            check_ctc_length(clip, len(frames))
-            return torch.from_numpy(np.ascontiguousarray(frames))
-        flow = clip.cached_flow.read()
-        check_ctc_length(clip, len(flow))
-        return encode_flow(flow, encoder=config.flow_encoder, bound=config.flow_bound).half()
-
-    return result_or_error(clip.source.name, read)
+    if clip.cached_flow is not None:
+        return clip.cached_flow.read()
+    return torch.from_numpy(np.ascontiguousarray(clip.source.read()))
 
 
 def make_images(
-    clip: Clip,
-    read: torch.Tensor | DataError,
-    config: InputConfig,
-    device: torch.device | str = "cpu",
-) -> torch.Tensor | DataError:
-    """Images of a clip, float16 [T, 3, H, W], or what is wrong with it.
+    read: torch.Tensor, config: InputConfig, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Makes the images of a clip.
 
     Args:
-        clip: The clip.
-        read: What read_clip gave.
-        config: What its images are.
-        device: Where frames become images; other images stay where they are.
+        read: Frames or flow as read_clip returns them, or images, which stay as they are.
+        config: Settings of the images.
+        device: Device that computes.
+
+    Returns:
+        float16 [T, 3, image_size, image_size] in [0, 1], on the device.
+
+    Raises:
+        UserError: The frames are too small for optical flow.
     """
-    if isinstance(read, DataError) or read.dtype != torch.uint8:
-        return read
-    return result_or_error(
-        clip.source.name, lambda: clip_images(read.numpy(), config, device=device).half()
-    )
+    read = read.to(device)
+    if read.dtype == torch.uint8:
+        return clip_images(read, config).half()
+    if read.shape[1] == 2:
+        encoder, bound = config.flow_encoder, config.flow_bound
+        return encode_flow(read.float(), encoder=encoder, bound=bound).half()
+    return read
 
 
-def load_images(clip: Clip, config: InputConfig) -> torch.Tensor | DataError:
-    """Images of a clip, float16 [T, 3, H, W]; or what is wrong with it, to be raised or listed.
-
-    Args:
-        clip: The clip; its flow is read where it is cached, and computed elsewhere.
-        config: What its images are.
-    """
-    return make_images(clip, read_clip(clip, config), config)
+def load_images(
+    clip: Clip, config: InputConfig, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Reads a clip and makes its images; raises as read_clip and make_images do."""
+    return make_images(read_clip(clip), config, device)
 
 
-def count_frames(clip: Clip) -> int | DataError:
-    """Frames of a clip, found without decoding them where that can be; or what is wrong with it."""
+def count_frames(clip: AnnotatedClip) -> int | DataError:
+    """Counts the frames of a clip, if possible without decoding them; or returns its error."""
 
     def num_frames() -> int:
         cached = clip.cached_flow
@@ -85,49 +110,76 @@ def count_frames(clip: Clip) -> int | DataError:
 
 
 def preload(
-    clips: Sequence[Clip],
+    clips: Sequence[AnnotatedClip],
     config: InputConfig,
     *,
     num_workers: int,
     label: str,
     device: torch.device | None = None,
 ) -> list[torch.Tensor | DataError]:
-    """Computes the images of all clips, with a progress bar; they are kept on the CPU.
+    """Makes the images of all clips, with a progress bar, and keeps them in the CPU's memory.
 
     Args:
         clips: The clips.
-        config: What their images are.
-        num_workers: Processes that read clips; 0 reads here.
+        config: Settings of the images.
+        num_workers: Number of processes that read clips; 0 reads in this one.
         label: Name on the progress bar.
-        device: Where frames become images, as flow_device tells; None is where they are read.
+        device: GPU that makes the images, from flow_device; None makes them in the workers.
+
+    Returns:
+        The images of each clip, or its error.
     """
-    work = partial(read_clip if device else load_images, config=config)
+    work = partial(_read_or_images, config=None if device else config)
     found = in_processes(work, clips, num_workers=num_workers, label=label)
     if device is None:
         return list(found)
     made = (
-        make_images(clip, read, config, device) for clip, read in zip(clips, found, strict=True)
+        images_or_error(clip, read, config, device) for clip, read in zip(clips, found, strict=True)
     )
     return [images if isinstance(images, DataError) else images.cpu() for images in made]
 
 
+def images_or_error(
+    clip: AnnotatedClip,
+    read: torch.Tensor | DataError,
+    config: InputConfig,
+    device: torch.device | str,
+) -> torch.Tensor | DataError:
+    """Makes the images of a clip, unless reading it failed already."""
+    if isinstance(read, DataError):
+        return read
+    return result_or_error(clip.source.name, lambda: make_images(read, config, device))
+
+
 def keep_good(
-    clips: Sequence[Clip],
-    loaded: Sequence[Result | DataError],
+    clips: Sequence[AnnotatedClip],
+    found: Sequence[Result | DataError],
     on_error: ErrorHandler | None,
-) -> tuple[list[Clip], list[Result]]:
-    """The clips that could be read, and what was read of them.
+) -> tuple[list[AnnotatedClip], list[Result]]:
+    """Keeps the clips that could be read, and what was found of them.
 
     Args:
         clips: The clips.
-        loaded: What `preload` or `count_frames` gave for them.
+        found: What `preload` or `count_frames` returned for them.
         on_error: Called with each error; None raises the first.
     """
     good_clips, good = [], []
-    for clip, result in zip(clips, loaded, strict=True):
+    for clip, result in zip(clips, found, strict=True):
         if isinstance(result, DataError):
             handle(result, on_error)
         else:
             good_clips.append(clip)
             good.append(result)
     return good_clips, good
+
+
+def _read_annotated(clip: AnnotatedClip) -> torch.Tensor:
+    read = read_clip(clip)
+    check_ctc_length(clip, len(read))
+    return read
+
+
+def _read_or_images(clip: AnnotatedClip, config: InputConfig | None) -> torch.Tensor | DataError:
+    """Reads a clip and, given a config, makes its images; or returns its error."""
+    read = result_or_error(clip.source.name, lambda: _read_annotated(clip))
+    return images_or_error(clip, read, config, "cpu") if config else read

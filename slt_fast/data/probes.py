@@ -1,50 +1,73 @@
-"""Changed inputs that tell where a score comes from."""
+"""Changed inputs that show where a score comes from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from slt_fast.data.clip import Clip, FrameSource
-from slt_fast.data.synthetic import SyntheticSource
+from slt_fast.data.clip import AnnotatedClip
+from slt_fast.data.frame_source import FrameSource, Identity
+from slt_fast.errors import DataError, UserError
 
 PROBES = ("blank", "neutral")
 
 
 @dataclass(frozen=True)
 class BlankSource:
-    """As many frames as another source, of the same size, all black."""
+    """Black frames, of the size and number of another source's; a FrameSource."""
 
     source: FrameSource
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """Name in errors."""
         return self.source.name
 
     def read(self) -> np.ndarray:
-        """uint8 [T, H, W, 3] zeros."""
+        """Returns the frames, uint8 [T, H, W, 3] zeros."""
         return np.zeros_like(self.source.read())
 
     def num_frames(self) -> int:
-        """How many frames `read` returns."""
+        """Counts the frames that `read` returns."""
         return self.source.num_frames()
 
+    def estimated_frames(self) -> int:
+        """Estimates the number of frames."""
+        return self.source.estimated_frames()
 
-def probe(clip: Clip, name: str) -> Clip:
-    """The clip with a changed input: what is left of the score comes from elsewhere.
+    def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
+        """Raises DataError: the cached flow of the other source is not that of black frames."""
+        expected = "a video, a frame folder or a clip of the synthetic corpus"
+        raise DataError(self.name, "a BlankSource", expected)
+
+    def identity(self, data_root: Path) -> Identity:
+        """Raises DataError as `place` does."""
+        return Identity(*self.place(data_root), state={})
+
+    def neutral(self) -> FrameSource | None:
+        """Returns None: nothing moves already."""
+        return None
+
+
+def probe(clip: AnnotatedClip, name: str) -> AnnotatedClip:
+    """Changes the input of a clip: what remains of the score does not come from what was removed.
 
     Args:
         clip: The clip.
         name: "blank" (black frames), or "neutral" (head and face as in a statement; synthetic).
 
     Raises:
-        ValueError: Another probe, or "neutral" on real video.
+        UserError: Another probe, or "neutral" on real video.
     """
+    source: FrameSource | None = None
     if name == "blank":
-        return replace(clip, source=BlankSource(clip.source))
-    if name == "neutral" and isinstance(clip.source, SyntheticSource):
-        return replace(clip, source=replace(clip.source, non_manual=False))
-    expected = "blank, or neutral on the synthetic corpus"
-    raise ValueError(f"probe: found {name!r} on clip {clip.id}; expected {expected}")
+        source = BlankSource(clip.source)
+    elif name == "neutral":
+        source = clip.source.neutral()
+    if source is None:
+        expected = "blank, or neutral on the synthetic corpus"
+        raise UserError(f"probe: found {name!r} on clip {clip.id}; expected {expected}")
+    return replace(clip, source=source)

@@ -1,24 +1,34 @@
-"""Where clips come from: `synthetic[:SEED]`, `phoenix14t:PATH` or `manifest:FILE`.
+"""Resolves the names of data sets: `synthetic[:SEED]`, `phoenix14t:PATH` or `manifest:FILE`.
 
-Where annotations do not matter, a video, a folder of videos or the manifest alone will do.
+Without annotations, a video, a folder of videos or a bare manifest is enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from slt_fast.data.clip import Clip, FrameSource
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.manifest import MANIFEST_SUFFIXES, manifest_splits, read_manifest
 from slt_fast.data.datasets.phoenix14t import phoenix14t_root, phoenix14t_splits, read_phoenix14t
+from slt_fast.data.frame_source import FrameSource
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
-from slt_fast.data.video.folder import find_videos
-from slt_fast.errors import ErrorHandler
+from slt_fast.data.video.folder import IMAGE_SUFFIXES, natural_key
+from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import DataError, ErrorHandler, UserError
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".ts", ".mts"),
+    *(".wmv", ".flv", ".3gp", ".ogv"),
+)
 
 
-def read_split(data: str, split: str, *, on_error: ErrorHandler | None = None) -> list[Clip]:
-    """The clips of one split of a data set.
+def read_split(
+    data: str, split: str, *, on_error: ErrorHandler | None = None
+) -> list[AnnotatedClip]:
+    """Reads the clips of one split of a data set.
 
     Args:
         data: "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE".
@@ -27,30 +37,30 @@ def read_split(data: str, split: str, *, on_error: ErrorHandler | None = None) -
 
     Raises:
         DataError: A bad line, file or split.
-        ValueError: Another kind of data set, or a split without a clip.
+        UserError: An unknown kind of data set, or a split without a clip.
     """
     clips = _read_clips(data, split, on_error)
     if not clips:
-        raise ValueError(f"{data}: found no usable clip in split {split!r}; expected at least one")
+        raise UserError(f"{data}: found no usable clip in split {split!r}; expected at least one")
     return clips
 
 
-def _read_clips(data: str, split: str, on_error: ErrorHandler | None) -> list[Clip]:
+def _read_clips(data: str, split: str, on_error: ErrorHandler | None) -> list[AnnotatedClip]:
     kind, _, place = data.partition(":")
     if kind == "synthetic":
-        return read_synthetic(split, seed=synthetic_seed(data))
+        return read_synthetic(split, seed=synthetic_seed(data) or 0)
     if kind == "phoenix14t" and place:
         return read_phoenix14t(Path(place), split, on_error=on_error)
     if kind == "manifest" and place:
         return read_manifest(Path(place), split, on_error=on_error)
     expected = "expected synthetic[:SEED], phoenix14t:PATH or manifest:FILE"
-    raise ValueError(f"data: found {data!r}; {expected}")
+    raise UserError(f"data: found {data!r}; {expected}")
 
 
 def read_videos(
     data: str, *, splits: Sequence[str] = (), on_error: ErrorHandler | None = None
-) -> tuple[Path, list[FrameSource]]:
-    """The videos of a data set, of several splits or without any annotations.
+) -> tuple[Path, Sequence[FrameSource]]:
+    """Finds the videos of a data set, whose annotations do not matter.
 
     Args:
         data: As for read_split; or a path of a manifest, a video, or a folder of videos or frames.
@@ -62,25 +72,68 @@ def read_videos(
 
     Raises:
         DataError: A bad line, file or split, or no video.
-        ValueError: Splits of what has none.
+        UserError: Splits of data without annotations.
     """
     if data.partition(":")[0] not in ("synthetic", "phoenix14t", "manifest"):
         if Path(data).suffix.lower() not in MANIFEST_SUFFIXES:
             if splits:
                 expected = "expected none, as only annotations tell splits"
-                raise ValueError(f"{data}: found splits {', '.join(splits)}; {expected}")
+                raise UserError(f"{data}: found splits {', '.join(splits)}; {expected}")
             return find_videos(Path(data))
         data = f"manifest:{data}"
     clips = [
         clip for split in splits or split_names(data) for clip in _read_clips(data, split, on_error)
     ]
     if not clips:
-        raise ValueError(f"{data}: found no usable clip; expected at least one")
+        raise UserError(f"{data}: found no usable clip; expected at least one")
     return data_root(data), [clip.source for clip in clips]
 
 
+def find_videos(place: Path) -> tuple[Path, Sequence[VideoSource]]:
+    """Finds the videos at a place.
+
+    Args:
+        place: A video file of any name, a folder of frames, or a folder with videos and folders of
+            frames at any depth. Images beside videos are ignored, as are hidden files; symbolic
+            links are followed.
+
+    Returns:
+        The folder that the videos are named relative to, and the videos in natural order.
+
+    Raises:
+        DataError: There is none.
+    """
+    if place.is_file():
+        return place.parent, [VideoSource(place)]
+    if not place.is_dir():
+        raise DataError(place, "nothing", "a video, a folder of videos or frames, or a manifest")
+    found = [VideoSource(path) for path in _walk(place)]
+    if not found:
+        raise DataError(place, "no videos and no folders of frames", "at least one")
+    if found[0].path == place:
+        return place.parent, found
+    return place, found
+
+
+def _walk(place: Path) -> Iterator[Path]:
+    seen = set()
+    for folder, folders, files in os.walk(place, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads back up
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted((name for name in folders if name[0] != "."), key=natural_key)
+        shown = sorted((name for name in files if name[0] != "."), key=natural_key)
+        videos = [name for name in shown if Path(name).suffix.lower() in VIDEO_SUFFIXES]
+        if videos:
+            yield from (Path(folder, name) for name in videos)
+        elif any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in shown):
+            yield Path(folder)
+
+
 def data_root(data: str) -> Path:
-    """The folder that a data set's videos are named relative to."""
+    """Returns the folder that a data set's videos are named relative to."""
     kind, _, place = data.partition(":")
     if kind == "phoenix14t":
         return phoenix14t_root(place)
@@ -88,7 +141,7 @@ def data_root(data: str) -> Path:
 
 
 def split_names(data: str) -> list[str]:
-    """The splits of a data set.
+    """Lists the splits of a data set.
 
     Raises:
         DataError: A bad file.
@@ -100,14 +153,14 @@ def split_names(data: str) -> list[str]:
 
 
 def synthetic_seed(data: str) -> int | None:
-    """Seed of a synthetic corpus; None for other data.
+    """Returns the seed of a synthetic corpus, 0 by default; None for other data.
 
     Raises:
-        ValueError: A seed that is no whole number.
+        UserError: The seed is not a whole number.
     """
     kind, _, seed = data.partition(":")
     if kind != "synthetic":
         return None
     if seed and not seed.isdecimal():
-        raise ValueError(f"data: found {data}; expected a whole number as its seed")
+        raise UserError(f"data: found {data}; expected a whole number as its seed")
     return int(seed or 0)

@@ -1,4 +1,4 @@
-"""Words or glosses as numbers."""
+"""Numbers for words or glosses."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Vocabulary:
     """A list of tokens: the specials first, then words.
 
     Args:
-        specials: Tokens with a meaning of their own, which never stand in a text.
+        specials: Tokens with a meaning of their own, which are never part of a text.
         words: The other tokens, in the order of their numbers.
 
     Raises:
-        ValueError: If there are no specials, or a token is there twice, empty or with whitespace.
+        ValueError: There are no specials, or a token is repeated, empty or has whitespace.
     """
 
     specials: tuple[str, ...]
@@ -39,7 +39,7 @@ class Vocabulary:
 
     @classmethod
     def build(cls, sequences: Iterable[str | Sequence[str]], specials: Sequence[str]) -> Vocabulary:
-        """Collect the words of a training set, by falling count, then by alphabet.
+        """Collects the words of a training set, by falling count, then by alphabet.
 
         Args:
             sequences: Texts, split at whitespace, or sequences of words.
@@ -51,7 +51,7 @@ class Vocabulary:
 
     @cached_property
     def tokens(self) -> tuple[str, ...]:
-        """All tokens in the order of their numbers."""
+        """Returns all tokens in the order of their numbers."""
         return self.specials + self.words
 
     @cached_property
@@ -62,27 +62,28 @@ class Vocabulary:
         return len(self.tokens)
 
     def encode(self, sequence: str | Sequence[str]) -> list[int]:
-        """Numbers of the words of a text, split at whitespace, or of a sequence of words.
+        """Returns the numbers of the words of a text, or of a sequence of words.
 
         Specials are not added; a word that is spelled like one counts as unknown.
 
         Raises:
-            ValueError: If a word is unknown and there is no "<unk>".
+            ValueError: A word is unknown and there is no "<unk>".
         """
         unknown = self.specials.index("<unk>") if "<unk>" in self.specials else None
-        numbers = [self._numbers.get(word, unknown) for word in _split(sequence)]
-        if None in numbers:
-            word = _split(sequence)[numbers.index(None)]
-            raise ValueError(
-                f"vocabulary: found {word!r}; expected one of its {len(self.words)} words"
-            )
+        numbers = []
+        for word in _split(sequence):
+            number = self._numbers.get(word, unknown)
+            if number is None:
+                expected = f"expected one of its {len(self.words)} words"
+                raise ValueError(f"vocabulary: found {word!r}; {expected}")
+            numbers.append(number)
         return numbers
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """The words up to the first "<eos>", without specials, joined by spaces.
+        """Returns the words up to the first "<eos>", without specials, joined by spaces.
 
         Raises:
-            ValueError: If a number is no token's.
+            ValueError: A number does not belong to a token.
         """
         words = []
         for number in numbers:
@@ -97,15 +98,15 @@ class Vocabulary:
         return " ".join(words)
 
     def to_json(self) -> dict[str, list[str]]:
-        """What `from_json` reads, ready for json.dump."""
+        """Returns what `from_json` reads, ready for json.dump."""
         return {"specials": list(self.specials), "words": list(self.words)}
 
     @classmethod
     def from_json(cls, data: object) -> Vocabulary:
-        """The vocabulary that `to_json` wrote.
+        """Returns the vocabulary that `to_json` wrote.
 
         Raises:
-            ValueError: If the data is not of that form.
+            ValueError: The data has another form.
         """
         if not isinstance(data, dict) or set(data) != {"specials", "words"}:
             found = sorted(data) if isinstance(data, dict) else type(data).__name__

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import torch
 
 from slt_fast.checkpoint import TrainedModel
-from slt_fast.data.batching import Batch, ClipDataset, batches, too_many_frames
-from slt_fast.data.clip import Clip, FrameSource
+from slt_fast.data.batching import PackedClips, too_many_frames
+from slt_fast.data.clip import Clip
+from slt_fast.data.frame_source import FrameSource
 from slt_fast.data.input import flow_device
+from slt_fast.data.loading import load_images
 from slt_fast.data.vocabulary import BOS, EOS
 from slt_fast.device import autocast
-from slt_fast.errors import UserError
+from slt_fast.errors import DataError, UserError, result_or_error
 from slt_fast.inference.ctc import greedy_ctc
 from slt_fast.inference.search import beam_search
 from slt_fast.model.encoder import Encoded
@@ -29,13 +31,13 @@ class Translation:
 
 
 def translate_batch(
-    trained: TrainedModel, batch: Batch, *, search: SearchConfig
+    trained: TrainedModel, batch: PackedClips, *, search: SearchConfig
 ) -> list[Translation]:
     """Translates the clips of a batch with a trained model, in its own precision.
 
     Args:
         trained: The model, in evaluation mode; its device computes.
-        batch: Clips, whose texts and glosses are not looked at.
+        batch: Images of the clips.
         search: Settings of the search.
 
     Returns:
@@ -71,11 +73,14 @@ def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
         UserError: The video has more frames than the device's memory holds.
     """
     config, device = trained.recipe.input, next(trained.network.parameters()).device
-    clip = Clip(source.name, source, "", None, None, "", source.name)
-    dataset = ClipDataset([clip], config, device=flow_device(config, device))
-    (batch,) = batches(dataset, trained.vocabularies, batch_size=1)
-    for error in batch.errors:
-        raise error
+    clip, maker = Clip(source.name, source), flow_device(config, device) or "cpu"
+    try:
+        images = result_or_error(source.name, lambda: load_images(clip, config, maker))
+    except torch.OutOfMemoryError as error:
+        raise UserError(too_many_frames([clip], source.num_frames(), device)) from error
+    if isinstance(images, DataError):
+        raise images
+    batch = PackedClips((clip,), images.float(), torch.tensor([len(images)]))
     return translate_batch(trained, batch, search=trained.recipe.search)[0]
 
 

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slt_fast.checkpoint import TrainedOn
-from slt_fast.data.augmentation import AugmentationConfig
-from slt_fast.data.batching import ClipDataset
-from slt_fast.data.clip import Clip
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.flow_cache.cache import open_flow_cache, with_cached_flow
 from slt_fast.data.input import flow_device
-from slt_fast.data.loading import count_frames, keep_good, preload
+from slt_fast.data.loading import ClipDataset, count_frames, keep_good, preload
 from slt_fast.data.probes import probe
 from slt_fast.data.sources import data_root, read_split
 from slt_fast.device import choose_device
@@ -31,7 +29,6 @@ def load_dataset(
     data: str,
     split: str,
     *,
-    augmentation: AugmentationConfig | None = None,
     flow_cache: Path | None = None,
     probe_name: str | None = None,
     on_error: ErrorHandler | None = None,
@@ -42,7 +39,6 @@ def load_dataset(
     that a clip too short for its glosses is known before training starts.
 
     Args:
-        augmentation: Random changes of the images; None for none.
         flow_cache: Folder to read flow from, as far as it is there.
         probe_name: Probe that changes the clips; None for none.
         on_error: Called with each bad annotation or clip; None raises the first.
@@ -58,9 +54,9 @@ def load_dataset(
     if cache:
         clips = with_cached_flow(clips, cache)
     settings = recipe.training
-    device = flow_device(recipe.input, choose_device(settings.device))
     images = None
     if settings.preload:
+        device = flow_device(recipe.input, choose_device(settings.device))
         num_workers, label = settings.num_workers, f"reading {split}"
         found = preload(clips, recipe.input, num_workers=num_workers, label=label, device=device)
         clips, images = keep_good(clips, found, on_error)
@@ -68,17 +64,10 @@ def load_dataset(
         clips, _ = keep_good(clips, [count_frames(clip) for clip in clips], on_error)
     if not clips:
         raise UserError(f"{data}: found no readable clip in {split!r}; expected at least one")
-    return ClipDataset(
-        clips,
-        recipe.input,
-        preloaded=images,
-        augmentation=augmentation,
-        seed=settings.seed,
-        device=device,
-    )
+    return ClipDataset(clips, images)
 
 
-def trained_on(run: RunConfig, clips: Sequence[Clip]) -> TrainedOn:
+def trained_on(run: RunConfig, clips: Sequence[AnnotatedClip]) -> TrainedOn:
     """Returns what a checkpoint keeps of a run's data, of which these are the training clips."""
     digest = hashlib.sha256()
     for clip in clips:
@@ -88,7 +77,7 @@ def trained_on(run: RunConfig, clips: Sequence[Clip]) -> TrainedOn:
     return TrainedOn(run.data, *splits, digest.hexdigest(), run.skip_bad, flow_cache)
 
 
-def warn_of_long_texts(clips: Sequence[Clip], limit: int) -> None:
+def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int) -> None:
     """Warns of training texts that are longer than any translation may be, in tokens."""
     long = [clip for clip in clips if len(clip.text.split()) > limit]
     if long:

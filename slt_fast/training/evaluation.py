@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from slt_fast.checkpoint import TrainedModel
-from slt_fast.data.batching import ClipDataset, batches
-from slt_fast.data.clip import Clip
+from slt_fast.data.batching import BatchMaker, batches
+from slt_fast.data.clip import AnnotatedClip
+from slt_fast.data.input import flow_device
+from slt_fast.data.loading import ClipDataset
 from slt_fast.errors import ErrorHandler, UserError, handle
 from slt_fast.inference.translate import Translation, translate_batch
 from slt_fast.metrics import (
@@ -37,7 +39,7 @@ class Evaluation:
     """
 
     scores: dict[str, Score]
-    clips: list[Clip]
+    clips: list[AnnotatedClip]
     translations: list[Translation]
 
     def most_common_share(self) -> float:
@@ -73,13 +75,15 @@ def evaluate(
         UserError: No clip can be read, or a batch needs more memory than there is.
     """
     network = trained.network
-    clips: list[Clip] = []
+    clips: list[AnnotatedClip] = []
     translations: list[Translation] = []
     was_training = network.training
     network.eval()
-    num_workers = dataset.num_workers(trained.recipe.training.num_workers)
-    size = trained.recipe.training.batch_size
-    loader = batches(dataset, trained.vocabularies, batch_size=size, num_workers=num_workers)
+    settings, config = trained.recipe.training, trained.recipe.input
+    device = flow_device(config, next(network.parameters()).device)
+    maker = BatchMaker(trained.vocabularies, config, device=device)
+    num_workers = dataset.num_workers(settings.num_workers)
+    loader = batches(dataset, maker, batch_size=settings.batch_size, num_workers=num_workers)
     with tqdm(total=len(dataset), desc="translating", unit="clip", leave=False) as bar:
         for batch in loader:
             for error in batch.errors:
@@ -99,7 +103,7 @@ def evaluate(
     return evaluation
 
 
-def score(clips: Sequence[Clip], translations: Sequence[Translation]) -> dict[str, Score]:
+def score(clips: Sequence[AnnotatedClip], translations: Sequence[Translation]) -> dict[str, Score]:
     """Scores translations against the clips' own annotations, never a decoded copy of them.
 
     Raises:
@@ -118,6 +122,6 @@ def score(clips: Sequence[Clip], translations: Sequence[Translation]) -> dict[st
     return scores
 
 
-def _scored_glosses(clip: Clip, glosses: tuple[str, ...]) -> str:
+def _scored_glosses(clip: AnnotatedClip, glosses: tuple[str, ...]) -> str:
     line = " ".join(glosses)
     return clean_phoenix_gloss(line) if clip.gloss_convention == "phoenix14t" else line

@@ -22,7 +22,9 @@ from slt_fast.checkpoint import (
     save_checkpoint,
     without_weights,
 )
-from slt_fast.data.batching import Batch, ClipDataset, Vocabularies, batches, too_many_frames
+from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches, too_many_frames
+from slt_fast.data.input import flow_device
+from slt_fast.data.loading import ClipDataset
 from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle
 from slt_fast.files import read_json, write_json
@@ -71,8 +73,8 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     recipe.input.parameters()  # raises before any clip is read if the flow cannot be computed
     skipped = SkippedClips() if run.skip_bad else None
     load = partial(load_dataset, recipe, run.data, flow_cache=run.flow_cache, on_error=skipped)
-    train_set = load(run.train_split, augmentation=recipe.augmentation)
-    dev_set, test_set = load(run.dev_split), load(run.test_split)
+    train_set, dev_set = load(run.train_split), load(run.dev_split)
+    test_set = load(run.test_split)
     warn_of_long_texts(train_set.clips, recipe.search.max_text_length)
     trainer = Trainer(recipe, run, train_set, skipped, started=started)
     if run.resume:
@@ -110,6 +112,10 @@ class Trainer:
         self.recipe, self.run, self.train_set, self.on_error = recipe, run, train_set, on_error
         self.device = choose_device(settings.device)
         vocabularies = Vocabularies.build(train_set.clips)
+        maker_device = flow_device(recipe.input, self.device)
+        self.maker = BatchMaker(
+            vocabularies, recipe.input, recipe.augmentation, settings.seed, maker_device
+        )
         start = without_weights(recipe) if has_checkpoint_to_resume(run) else recipe
         network = build_network(start, vocabularies)
         network.to(self.device).to(memory_format=torch.channels_last)
@@ -139,7 +145,7 @@ class Trainer:
         values: dict[str, list[float]] = {}
         loader = batches(
             self.train_set,
-            self.trained.vocabularies,
+            self.maker,
             batch_size=settings.batch_size,
             num_workers=self.train_set.num_workers(settings.num_workers),
             shuffle_epoch=progress.epoch,

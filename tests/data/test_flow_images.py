@@ -62,14 +62,6 @@ def test_no_tensor_is_left_on_the_cpu(encoder: str) -> None:
     assert images.device.type == "cuda" and images.shape == (4, 3, 6, 5)
 
 
-def test_mean_and_std_when_asked() -> None:
-    flow = torch.randn(2, 2, 3, 5)
-    images, options = encode_flow(flow, bound=1.0), {"mean": (0.1, 0.2, 0.3), "std": (1, 2, 4)}
-    found = encode_flow(flow, bound=1.0, **options)
-    expected = torch.stack([images[:, 0] - 0.1, (images[:, 1] - 0.2) / 2, (images[:, 2] - 0.3) / 4])
-    torch.testing.assert_close(found, expected.transpose(0, 1))
-
-
 def test_wheel_agrees_with_torchvision() -> None:
     flow = directions_and_radii(bound=6.0)
     # torchvision divides by the map's largest radius, here the bound, and rounds down twice.

@@ -8,12 +8,13 @@ from slt_fast.data.flow_images import ENCODERS, flow_images
 from slt_fast.data.input import InputConfig, blank_value, clip_images, flow_device
 
 
-def moving(size=(48, 64), num_frames=4) -> np.ndarray:
+def moving(size=(48, 64), num_frames=4) -> torch.Tensor:
     """Texture that moves two pixels to the right in each frame."""
     H, W = size
     texture = np.random.default_rng(0).integers(0, 255, (H // 4, W // 2, 3), dtype=np.uint8)
     texture = cv2.resize(texture, (2 * W, H), interpolation=cv2.INTER_CUBIC)
-    return np.stack([texture[:, 20 - 2 * t : 20 - 2 * t + W] for t in range(num_frames)])
+    frames = np.stack([texture[:, 20 - 2 * t : 20 - 2 * t + W] for t in range(num_frames)])
+    return torch.from_numpy(frames)
 
 
 def test_flow_input_is_motion_in_pixels_of_the_image() -> None:
@@ -24,23 +25,23 @@ def test_flow_input_is_motion_in_pixels_of_the_image() -> None:
     # Two of 64 pixels are one of 32, a quarter of the bound; zero is 0.5 and the scale a half.
     inner = images[1:, :, 8:24, 8:24].mean((0, 2, 3))
     torch.testing.assert_close(inner, torch.tensor([0.5 + 0.125, 0.5, 0.25]), atol=0.03, rtol=0)
-    expected = flow_images(torch.from_numpy(moving()), size=(32, 32), bound=4.0)
+    expected = flow_images(moving(), size=(32, 32), bound=4.0)
     assert torch.equal(images, expected)
 
 
 def test_rgb_input_is_the_frames_own_colours() -> None:
     config = InputConfig(input="rgb", image_size=32)
-    frames = np.zeros((2, 40, 50, 3), np.uint8)
-    frames[1] = (255, 51, 0)
+    frames = torch.zeros(2, 40, 50, 3, dtype=torch.uint8)
+    frames[1] = torch.tensor([255, 51, 0])
     images = clip_images(frames, config)
     assert images.shape == (2, 3, 32, 32) and not images[0].any()
     torch.testing.assert_close(images[1, :, 5, 5], torch.tensor([1.0, 0.2, 0.0]))
-    assert clip_images(moving()[..., ::-1], config).max() <= 1  # negative strides, overshoot
+    assert clip_images(moving(), config).max() <= 1  # overshoot
 
 
 def test_colours_are_resized_part_by_part(monkeypatch) -> None:
     """To the bit as at once; colours of a long clip in float32 would not fit into the memory."""
-    frames = torch.from_numpy(moving(num_frames=10)).repeat(4, 1, 1, 1)[:39]
+    frames = moving(num_frames=10).repeat(4, 1, 1, 1)[:39]
     sizes = []
     interpolate = functional.interpolate
 
@@ -49,7 +50,7 @@ def test_colours_are_resized_part_by_part(monkeypatch) -> None:
         return interpolate(images, *args, **options)
 
     monkeypatch.setattr(functional, "interpolate", recorded)
-    images = clip_images(frames.numpy(), InputConfig(input="rgb", image_size=32))
+    images = clip_images(frames, InputConfig(input="rgb", image_size=32))
     assert max(sizes) <= 16
     colours = frames.movedim(-1, 1).float() / 255
     whole = interpolate(colours, (32, 32), mode="bilinear", antialias=True).clamp(0, 1)
@@ -59,7 +60,7 @@ def test_colours_are_resized_part_by_part(monkeypatch) -> None:
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_blank_is_the_colour_of_no_motion(encoder: str) -> None:
     config = InputConfig(image_size=32, flow_encoder=encoder)
-    still = np.repeat(moving(num_frames=1), 3, axis=0)
+    still = moving(num_frames=1).repeat(3, 1, 1, 1)
     images = clip_images(still, config)
     blank = blank_value(config)
     assert blank.shape == (3, 1, 1)
@@ -80,7 +81,7 @@ def test_parameters_name_the_flow() -> None:
 
 def test_frames_too_small_for_flow() -> None:
     with pytest.raises(ValueError, match="found frames of 6x40 pixels"):
-        clip_images(np.zeros((3, 6, 40, 3), np.uint8), InputConfig(image_size=32))
+        clip_images(torch.zeros(3, 6, 40, 3, dtype=torch.uint8), InputConfig(image_size=32))
 
 
 def test_only_flow_that_runs_on_the_gpu_is_made_there() -> None:

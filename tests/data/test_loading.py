@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from slt_fast.data.augmentation import AugmentationConfig
-from slt_fast.data.batching import ClipDataset, Vocabularies, batches
-from slt_fast.data.clip import Clip
+from slt_fast.data.batching import BatchMaker, Readings, Vocabularies, batches
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.flow_cache.cache import open_flow_cache, with_cached_flow
 from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.input import InputConfig
-from slt_fast.data.loading import load_images, make_images, preload, read_clip
+from slt_fast.data.loading import ClipDataset, load_images, make_images, preload, read_clip
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import UserError
 
 FLOW = InputConfig(image_size=32, flow_preset="fast")
 CPU = torch.device("cpu")
@@ -22,10 +23,12 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 EVERYTHING = AugmentationConfig(zoom=0.1, shift=0.1, vigour=0.1, frame_dropout=0.2)
 
 
-def clip(number: int, source=None) -> Clip:
+def clip(number: int, source=None) -> AnnotatedClip:
     size = (40 + 8 * number, 48)  # each clip of another size
     default = SyntheticSource("a", ("MOTHER", "SLEEP"), "statement", number, (0, 1), size)
-    return Clip(f"clip-{number}", source or default, "a b", ("A",), "x", "train", f"list:{number}")
+    return AnnotatedClip(
+        f"clip-{number}", source or default, "a b", ("A",), "x", "train", f"list:{number}"
+    )
 
 
 CLIPS = [clip(0), clip(1), clip(2, VideoSource("missing.mp4")), clip(3)]
@@ -34,11 +37,9 @@ WORDS = Vocabularies.build(CLIPS)
 
 @pytest.mark.parametrize(("augmentation", "num_workers"), [(None, 0), (EVERYTHING, 1)])
 def test_batches_are_the_same(augmentation: AugmentationConfig | None, num_workers: int) -> None:
-    options = {"augmentation": augmentation, "seed": 5}
-    there, here = (
-        list(batches(dataset, WORDS, batch_size=2, num_workers=num_workers, shuffle_epoch=1))
-        for dataset in (ClipDataset(CLIPS, FLOW, **options, device=d) for d in (None, CPU))
-    )
+    makers = [BatchMaker(WORDS, FLOW, augmentation, 5, device) for device in (None, CPU)]
+    options = {"batch_size": 2, "num_workers": num_workers, "shuffle_epoch": 1}
+    there, here = (list(batches(ClipDataset(CLIPS), maker, **options)) for maker in makers)
     for first, second in zip(there, here, strict=True):
         assert first.clips == second.clips and torch.equal(first.text, second.text)
         assert torch.equal(first.images, second.images) and second.images.dtype == torch.float32
@@ -48,41 +49,42 @@ def test_batches_are_the_same(augmentation: AugmentationConfig | None, num_worke
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_frames_are_sent_and_images_made_on_the_device(device: str) -> None:
-    dataset = ClipDataset(CLIPS, FLOW, augmentation=EVERYTHING, device=torch.device(device))
-    key, frames = dataset[3, 1]
-    assert key == (3, 1) and frames.dtype == torch.uint8
-    assert np.array_equal(frames.numpy(), CLIPS[1].source.read())
-    same, images = dataset.finish(key, frames)
-    assert same == CLIPS[1] and images.device.type == device
-    expected = ClipDataset(CLIPS, FLOW, augmentation=EVERYTHING)[3, 1][1]
+    reading = Readings(ClipDataset(CLIPS))[3, 1]
+    assert reading.key == (3, 1) and reading.read.dtype == torch.uint8
+    assert np.array_equal(reading.read.numpy(), CLIPS[1].source.read())
+    images = BatchMaker(WORDS, FLOW, EVERYTHING, device=torch.device(device)).images(reading)
+    assert reading.clip == CLIPS[1] and images.device.type == device
+    expected = BatchMaker(WORDS, FLOW, EVERYTHING).images(reading)
     assert (images.cpu() - expected).abs().mean() <= (0 if device == "cpu" else 1e-3)
 
 
 def test_preloaded_images_are_the_same() -> None:
-    options = {"num_workers": 1, "label": "x"}
-    there = preload(CLIPS, FLOW, **options)
-    here = preload(CLIPS, FLOW, **options, device=CPU)
+    there = preload(CLIPS, FLOW, num_workers=1, label="x")
+    here = preload(CLIPS, FLOW, num_workers=0, label="x", device=CPU)
     assert str(there.pop(2)) == str(here.pop(2))
     assert all(map(torch.equal, there, here))
-    dataset = ClipDataset(CLIPS[:2], FLOW, preloaded=here, augmentation=EVERYTHING, device=CPU)
-    (batch,) = batches(dataset, WORDS, batch_size=2)
-    dataset = ClipDataset(CLIPS[:2], FLOW, preloaded=there, augmentation=EVERYTHING)
-    assert torch.equal(batch.images, torch.cat([dataset[0, index][1] for index in (0, 1)]))
+    on_device, in_workers = (BatchMaker(WORDS, FLOW, EVERYTHING, device=d) for d in (CPU, None))
+    (batch,) = batches(ClipDataset(CLIPS[:2], here), on_device, batch_size=2)
+    readings = Readings(ClipDataset(CLIPS[:2], there))
+    expected = [in_workers.images(readings[0, index]) for index in (0, 1)]
+    assert torch.equal(batch.images, torch.cat(expected))
 
 
 def test_cached_flow_is_read_as_ever(tmp_path: Path) -> None:
     cache = open_flow_cache(tmp_path / "flow", FLOW, tmp_path, create=True)
     extract(make_plan([CLIPS[0].source], cache), cache, FLOW, num_workers=0)
     (cached,) = with_cached_flow(CLIPS[:1], cache)
-    read = read_clip(cached, FLOW)
-    assert read.dtype == torch.float16 and make_images(cached, read, FLOW) is read
-    assert torch.equal(read, load_images(cached, FLOW))
+    read = read_clip(cached)
+    assert read.dtype == torch.float16 and read.shape[1] == 2
+    images = make_images(read, FLOW)
+    assert images.dtype == torch.float16 and torch.equal(images, load_images(cached, FLOW))
+    assert make_images(images, FLOW) is images
 
 
 def test_a_clip_that_flow_refuses_is_an_error_of_its_own() -> None:
     small = clip(0, SyntheticSource("a", ("DOG",), "statement", 0, (0, 0), (6, 40)))
-    dataset = ClipDataset([small, CLIPS[0]], FLOW, device=CPU)
-    (batch,) = batches(dataset, WORDS, batch_size=2)
+    maker = BatchMaker(WORDS, FLOW, device=CPU)
+    (batch,) = batches(ClipDataset([small, CLIPS[0]]), maker, batch_size=2)
     assert batch.clips == (CLIPS[0],)
     assert "found frames of 6x40 pixels" in str(batch.errors[0])
 
@@ -92,8 +94,7 @@ def test_too_little_memory_is_told(monkeypatch) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("slt_fast.data.loading.clip_images", full)
-    dataset = ClipDataset(CLIPS[:2], FLOW, device=CPU)
     total = sum(len(clip.source.read()) for clip in CLIPS[:2])
     message = f"clips clip-0, clip-1: found {total} frames, more than the memory of cpu holds"
-    with pytest.raises(ValueError, match=message):
-        list(batches(dataset, WORDS, batch_size=2))
+    with pytest.raises(UserError, match=message):
+        list(batches(ClipDataset(CLIPS[:2]), BatchMaker(WORDS, FLOW, device=CPU), batch_size=2))

@@ -4,13 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from slt_fast.data.clip import Clip
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.probes import PROBES, probe
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
 
 SOURCE = SyntheticSource("a", ("MOTHER", "SLEEP"), "negation", 0, (0, 1), (48, 40))
-CLIP = Clip("a", SOURCE, "text", ("MOTHER", "SLEEP"), "Signer01", "test", "here:1")
+CLIP = AnnotatedClip("a", SOURCE, "text", ("MOTHER", "SLEEP"), "Signer01", "test", "here:1")
 
 
 def test_blank_keeps_size_and_length_only() -> None:
@@ -38,6 +38,6 @@ def test_annotation_stays(name: str) -> None:
 @pytest.mark.parametrize(
     ("clip", "name"), [(CLIP, "upside-down"), (replace(CLIP, source=VideoSource("a")), "neutral")]
 )
-def test_impossible_probe(clip: Clip, name: str) -> None:
+def test_impossible_probe(clip: AnnotatedClip, name: str) -> None:
     with pytest.raises(ValueError, match=f"probe: found '{name}' on clip a; expected blank, or"):
         probe(clip, name)

@@ -93,7 +93,7 @@ def test_speaks_the_words_of_its_vocabularies(trained, monkeypatch) -> None:
 
 def test_a_source_is_read_as_in_training(trained) -> None:
     source = SyntheticSource("a", ("DOG", "SLEEP"), "statement", 0, (0, 0), (40, 40))
-    images = clip_images(source.read(), trained.recipe.input)
+    images = clip_images(torch.from_numpy(source.read()), trained.recipe.input)
     expected = translate_batch(trained, batch(images), search=beams(3))
     assert [translate_source(trained, source)] == expected
 

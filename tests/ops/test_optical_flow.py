@@ -1,6 +1,5 @@
 import json
 import multiprocessing
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -260,14 +259,3 @@ def test_parameters_name_the_flow() -> None:
     else:
         with pytest.raises(ValueError, match="cannot run"):
             flow_parameters("fast", "cuda")
-
-
-def test_needs_only_torch_and_numpy() -> None:
-    """Neither cv2 nor torchvision nor safetensors, with our presets."""
-    code = (
-        "import sys; sys.modules.update(cv2=None, torchvision=None, safetensors=None); "
-        "import torch; from slt_fast.ops import optical_flow; "
-        "print(optical_flow(torch.zeros(2, 16, 16, 3, dtype=torch.uint8)).shape)"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout == "torch.Size([1, 2, 16, 16])\n", result.stderr

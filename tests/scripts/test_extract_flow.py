@@ -11,8 +11,9 @@ from pathlib import Path
 import cv2
 import pytest
 
+from slt_fast.data.cached_flow import CachedFlow
 from slt_fast.data.flow_cache import extraction
-from slt_fast.data.flow_cache.cache import CachedFlow, open_flow_cache
+from slt_fast.data.flow_cache.cache import open_flow_cache
 from slt_fast.data.input import InputConfig
 from slt_fast.data.sources import read_videos
 from slt_fast.data.synthetic import read_synthetic

@@ -245,7 +245,7 @@ def test_killed_at_random_moments(tiny_options, data_options, tmp_path: Path) ->
     assert second > first
     recipe = load_model(checkpoint_folder(run / "last")).recipe
     config = RunConfig(data_options[1], run, True, False, "train", "train", "train")
-    dataset = load_dataset(recipe, config.data, "train", augmentation=recipe.augmentation)
+    dataset = load_dataset(recipe, config.data, "train")
     trainer = Trainer(recipe, config, dataset, None)
     trainer.resume()
     assert trainer.progress.step == second

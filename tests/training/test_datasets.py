@@ -1,16 +1,24 @@
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from slt_fast.data.batching import BatchMaker, Readings, Vocabularies
 from slt_fast.data.flow_cache.cache import open_flow_cache
 from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.sources import read_split, read_videos
+from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
 from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on
 from slt_fast.training.run import RunConfig
+
+
+def images(recipe, dataset, index: int, augmentation) -> torch.Tensor:
+    """Images of a clip in epoch 1."""
+    words = Vocabularies.build(dataset.clips)
+    maker = BatchMaker(words, recipe.input, augmentation, recipe.training.seed)
+    return maker.images(Readings(dataset)[1, index])
 
 
 def test_each_skipped_clip_is_listed_once(tmp_path: Path) -> None:
@@ -47,15 +55,18 @@ def test_flow_from_the_cache(
     _, sources = read_videos(data, splits=("train",))
     extract(make_plan(sources[:4], cache), cache, recipe.input, num_workers=0)
     run = RunConfig(data, flow_cache=tmp_path / "flow")
+    cached, computed = (
+        load_dataset(recipe, data, "train", flow_cache=folder) for folder in (cache.folder, None)
+    )
     for augmentation in (recipe.augmentation, None):
-        load = partial(load_dataset, recipe, data, "train", augmentation=augmentation)
-        cached, computed = load(flow_cache=cache.folder), load()
         for index in range(5):
-            ours, theirs = (dataset[1, index][1] for dataset in (cached, computed))
+            ours, theirs = (
+                images(recipe, dataset, index, augmentation) for dataset in (cached, computed)
+            )
             torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-3)
     assert [clip.cached_flow is None for clip in cached.clips] == [False] * 4 + [True]
     messages = [record.getMessage() for record in caplog.records]
-    assert len(messages) == 2 and all("flow of 4 of 5 clips (first" in text for text in messages)
+    assert len(messages) == 1 and all("flow of 4 of 5 clips (first" in text for text in messages)
     assert trained_on(run, cached.clips) == trained_on(run, computed.clips)
 
 
@@ -73,13 +84,12 @@ def test_a_flow_cache_that_cannot_be_used(tiny_recipe, manifest: Path, tmp_path:
 @pytest.mark.parametrize("is_preloaded", [True, False])
 def test_dataset(tiny_recipe, manifest: Path, is_preloaded: bool) -> None:
     recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, preload=is_preloaded))
-    place, augmentation = (f"manifest:{manifest}", "train"), recipe.augmentation
-    dataset = load_dataset(recipe, *place, augmentation=augmentation)
+    dataset = load_dataset(recipe, f"manifest:{manifest}", "train")
     assert len(dataset) == 5 and dataset.num_workers(3) == (0 if is_preloaded else 3)
-    again = load_dataset(tiny_recipe, *place, augmentation=augmentation)
-    assert dataset[1, 2][1].equal(again[1, 2][1])
-    plain = load_dataset(recipe, *place)
-    assert not dataset[1, 2][1].equal(plain[1, 2][1].float())
+    again = load_dataset(tiny_recipe, f"manifest:{manifest}", "train")
+    found = images(recipe, dataset, 2, recipe.augmentation)
+    assert found.equal(images(recipe, again, 2, recipe.augmentation))
+    assert not found.equal(images(recipe, dataset, 2, None).float())
 
 
 @pytest.mark.parametrize("is_preloaded", [True, False])
@@ -103,3 +113,21 @@ def test_a_clip_too_short_for_its_glosses(
     path.write_text(path.read_text().replace(rows[0] + "\n", ""))
     with pytest.raises(ValueError, match="found no readable clip in 'train'; expected at least"):
         load_dataset(recipe, f"manifest:{path}", "train", on_error=errors.append)
+
+
+@pytest.mark.parametrize("is_preloaded", [True, False])
+@pytest.mark.parametrize("skip_bad", [True, False])
+def test_skip_bad_never_hides_a_defect(
+    tiny_recipe, manifest: Path, monkeypatch, is_preloaded: bool, skip_bad: bool
+) -> None:
+    training = replace(tiny_recipe.training, preload=is_preloaded, num_workers=0)
+    recipe, errors = replace(tiny_recipe, training=training), []
+
+    def defect(self: VideoSource) -> None:
+        raise ValueError("a defect of ours")
+
+    monkeypatch.setattr(VideoSource, "read" if is_preloaded else "num_frames", defect)
+    with pytest.raises(ValueError, match="^a defect of ours$") as caught:
+        on_error = errors.append if skip_bad else None
+        load_dataset(recipe, f"manifest:{manifest}", "train", on_error=on_error)
+    assert not errors and caught.type is ValueError

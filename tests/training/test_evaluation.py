@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from slt_fast.checkpoint import TrainedModel, TrainedOn, build_network
-from slt_fast.data.batching import ClipDataset, Vocabularies
-from slt_fast.data.clip import Clip
+from slt_fast.data.batching import Vocabularies
+from slt_fast.data.clip import AnnotatedClip
+from slt_fast.data.loading import ClipDataset
 from slt_fast.data.sources import read_split
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
@@ -20,7 +21,7 @@ TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
 
 
 @pytest.fixture
-def clips(manifest: Path) -> list[Clip]:
+def clips(manifest: Path) -> list[AnnotatedClip]:
     return read_split(f"manifest:{manifest}", "train")
 
 
@@ -50,7 +51,7 @@ def test_translates_every_clip_in_order(trained, clips) -> None:
     trained.network.train()
     result = evaluate(
         trained,
-        ClipDataset(clips, trained.recipe.input),
+        ClipDataset(clips),
         search=SearchConfig(beam_size=2, max_text_length=8),
     )
     assert result.clips == clips and len(result.translations) == len(clips)
@@ -58,12 +59,12 @@ def test_translates_every_clip_in_order(trained, clips) -> None:
     assert 0 <= result.scores["bleu4"].value <= 100 and "wer" in result.scores
     assert trained.network.training  # as it was
     trained.network.eval()
-    evaluate(trained, ClipDataset(clips[:1], trained.recipe.input), search=GREEDY)
+    evaluate(trained, ClipDataset(clips[:1]), search=GREEDY)
     assert not trained.network.training
 
 
 def test_the_right_sentence_scores_full(trained, clips, oracle) -> None:
-    result = evaluate(trained, ClipDataset(clips * 2, trained.recipe.input), search=GREEDY)
+    result = evaluate(trained, ClipDataset(clips * 2), search=GREEDY)
     flat = result.flat("dev")
     assert flat["dev.bleu4_low"] == flat["dev.bleu4_high"] == pytest.approx(100)
     assert (flat["dev.bleu4"], flat["dev.wer"]) == (pytest.approx(100), 0)
@@ -73,7 +74,7 @@ def test_the_right_sentence_scores_full(trained, clips, oracle) -> None:
 
 def test_a_bad_clip_stops_or_is_listed(trained, clips, oracle) -> None:
     bad = replace(clips[0], id="bad", source=VideoSource("missing.mp4"))
-    dataset = ClipDataset([clips[1], bad, clips[2]], trained.recipe.input)
+    dataset = ClipDataset([clips[1], bad, clips[2]])
     with pytest.raises(DataError, match=r"missing\.mp4: found no such file"):
         evaluate(trained, dataset, search=GREEDY)
     errors: list[DataError] = []
@@ -86,17 +87,15 @@ def test_a_bad_clip_stops_or_is_listed(trained, clips, oracle) -> None:
 def test_nothing_to_score(trained, clips, oracle) -> None:
     bad = replace(clips[0], source=VideoSource("missing.mp4"))
     with pytest.raises(ValueError, match="expected .* at least one"):
-        evaluate(
-            trained, ClipDataset([bad], trained.recipe.input), search=GREEDY, on_error=[].append
-        )
+        evaluate(trained, ClipDataset([bad]), search=GREEDY, on_error=[].append)
 
 
 def test_warns_of_a_model_that_always_says_the_same(trained, clips, oracle, caplog) -> None:
     for said in (clips[:1] * 2 + clips[1:3], clips[:1]):
-        evaluate(trained, ClipDataset(said, trained.recipe.input), search=GREEDY)
+        evaluate(trained, ClipDataset(said), search=GREEDY)
         assert not caplog.records
     said = clips[:1] * 3 + clips[1:3]
-    evaluate(trained, ClipDataset(said, trained.recipe.input), search=GREEDY)
+    evaluate(trained, ClipDataset(said), search=GREEDY)
     assert "more than half of the train translations are the same sentence" in caplog.text
 
 
@@ -107,11 +106,11 @@ def test_memory_that_runs_out_names_the_clips(trained, clips, monkeypatch) -> No
     monkeypatch.setattr(trained.network, "encode", full)
     message = r"^clips clip0, clip1: found \d+ frames, more than the memory of cpu holds; expected"
     with pytest.raises(ValueError, match=message):
-        evaluate(trained, ClipDataset(clips, trained.recipe.input), search=GREEDY)
+        evaluate(trained, ClipDataset(clips), search=GREEDY)
 
 
-def clip(text: str, glosses: tuple[str, ...] | None) -> Clip:
-    return Clip("a", VideoSource("a"), text, glosses, None, "test", "list:1")
+def clip(text: str, glosses: tuple[str, ...] | None) -> AnnotatedClip:
+    return AnnotatedClip("a", VideoSource("a"), text, glosses, None, "test", "list:1")
 
 
 def test_score_is_against_the_annotation_itself() -> None:

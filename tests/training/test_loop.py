@@ -32,7 +32,7 @@ def with_training(recipe: Recipe, **settings) -> Recipe:
 
 @pytest.fixture
 def trainer(tiny_recipe, run) -> Trainer:
-    dataset = load_dataset(tiny_recipe, run.data, "train", augmentation=tiny_recipe.augmentation)
+    dataset = load_dataset(tiny_recipe, run.data, "train")
     return Trainer(tiny_recipe, run, dataset, None)
 
 
@@ -180,9 +180,7 @@ def test_a_clip_of_one_frame(tiny_recipe, run, own_manifest: Path) -> None:
 
 
 def first_batch(trainer: Trainer):
-    return next(
-        batches(trainer.train_set, trainer.trained.vocabularies, batch_size=2, shuffle_epoch=None)
-    )
+    return next(batches(trainer.train_set, trainer.maker, batch_size=2, shuffle_epoch=None))
 
 
 def test_a_step_changes_the_weights_and_lowers_the_loss(trainer: Trainer) -> None:

@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from slt_fast.data.clip import Clip
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.video.source import VideoSource
 from slt_fast.metrics import Score
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.run import RunConfig
 from slt_fast.training.summary import next_commands, score_table
 
-CLIP = Clip("test-00000", VideoSource(Path("a")), "text", None, None, "test", "list:1")
+CLIP = AnnotatedClip("test-00000", VideoSource(Path("a")), "text", None, None, "test", "list:1")
 TEST = Evaluation({}, [CLIP], [])
 
 

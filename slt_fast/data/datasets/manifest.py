@@ -1,9 +1,9 @@
-"""Manifests: any data set as one table of clips, in csv, tsv or jsonl.
+"""Reads manifests: any data set as one table of clips, in csv, tsv or jsonl.
 
-Columns `id, video, text`, and optionally `gloss, signer, split, start, end, fps`; others are left
-aside. Videos are files or frame folders inside the manifest's folder, named relative to it; start
-(from 0) and end (exclusive) are frame numbers. csv follows RFC 4180 with each row on one line, tsv
-has no quoting, jsonl has one object a line. Where no row names a split, all are the split "train".
+The columns are `id, video, text`, and optionally `gloss, signer, split, start, end, fps`; others
+are ignored. Videos are files or frame folders inside the manifest's folder, with relative paths;
+start (from 0) and end (exclusive) are frame numbers. csv follows RFC 4180 with each row on one
+line, tsv has no quoting, jsonl has one object a line. If no row names a split, all are "train".
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from slt_fast.data.clip import Clip
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.text_lines import read_text_lines
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
 
 _REQUIRED = ("id", "video", "text")
 _COLUMNS = (*_REQUIRED, "gloss", "signer", "split", "start", "end", "fps")
-_TABLE_FORMATS = {
+_TABLE_FORMATS: dict[str, dict[str, Any]] = {
     ".csv": {"delimiter": ",", "strict": True},
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
 }
@@ -37,27 +38,27 @@ Row = dict[str, str]
 
 def read_manifest(
     path: str | Path, split: str, *, on_error: ErrorHandler | None = None
-) -> list[Clip]:
-    """Read the clips of a split.
+) -> list[AnnotatedClip]:
+    """Reads the clips of a split.
 
     Args:
-        path: The manifest; its suffix (.csv, .tsv, .jsonl) says the format.
-        split: The split to read.
+        path: The manifest; its suffix (.csv, .tsv, .jsonl) is the format.
+        split: Name of the split.
         on_error: Called with the error of each bad row, which is then left out; None raises it.
 
     Returns:
         The clips, in file order.
 
     Raises:
-        DataError: If the file is no manifest or has no such split, and, without `on_error`, for the
-            first bad row.
+        DataError: The file is not a manifest or has no such split; or, without `on_error`, a row is
+            bad.
     """
     path = Path(path)
     rows = list(_read_rows(path, on_error))
     splits = _named_splits(rows)
     if split not in (splits or ["train"]):
         raise DataError(path, f"no split {split!r}", f"one of {', '.join(splits or ['train'])}")
-    clips: list[Clip] = []
+    clips: list[AnnotatedClip] = []
     first_lines: dict[str, int] = {}
     for line, row in rows:
         first_line = first_lines.setdefault(row.get("id", ""), line)
@@ -72,10 +73,10 @@ def read_manifest(
 
 
 def manifest_splits(path: str | Path) -> list[str]:
-    """The splits of a manifest, in file order; rows that cannot be parsed are not looked at.
+    """Lists the splits of a manifest, in file order; rows that cannot be parsed are skipped.
 
     Raises:
-        DataError: If the file is no manifest.
+        DataError: The file is not a manifest.
     """
     return _named_splits(list(_read_rows(Path(path), lambda error: None))) or ["train"]
 
@@ -85,7 +86,7 @@ def _named_splits(rows: list[tuple[int, Row]]) -> list[str]:
 
 
 def _read_rows(path: Path, on_error: ErrorHandler | None) -> Iterator[tuple[int, Row]]:
-    """(line, values that are not empty) of each row that can be parsed."""
+    """Yields the line and the non-empty values of each row that can be parsed."""
     lines = read_text_lines(path)
     suffix = path.suffix.lower()
     if suffix == ".jsonl":
@@ -160,7 +161,7 @@ def _check_row(path: Path, line: int, row: Row, splits: list[str], first_line: i
         raise DataError(path, f"id {row['id']!r} again", expected, line)
 
 
-def _to_clip(path: Path, line: int, row: Row, split: str) -> Clip:
+def _to_clip(path: Path, line: int, row: Row, split: str) -> AnnotatedClip:
     try:
         source = VideoSource(
             _video_path(path, line, row["video"]),
@@ -170,7 +171,7 @@ def _to_clip(path: Path, line: int, row: Row, split: str) -> Clip:
         )
     except DataError as error:
         raise DataError(path, error.found, error.expected, line) from error
-    return Clip(
+    return AnnotatedClip(
         id=row["id"],
         source=source,
         text=" ".join(row["text"].split()),
@@ -182,7 +183,8 @@ def _to_clip(path: Path, line: int, row: Row, split: str) -> Clip:
 
 
 def _video_path(path: Path, line: int, video: str) -> Path:
-    # Lexical on purpose: symbolic links are the user's own way to bring in other folders.
+    # Only inside the folder, so that an untrusted manifest cannot read other files. Symbolic links
+    # are not resolved: they are the user's own way to bring in other folders.
     if os.path.isabs(video) or os.path.normpath(video).split(os.sep)[0] == os.pardir:
         raise DataError(
             path,

@@ -1,4 +1,4 @@
-"""RWTH-PHOENIX-Weather 2014 T (Camgoz et al., CVPR 2018) in its official layout.
+"""Reads RWTH-PHOENIX-Weather 2014 T (Camgoz et al., CVPR 2018) in its official layout.
 
     [PHOENIX-2014-T/]annotations/manual/PHOENIX-2014-T.{train,dev,test}.corpus.csv
     [PHOENIX-2014-T/]features/fullFrame-210x260px/{train,dev,test}/<name>[/1]/images0001.png ...
@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from slt_fast.data.clip import Clip
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.text_lines import read_text_lines
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
@@ -29,7 +29,7 @@ class Annotation:
 
     Args:
         name: Name of the clip and of its frame folder.
-        signer: Who signs.
+        signer: Name of the signer.
         glosses: Glosses in signing order (column `orth`).
         text: German sentence, lower case, without a final dot (column `translation`).
         origin: "file:line" of the row.
@@ -43,7 +43,7 @@ class Annotation:
 
 
 def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) -> list[Annotation]:
-    """Read an annotation file; its frames need not be there.
+    """Reads an annotation file; its frames need not exist.
 
     Args:
         path: A PHOENIX-2014-T.*.corpus.csv.
@@ -53,7 +53,7 @@ def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) 
         The rows, in file order.
 
     Raises:
-        DataError: If the file is no annotation file; without `on_error`, for the first bad row.
+        DataError: The file is not an annotation file; or, without `on_error`, a row is bad.
     """
     path = Path(path)
     (header_line, header), *lines = read_text_lines(path)
@@ -78,8 +78,8 @@ def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) 
 
 def read_phoenix14t(
     root: str | Path, split: str, *, on_error: ErrorHandler | None = None
-) -> list[Clip]:
-    """Read the clips of a split.
+) -> list[AnnotatedClip]:
+    """Reads the clips of a split.
 
     Args:
         root: The folder PHOENIX-2014-T, or the release folder that holds it.
@@ -91,7 +91,7 @@ def read_phoenix14t(
         The clips, in file order.
 
     Raises:
-        DataError: If there is no such data set or split; without `on_error`, for the first bad row.
+        DataError: There is no such data set or split; or, without `on_error`, a row is bad.
     """
     root = phoenix14t_root(root)
     path = _annotation_file(root, split)
@@ -105,16 +105,16 @@ def read_phoenix14t(
 
 
 def phoenix14t_root(root: str | Path) -> Path:
-    """The folder PHOENIX-2014-T, given itself or the release folder that holds it."""
+    """Returns the folder PHOENIX-2014-T, given itself or the release folder that holds it."""
     inner = Path(root) / "PHOENIX-2014-T"
     return inner if inner.is_dir() else Path(root)
 
 
 def phoenix14t_splits(root: str | Path) -> list[str]:
-    """The splits of the data set.
+    """Lists the splits of the data set.
 
     Raises:
-        DataError: If there is no such data set.
+        DataError: There is no such data set.
     """
     return sorted(_annotation_files(phoenix14t_root(root)))
 
@@ -153,12 +153,12 @@ def _parse_row(path: Path, line: int, content: str) -> Annotation:
     return Annotation(row["name"], row["speaker"], glosses, row["translation"], f"{path}:{line}")
 
 
-def _to_clip(root: Path, split: str, annotation: Annotation) -> Clip:
+def _to_clip(root: Path, split: str, annotation: Annotation) -> AnnotatedClip:
     folder = root / FRAMES_FOLDER / split / annotation.name
     if not folder.is_dir():
         raise DataError(annotation.origin, "no frame folder", str(folder))
     frames = folder / "1"
-    return Clip(
+    return AnnotatedClip(
         id=annotation.name,
         source=VideoSource(frames if frames.is_dir() else folder, fps=_FRAMES_PER_SECOND),
         text=annotation.text,

@@ -1,4 +1,4 @@
-"""Numbered lines of a text file, strictly decoded."""
+"""Reads the numbered lines of a text file, strictly decoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from slt_fast.errors import DataError
 
 
 def read_text_lines(path: Path) -> list[tuple[int, str]]:
-    """Read the lines of a UTF-8 file, with or without a byte order mark; empty lines are left out.
+    """Reads the lines of a UTF-8 file, with or without a byte order mark; skips empty lines.
 
     Args:
         path: The file.
@@ -18,7 +18,7 @@ def read_text_lines(path: Path) -> list[tuple[int, str]]:
         (line number from 1, line without its line end), in file order.
 
     Raises:
-        DataError: If the file is missing, empty, not UTF-8 or holds NUL bytes.
+        DataError: The file is missing, empty, not UTF-8 or has NUL bytes.
     """
     if not path.is_file():
         raise DataError(path, "no such file", "an annotation file")
@@ -31,7 +31,7 @@ def read_text_lines(path: Path) -> list[tuple[int, str]]:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(path, "a NUL byte", "UTF-8 text", line)
-    # Not str.splitlines, which also splits at characters that may stand in a text, such as U+2028.
+    # Not str.splitlines, which also splits at characters of texts, such as U+2028.
     lines = enumerate(re.split(r"\r\n|\r|\n", text), start=1)
     numbered = [(number, line) for number, line in lines if line]
     if not numbered:

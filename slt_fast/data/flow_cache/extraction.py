@@ -1,15 +1,15 @@
-"""Fills a flow cache: what is left to do, whether the disk holds it, and the work itself.
+"""Fills a flow cache: plans the work, checks the space on the disk, and computes the flow.
 
-Clips that are in the cache are not computed again, so that an extraction goes on after it was
-killed. Several processes or machines share the work as torchrun numbers them: by RANK and
-WORLD_SIZE in the environment.
+Clips in the cache are not computed again, so a killed extraction resumes when it is run again.
+Several processes or machines share the work by RANK and WORLD_SIZE in the environment, as torchrun
+sets them.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,28 +19,27 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from slt_fast.data.clip import FrameSource
-from slt_fast.data.flow_cache.cache import FlowCache, flow_bytes, to_float16
+from slt_fast.data.cached_flow import to_float16
+from slt_fast.data.flow_cache.cache import FlowCache, flow_bytes
 from slt_fast.data.flow_images import clip_flow
-from slt_fast.data.identity import Identity
+from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.input import InputConfig
-from slt_fast.data.video.source import VideoSource
-from slt_fast.errors import DataError, ErrorHandler, handle, result_or_error
+from slt_fast.errors import DataError, ErrorHandler, UserError, handle, result_or_error
 from slt_fast.workers import in_processes
 
 _BYTES_PER_FILE = 4096  # the header, and the last block of a disk
-_COUNTED = 1000  # of more clips, the frames of so many are counted
+_COUNTED = 1000  # if there are more clips, the frames of about this many are counted
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an extraction has to do.
+    """The work of an extraction.
 
     Args:
-        todo: Clips of this rank that are not in the cache, or not as they are now.
+        todo: Clips of this rank that are not in the cache, or have changed.
         num_found: Clips of this rank that are in the cache.
         num_missing: Clips of all ranks that have no file yet.
-        num_bytes: About what these will take.
+        num_bytes: Estimated size of their flow.
         label: Name on the progress bar.
     """
 
@@ -51,13 +50,10 @@ class Plan:
     label: str
 
     def check_space(self, cache: FlowCache) -> str:
-        """Checks that the disk holds what is missing.
+        """Raises DataError if the missing flow does not fit on the disk.
 
         Returns:
-            A sentence that says so.
-
-        Raises:
-            DataError: It does not.
+            A sentence that says how much is needed and free.
         """
         free = shutil.disk_usage(cache.folder).free
         needed = f"about {format_bytes(self.num_bytes)} for the flow of {self.num_missing} clips"
@@ -70,12 +66,12 @@ class Plan:
 def make_plan(
     sources: Sequence[FrameSource], cache: FlowCache, *, rank: int = 0, world_size: int = 1
 ) -> Plan:
-    """Finds what is left to do.
+    """Plans an extraction.
 
     Args:
-        sources: The clips, of all ranks and in the same order for each; of equal ones, one counts.
-        cache: Where their flow goes.
-        rank: Which share is ours, from 0.
+        sources: Clips of all ranks, in the same order for each; duplicates count once.
+        cache: Cache to fill.
+        rank: Number of this process's share, from 0.
         world_size: Number of shares.
     """
     clips: dict[Path, FrameSource] = {}
@@ -100,36 +96,28 @@ def extract(
     device: torch.device | None = None,
     on_error: ErrorHandler | None = None,
 ) -> list[int]:
-    """Computes and keeps the flow of clips, with a progress bar.
+    """Computes and writes the flow of clips, with a progress bar.
 
     Args:
         plan: The clips.
-        cache: Where their flow goes.
-        config: The flow to compute, as the cache was opened with.
-        num_workers: Processes; 0 works here, as does a single clip.
-        device: Where the flow is computed, as flow_device tells; None is in the processes.
+        cache: Cache to fill.
+        config: Settings of the flow; the cache was opened with them.
+        num_workers: Number of worker processes; 0 works in this one, as does a single clip.
+        device: GPU that computes the flow, from flow_device; None computes it in the workers.
         on_error: Called with each clip that cannot be read, which is then left out; None raises it.
 
     Returns:
-        The number of frames of each clip that was kept.
+        The number of frames of each clip that was written.
 
     Raises:
         DataError: A clip that cannot be read, if on_error is None.
-        OSError: The flow cannot be written (a full disk, say); what was kept before stays.
+        OSError: The flow cannot be written, for example because the disk is full; flow written
+            before stays.
     """
-    if device is None:
-        work, ahead = partial(extract_clip, cache=cache, config=config), 4
-    else:
-        work, ahead = partial(_read, cache=cache), 1  # the frames of whole clips wait
-    if len(plan.todo) <= 1:
-        num_workers = 0  # all threads of this process are more than the one of a worker
-    num_workers = min(num_workers, len(plan.todo))
-    results = in_processes(work, plan.todo, num_workers=num_workers, label=plan.label, ahead=ahead)
-    if device is not None:
-        read = zip(plan.todo, results, strict=True)
-        results = (_keep(source, content, cache, config, device) for source, content in read)
+    # A single clip is faster here: a worker has one thread.
+    num_workers = 0 if len(plan.todo) <= 1 else min(num_workers, len(plan.todo))
     lengths = []
-    for result in results:
+    for result in _results(plan, cache, config, num_workers, device):
         if isinstance(result, DataError):
             handle(result, on_error)
         else:
@@ -137,17 +125,38 @@ def extract(
     return lengths
 
 
+def _results(
+    plan: Plan,
+    cache: FlowCache,
+    config: InputConfig,
+    num_workers: int,
+    device: torch.device | None,
+) -> Iterator[int | DataError]:
+    if device is None:
+        work = partial(extract_clip, cache=cache, config=config)
+        yield from in_processes(work, plan.todo, num_workers=num_workers, label=plan.label)
+        return
+    read = partial(_read, cache=cache)
+    # Only one ahead, because the frames of whole clips wait.
+    contents = in_processes(read, plan.todo, num_workers=num_workers, label=plan.label, ahead=1)
+    for source, content in zip(plan.todo, contents, strict=True):
+        yield _write_flow(source, content, cache, config, device)
+
+
 def extract_clip(source: FrameSource, cache: FlowCache, config: InputConfig) -> int | DataError:
-    """Computes and keeps the flow of one clip; gives its frames, or what is wrong with it.
+    """Computes and writes the flow of one clip.
+
+    Returns:
+        The number of its frames, or its error.
 
     Raises:
         OSError: The flow cannot be written.
     """
-    return _keep(source, _read(source, cache), cache, config, torch.device("cpu"))
+    return _write_flow(source, _read(source, cache), cache, config, torch.device("cpu"))
 
 
 def _read(source: FrameSource, cache: FlowCache) -> tuple[Identity, torch.Tensor] | DataError:
-    """The state that a source was in, and its frames."""
+    """Reads the frames of a source, and its identity before."""
     cv2.setNumThreads(0)  # the processes are enough for the cores
 
     def read() -> tuple[Identity, torch.Tensor]:
@@ -157,23 +166,23 @@ def _read(source: FrameSource, cache: FlowCache) -> tuple[Identity, torch.Tensor
     return result_or_error(source.name, read)
 
 
-def _keep(
+def _write_flow(
     source: FrameSource,
     read: tuple[Identity, torch.Tensor] | DataError,
     cache: FlowCache,
     config: InputConfig,
     device: torch.device,
 ) -> int | DataError:
-    """Computes and writes the flow of what was read."""
+    """Computes and writes the flow of frames that were read."""
     if isinstance(read, DataError):
         return read
     identity, frames = read
-    size = (config.image_size, config.image_size)
-    options = {"preset": config.flow_preset, "backend": config.flow_backend}
+    size, preset, backend = (config.image_size,) * 2, config.flow_preset, config.flow_backend
 
     def flow() -> torch.Tensor:
         try:
-            return to_float16(clip_flow(frames.to(device), size=size, **options))
+            computed = clip_flow(frames.to(device), size=size, preset=preset, backend=backend)
+            return to_float16(computed)
         except torch.OutOfMemoryError:
             found = f"{len(frames)} frames of {frames.shape[1]}x{frames.shape[2]}"
             message = f"{found}, for which the memory of {device} is too small"
@@ -187,10 +196,10 @@ def _keep(
 
 
 def share_of_work(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """RANK and WORLD_SIZE, as torchrun sets them; 0 and 1 where they are not set.
+    """Returns RANK and WORLD_SIZE, as torchrun sets them; 0 and 1 if they are not set.
 
     Raises:
-        ValueError: Only one of them, or other values than 0 <= RANK < WORLD_SIZE.
+        UserError: Only one is set, or they are not 0 <= RANK < WORLD_SIZE.
     """
     values = environment.get("RANK"), environment.get("WORLD_SIZE")
     if values == (None, None):
@@ -198,12 +207,12 @@ def share_of_work(environment: Mapping[str, str] = os.environ) -> tuple[int, int
     numbers = [int(value) if value and value.isdecimal() else -1 for value in values]
     if not 0 <= numbers[0] < numbers[1]:
         found = f"RANK {values[0]} and WORLD_SIZE {values[1]}"
-        raise ValueError(f"environment: found {found}; expected 0 <= RANK < WORLD_SIZE")
+        raise UserError(f"environment: found {found}; expected 0 <= RANK < WORLD_SIZE")
     return numbers[0], numbers[1]
 
 
 def format_bytes(number: float) -> str:
-    """A number of bytes for people to read, in powers of 1000."""
+    """Formats a number of bytes, in powers of 1000."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if number < 1000:
             return f"{number:.3g} {unit}"
@@ -214,7 +223,7 @@ def format_bytes(number: float) -> str:
 def _is_kept(source: FrameSource, cache: FlowCache) -> bool:
     try:
         cache.find(source)
-    except (DataError, OSError):  # to be computed, which tells what is wrong with the source
+    except (DataError, OSError):  # computing the flow will raise the error of a broken source
         return False
     return True
 
@@ -228,7 +237,5 @@ def _estimated_bytes(sources: Sequence[FrameSource], image_size: int) -> int:
 
 
 def _estimated_frames(source: FrameSource) -> int:
-    is_video = isinstance(source, VideoSource)
-    read = source.estimated_frames if is_video else source.num_frames
-    found = result_or_error(source.name, read)
+    found = result_or_error(source.name, source.estimated_frames)
     return 0 if isinstance(found, DataError) else found

@@ -1,22 +1,28 @@
 """Splits of the synthetic corpus, mirroring CoL-SLTD's two protocols (Rodriguez et al., ACCV 2020).
 
 Splits: "train"; "dev" and "test" with unseen signers and unseen sentences; "test_signers" with
-unseen signers and sentences of the training split. Everything follows from the corpus seed.
+unseen signers and sentences of the training split. The corpus seed determines everything.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from slt_fast.data.clip import Clip
+from slt_fast.data.clip import AnnotatedClip
+from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.synthetic.grammar import Sentence, draw_sentence
 from slt_fast.data.synthetic.motion import Poses, sign_poses
 from slt_fast.data.synthetic.render import render
 from slt_fast.data.synthetic.signer import draw_signer
 from slt_fast.data.synthetic.signs import sign_for
+from slt_fast.errors import UserError
 
+# First version of slt_fast that renders these frames; changes whenever the frames change.
+RENDERING = "0.1.0"
 NUM_TRAIN_SIGNERS, NUM_DEV_SIGNERS, NUM_TEST_SIGNERS = 24, 4, 8
 NUM_CLIPS = {"train": 960, "dev": 80, "test": 160, "test_signers": 160}
 
@@ -26,13 +32,13 @@ class SyntheticSource:
     """A clip that is rendered when it is read; a FrameSource.
 
     Args:
-        name: What errors call it.
+        name: Name in errors.
         glosses: Glosses in signing order; any names.
         mode: "statement", "negation" or "question".
         signer: Number of the signer.
         seed: Seeds of the corpus and of this clip.
         size: Height and width in pixels.
-        non_manual: False moves head and face as in a statement, whatever the mode.
+        non_manual: False moves head and face as in a statement, in every mode.
     """
 
     name: str
@@ -44,13 +50,29 @@ class SyntheticSource:
     non_manual: bool = True
 
     def read(self) -> np.ndarray:
-        """The frames, uint8 [T, H, W, 3] RGB."""
+        """Renders the frames, uint8 [T, H, W, 3] RGB."""
         poses, generator = self._poses()
         return render(poses, draw_signer(self.seed[0], self.signer), generator, size=self.size)
 
     def num_frames(self) -> int:
-        """How many frames `read` returns."""
+        """Counts the frames that `read` returns."""
         return len(self._poses()[0].brows)
+
+    def estimated_frames(self) -> int:
+        """Counts the frames, which takes no rendering."""
+        return self.num_frames()
+
+    def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
+        """Returns everything that determines the frames; there is no file."""
+        return self.name, asdict(self)
+
+    def identity(self, data_root: Path) -> Identity:
+        """Returns the place, with the version of the rendering as the state."""
+        return Identity(*self.place(data_root), {"slt_fast": RENDERING})
+
+    def neutral(self) -> FrameSource | None:
+        """Returns the same clip with head and face as in a statement."""
+        return replace(self, non_manual=False)
 
     def _poses(self) -> tuple[Poses, np.random.Generator]:
         generator = np.random.default_rng((*self.seed, 3))
@@ -60,20 +82,21 @@ class SyntheticSource:
         return poses, generator
 
 
-def read_synthetic(split: str, *, seed: int = 0, num_clips: int | None = None) -> list[Clip]:
-    """The clips of a split.
+def read_synthetic(
+    split: str, *, seed: int = 0, num_clips: int | None = None
+) -> list[AnnotatedClip]:
+    """Returns the clips of a split.
 
     Args:
         split: One of NUM_CLIPS.
         seed: Seed of the corpus.
-        num_clips: How many clips; None takes the split's own number. A shorter split is the
-            beginning of the longer one.
+        num_clips: Number of clips; None takes all. Fewer clips are the first ones of the split.
 
     Raises:
-        ValueError: If the split is unknown.
+        UserError: The split is unknown.
     """
     if split not in NUM_CLIPS:
-        raise ValueError(f"synthetic corpus: found split {split!r}; expected {tuple(NUM_CLIPS)}")
+        raise UserError(f"synthetic corpus: found split {split!r}; expected {tuple(NUM_CLIPS)}")
     train_sentences = _sentences("train", seed, frozenset())
     seen = frozenset((sentence.glosses, sentence.mode) for sentence in train_sentences)
     signers = _signers(split)
@@ -112,13 +135,15 @@ def _signers(split: str) -> range:
 
 
 def _number(split: str) -> int:
-    """First clip seed of a split, far from the other splits'."""
+    """Returns the first clip seed of a split, far from the other splits'."""
     return list(NUM_CLIPS).index(split) * 1_000_000
 
 
-def _clip(sentence: Sentence, name: str, split: str, signer: int, seed: tuple[int, int]) -> Clip:
+def _clip(
+    sentence: Sentence, name: str, split: str, signer: int, seed: tuple[int, int]
+) -> AnnotatedClip:
     source = SyntheticSource(name, sentence.glosses, sentence.mode, signer, seed)
-    return Clip(
+    return AnnotatedClip(
         id=name,
         source=source,
         text=sentence.text,

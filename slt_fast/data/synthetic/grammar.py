@@ -1,14 +1,17 @@
-"""A small grammar: glosses in sign order, English text in its own order, mode by head and face.
+"""A small grammar: glosses in sign order, English text in its own, mode shown by head and face.
 
 Sign order is time, place, subject, object, adjective, verb (topic first, verb last); English puts
 subject and verb first, the adjective before its noun, place and time last. Negation (a headshake)
-and the yes-no question (raised brows, the head forward and nodding) have no gloss: only the
-non-manual tells them.
+and the yes-no question (raised brows, the head forward and nodding) have no gloss: only head and
+face show them.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +55,7 @@ INTRANSITIVE = {
     "WORK": ("work", "works", "worked"),
     "DANCE": ("dance", "dances", "danced"),
 }
-ROLES = {
+ROLES: dict[str, Mapping[str, Any]] = {
     "time": TIMES,
     "place": PLACES,
     "subject": SUBJECTS,
@@ -79,7 +82,7 @@ PATTERN_WEIGHTS = (0.1, 0.12, 0.12, 0.16, 0.1, 0.14, 0.12, 0.08, 0.06)
 
 @dataclass(frozen=True)
 class Sentence:
-    """Glosses in sign order, the mode that head and face show, and the English text."""
+    """Glosses in sign order, the mode shown by head and face, and the English text."""
 
     glosses: tuple[str, ...]
     mode: str
@@ -87,13 +90,13 @@ class Sentence:
 
 
 def num_sentences() -> int:
-    """How many different sentences the grammar can make."""
-    counts = [np.prod([len(ROLES[role]) for role in pattern]) for pattern in PATTERNS]
-    return int(sum(counts)) * len(MODES)
+    """Counts the different sentences of the grammar."""
+    counts = [math.prod(len(ROLES[role]) for role in pattern) for pattern in PATTERNS]
+    return sum(counts) * len(MODES)
 
 
 def draw_sentence(generator: np.random.Generator) -> Sentence:
-    """One random sentence.
+    """Draws a random sentence.
 
     Args:
         generator: Source of all randomness.
@@ -105,7 +108,7 @@ def draw_sentence(generator: np.random.Generator) -> Sentence:
 
 
 def english(roles: dict[str, str], mode: str) -> str:
-    """The English text of a sentence.
+    """Returns the English text of a sentence.
 
     Args:
         roles: Gloss by role, as in PATTERNS.
@@ -126,14 +129,14 @@ def english(roles: dict[str, str], mode: str) -> str:
 
 
 def _verb_group(roles: dict[str, str], mode: str) -> tuple[str, list[str]]:
-    """The auxiliary that a question fronts, and the words between subject and object."""
+    """Returns the auxiliary that begins a question, and the words between subject and object."""
     verbs = TRANSITIVE if "transitive" in roles else INTRANSITIVE
     base, third, past = verbs[roles.get("transitive") or roles["intransitive"]]
     third_person = roles["subject"] not in ("I", "YOU")
     auxiliary, finite = {
         "YESTERDAY": ("did", [past]),
         "TOMORROW": ("will", ["will", base]),
-    }.get(roles.get("time"), ("does", [third]) if third_person else ("do", [base]))
+    }.get(roles.get("time", ""), ("does", [third]) if third_person else ("do", [base]))
     if mode == "statement":
         return auxiliary, finite
     return auxiliary, [auxiliary, "not", base] if mode == "negation" else [base]

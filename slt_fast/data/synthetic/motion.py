@@ -1,4 +1,4 @@
-"""From signs to one pose a frame: strokes, travel between signs (co-articulation), head, brows."""
+"""Turns signs into a pose for each frame: strokes, travel between signs, head and brows."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def sign_poses(
     *,
     non_manual: bool = True,
 ) -> Poses:
-    """The poses of a signed sentence.
+    """Computes the poses of a signed sentence.
 
     Args:
         signs: Signs in signing order.
         mode: "statement", "negation" or "question"; shown by head and brows. The hands (and, when
             drawn, the torso) follow the head's place by 0.3, and are the same otherwise.
-        signer: Whose manner is used.
-        generator: Source of the variation from one rendering to the next.
-        non_manual: False moves head and brows as in a statement, whatever the mode.
+        signer: Signer, whose manner is used.
+        generator: Source of the variation between renderings.
+        non_manual: False moves head and brows as in a statement, in every mode.
     """
     right, left = [_rest()], [_mirror(_rest())]
     for sign in signs:
@@ -78,7 +78,7 @@ def _rest(length: int = 1) -> np.ndarray:
 
 
 def _mirror(hand: np.ndarray) -> np.ndarray:
-    """The same trajectory on the other side of the body; [T, HAND_COLUMNS]."""
+    """Returns the trajectory on the other side of the body; [T, HAND_COLUMNS]."""
     mirrored = hand.copy()
     mirrored[:, 0] *= -1
     mirrored[:, 3] *= -1
@@ -86,7 +86,7 @@ def _mirror(hand: np.ndarray) -> np.ndarray:
 
 
 def _stroke(sign: Sign, signer: Signer, generator: np.random.Generator) -> np.ndarray:
-    """Dominant hand's trajectory within one sign, [frames, HAND_COLUMNS]."""
+    """Returns the dominant hand's trajectory within one sign, [frames, HAND_COLUMNS]."""
     repeated = sign.movement in ("circle", "reverse_circle", "shake", "tap")
     base = REPEATED_STROKE_FRAMES if repeated else STROKE_FRAMES
     frames = max(4, round(base / (signer.speed * generator.uniform(0.9, 1.1))))
@@ -105,7 +105,7 @@ def _stroke(sign: Sign, signer: Signer, generator: np.random.Generator) -> np.nd
 
 
 def _movement(movement: str, time: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Offset x, y (in half stroke lengths) and size of the hand at times 0..1 of a movement."""
+    """Returns the hand's offset x, y (in half stroke lengths) and size at times 0..1."""
     zero, one = np.zeros_like(time), np.ones_like(time)
     sweep = 2 * _ease(time) - 1
     turn = 2 * np.pi * 1.25 * time
@@ -124,7 +124,7 @@ def _movement(movement: str, time: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _ease(time: np.ndarray) -> np.ndarray:
-    """Partly eased time: hands never stop, so the speed is lower at the ends but not zero."""
+    """Eases time partly: hands slow down at the ends but never stop."""
     return 0.5 * time + 0.5 * (3 * time**2 - 2 * time**3)
 
 

@@ -1,4 +1,4 @@
-"""Real gloss sentences, rendered: PHOENIX-2014-T's annotations with synthetic frames."""
+"""Renders real gloss sentences: PHOENIX-2014-T's annotations with synthetic frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from slt_fast.data.datasets.phoenix14t import FRAMES_FOLDER, HEADER, Annotation, read_annotations
 from slt_fast.data.synthetic.corpus import SyntheticSource
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, UserError
 from slt_fast.files import replacing, replacing_folder
 
 
@@ -25,9 +25,9 @@ def render_annotations(
 ) -> Iterator[int]:
     """Renders the sentences of an annotation file into the official folder layout.
 
-    Each name of a signer is one synthetic signer, the same in every file; all sentences are
-    statements, as the annotation has no non-manuals. The annotation file of the output is written
-    last, with the rendered rows.
+    Each name of a signer is one synthetic signer, the same in every file. All sentences are
+    statements, because the annotation has no non-manuals. The annotation file of the output is
+    written last, with the rendered rows.
 
     Args:
         annotations: PHOENIX-2014-T.SPLIT.corpus.csv.
@@ -41,12 +41,12 @@ def render_annotations(
 
     Raises:
         DataError: A bad annotation file, or one of the data set that would be overwritten.
-        ValueError: A limit or size of less than 1.
+        UserError: A limit or size of less than 1.
         OSError: Frames that cannot be written.
     """
     for name, value in (("limit", limit), ("size", size)):
         if value is not None and np.min(value) < 1:
-            raise ValueError(f"{name}: found {value}; expected at least 1")
+            raise UserError(f"{name}: found {value}; expected at least 1")
     split = _split_of(annotations)
     written = output / "annotations" / "manual" / annotations.name
     if written.resolve() == annotations.resolve():
@@ -62,7 +62,7 @@ def render_annotations(
 
 
 def signer_number(name: str) -> int:
-    """The synthetic signer who stands for a named one: a stable hash of the name."""
+    """Returns the synthetic signer of a name: a stable hash of the name."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:4], "big")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from slt_fast.data.synthetic.motion import Poses
 from slt_fast.data.synthetic.signer import Signer
 
-Point = Sequence[float]  # x and y
+Point = Sequence[float] | np.ndarray  # x and y
 Colour = tuple[float, ...]  # RGB, 0..255
 
 SHIFT = 4  # fractional bits of cv2's drawing coordinates: edges move by less than a pixel
@@ -24,11 +24,11 @@ PALM_RADIUS = 0.25
 def render(
     poses: Poses, signer: Signer, generator: np.random.Generator, *, size: tuple[int, int]
 ) -> np.ndarray:
-    """Frames of a pose sequence.
+    """Draws the frames of a pose sequence.
 
     Args:
         poses: One row a frame.
-        signer: Whose looks are drawn.
+        signer: Looks of the signer.
         generator: Source of the camera noise.
         size: Height and width in pixels.
 
@@ -48,11 +48,11 @@ def render(
 
 
 def _background(signer: Signer, H: int, W: int) -> np.ndarray:
-    """The backdrop, the same in each frame; float32 [H, W, 3]."""
+    """Draws the backdrop, the same in each frame; float32 [H, W, 3]."""
     generator = np.random.default_rng(signer.seed)
     y, x = np.mgrid[0:H, 0:W].astype(np.float32) / W
     if signer.backdrop == "plain":
-        share = np.zeros((H, W), np.float32)
+        share: np.ndarray = np.zeros((H, W), np.float32)
     elif signer.backdrop == "gradient":
         share = y * W / H
     elif signer.backdrop == "stripes":
@@ -62,17 +62,18 @@ def _background(signer: Signer, H: int, W: int) -> np.ndarray:
     else:
         blobs = generator.random((6, 6), dtype=np.float32)
         share = cv2.resize(blobs, (W, H), interpolation=cv2.INTER_CUBIC)
-    first, second = np.float32(signer.background), np.float32(signer.background_accent)
+    colours = (signer.background, signer.background_accent)
+    first, second = (np.array(colour, np.float32) for colour in colours)
     return np.clip(first + share[..., None] * (second - first), 0, 255)
 
 
 class _Figure:
-    """The signer in one frame; all drawing is in head heights from the neutral head centre."""
+    """Draws the signer in one frame, in head heights from the neutral centre of the head."""
 
     def __init__(self, frame: np.ndarray, signer: Signer, poses: Poses, t: int) -> None:
         H, W, _ = frame.shape
         self.frame, self.signer = frame, signer
-        self.unit = signer.height_pixels * W
+        self.unit = signer.head_height * W
         self.origin = (signer.centre[0] * W, signer.centre[1] * H)
         self.right, self.left = poses.right[t], poses.left[t]
         self.head, self.brows = poses.head[t], poses.brows[t]
@@ -95,8 +96,8 @@ class _Figure:
         self._polygon(np.array(outline) + self.sway, self.signer.clothes)
         if self.signer.clothes_stripe != self.signer.clothes:
             for y in np.arange(1.2, 3.8, 0.5):
-                ends = np.array([(-width * 0.9, y), (width * 0.9, y)]) + self.sway
-                self._line(*ends, 0.16, self.signer.clothes_stripe)
+                left, right = np.array([(-width * 0.9, y), (width * 0.9, y)]) + self.sway
+                self._line(left, right, 0.16, self.signer.clothes_stripe)
         self._line(
             np.array([0, 0.3]) + self.head[:2],
             np.array([0, 0.7]) + self.sway,
@@ -129,7 +130,7 @@ class _Figure:
         self._line(elbow, wrist, thickness * 0.85, self._shade(0.92, self.signer.clothes))
 
     def _hand(self, side: int, hand: np.ndarray) -> None:
-        """Palm and fingers, each with a darker rim so that they stand out before the face."""
+        """Draws palm and fingers with a darker rim, so that they are visible before the face."""
         wrist, size, orientation = hand[:2], hand[2], hand[3]
         extension, spread = hand[4:9], hand[9]
         # The thumb points to the midline; angles are from upwards, clockwise in the image.
@@ -147,7 +148,7 @@ class _Figure:
         return tuple(factor * channel for channel in colour or self.signer.skin)
 
     def _pixel(self, x: float, y: float) -> tuple[int, int]:
-        """Fixed-point pixel coordinates of a point in head heights."""
+        """Returns the fixed-point pixel coordinates of a point in head heights."""
         unit, (left, top) = self.unit, self.origin
         return round((left + x * unit) * (1 << SHIFT)), round((top + y * unit) * (1 << SHIFT))
 
@@ -156,7 +157,7 @@ class _Figure:
         cv2.fillPoly(self.frame, [pixels], colour, cv2.LINE_AA, SHIFT)
 
     def _line(self, start: Point, end: Point, width: float, colour: Colour) -> None:
-        """A polygon and two discs: cv2's own thick lines have whole-pixel widths."""
+        """Draws a polygon and two discs: cv2's own thick lines have whole-pixel widths."""
         (x0, y0), (x1, y1) = start, end
         share = 0.5 * width / max(math.hypot(x1 - x0, y1 - y0), 1e-6)
         nx, ny = -(y1 - y0) * share, (x1 - x0) * share
@@ -172,7 +173,7 @@ class _Figure:
 
 
 def _elbow(shoulder: np.ndarray, wrist: np.ndarray, side: int) -> np.ndarray:
-    """The elbow by two-link inverse kinematics, bent outwards and down."""
+    """Returns the elbow by two-link inverse kinematics, bent outwards and down."""
     reach = wrist - shoulder
     distance = float(np.clip(np.hypot(*reach), 1e-6, UPPER_ARM + FOREARM - 1e-6))
     cosine = (UPPER_ARM**2 + distance**2 - FOREARM**2) / (2 * UPPER_ARM * distance)

@@ -1,4 +1,4 @@
-"""Who signs: looks (skin, clothes, build, background, light, camera) and manner (speed, size)."""
+"""Signers: their looks (skin, clothes, build, background, light, camera) and manner of signing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Signer:
         background, background_accent: Colours of the backdrop.
         backdrop: One of BACKGROUNDS.
         build: Width of shoulders and limbs, factor.
-        height_pixels: Head height as a share of the frame width.
+        head_height: Head height as a share of the frame width.
         centre: Centre of the head, x as a share of the width, y of the height.
         light: Brightness factors at the left and the right border.
         noise: Standard deviation of the camera noise, grey levels.
@@ -40,7 +40,7 @@ class Signer:
     background_accent: tuple[float, ...]
     backdrop: str
     build: float
-    height_pixels: float
+    head_height: float
     centre: tuple[float, float]
     light: tuple[float, float]
     noise: float
@@ -51,7 +51,7 @@ class Signer:
 
 
 def draw_signer(corpus_seed: int, index: int) -> Signer:
-    """The signer with this index in the corpus of this seed.
+    """Draws a signer of a corpus.
 
     Args:
         corpus_seed: Seed of the whole corpus.
@@ -72,7 +72,7 @@ def draw_signer(corpus_seed: int, index: int) -> Signer:
         background_accent=tuple(np.clip(np.array(background) + uniform(-50, 50, 3), 0, 255)),
         backdrop=str(generator.choice(BACKGROUNDS)),
         build=float(uniform(0.85, 1.2)),
-        height_pixels=float(uniform(0.2, 0.25)),
+        head_height=float(uniform(0.2, 0.25)),
         centre=(float(uniform(0.46, 0.54)), float(uniform(0.24, 0.31))),
         light=(float(uniform(0.65, 1.15)), float(uniform(0.65, 1.15))),
         noise=float(uniform(1.0, 4.0)),
@@ -84,7 +84,7 @@ def draw_signer(corpus_seed: int, index: int) -> Signer:
 
 
 def _colour_unlike(generator: np.random.Generator, other: tuple[float, ...]) -> tuple[float, ...]:
-    """A colour that stands out: signers are asked to wear what contrasts with their hands."""
+    """Draws a contrasting colour: signers are asked to wear what contrasts with their hands."""
     while True:
         colour = generator.uniform(20, 235, 3)
         if np.abs(colour - other).sum() > 150:

@@ -1,4 +1,4 @@
-"""Signs as bundles of the phonological parameters: handshape, location, movement, hands.
+"""Signs by their phonological parameters: handshape, location, movement, hands.
 
 Positions are in head heights from the centre of the head, x to the right and y down in the image.
 The signer's dominant (right) hand is on the left of the image, as in front of a camera.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 # Extension of thumb, index, middle, ring and little finger (0 closed, 1 straight) and their spread
 # (0 parallel, 1 fanned out).
@@ -52,7 +53,7 @@ class Sign:
 
     Args:
         handshape: A key of HANDSHAPES.
-        location: A key of LOCATIONS, where the movement is centred.
+        location: A key of LOCATIONS, the centre of the movement.
         movement: One of MOVEMENTS.
         hands: "one" (dominant hand) or "two" (the other hand mirrors it).
         orientation: Direction of the fingers, degrees from upwards, positive to the midline.
@@ -122,15 +123,15 @@ ORIENTATIONS = (0.0, 45.0, 90.0, -45.0)
 
 
 def sign_for(gloss: str) -> Sign:
-    """The sign of a gloss: the lexicon's, or one that a stable hash of its name picks.
+    """Returns the sign of a gloss: the lexicon's, or one chosen by a stable hash of its name.
 
     Args:
-        gloss: Any gloss name; the same name gives the same sign on every machine.
+        gloss: Name of any gloss; it has the same sign on every machine.
     """
     if gloss in LEXICON:
         return LEXICON[gloss]
     number = int.from_bytes(hashlib.sha256(gloss.encode("utf-8")).digest()[:8], "big")
-    chosen = []
+    chosen: list[Any] = []
     for values in (tuple(HANDSHAPES), tuple(LOCATIONS), MOVEMENTS, HANDS, ORIENTATIONS):
         number, index = divmod(number, len(values))
         chosen.append(values[index])

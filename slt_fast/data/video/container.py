@@ -1,7 +1,7 @@
-"""Whether a video file is whole, told from its container before anything is decoded.
+"""Detects truncated video files from their container, before anything is decoded.
 
-MP4/MOV, AVI, GIF, Matroska/WebM and WMV/ASF say where they end. Transport and program streams (ts,
-mpg) do not: what is cut off at their end leaves no trace, and they pass as shorter videos.
+MP4/MOV, AVI, GIF, Matroska/WebM and WMV/ASF declare where they end. Transport and program streams
+(ts, mpg) do not: if they are truncated, they pass as shorter videos.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _ASF_PROPERTIES_ID = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def check_complete(path: Path) -> int | None:
-    """Check that a video file is not cut short, as far as its container can tell.
+    """Raises DataError if a video file is truncated, as far as its container reveals it.
 
     Args:
         path: The file.
 
     Returns:
-        The number of frames where the container lists them, as MP4/MOV and GIF do; None elsewhere.
+        The number of frames, if the container lists them as MP4/MOV and GIF do; None otherwise.
 
     Raises:
-        DataError: If the file is empty, is text, or ends before its container does.
+        DataError: The file is empty, is text, or ends before its container does.
     """
     num_bytes = path.stat().st_size
     with path.open("rb") as file:
@@ -47,7 +47,7 @@ def check_complete(path: Path) -> int | None:
 
 
 def _declared_size(file: BinaryIO, head: bytes, num_bytes: int) -> int | None:
-    """Bytes the file should have; None where its format does not say."""
+    """Returns the bytes the file should have; None if its format does not say."""
     if head.startswith(b"RIFF"):
         size = int.from_bytes(head[4:8], "little")
         return None if size in _UNKNOWN_RIFF_SIZES else size + 8
@@ -61,7 +61,7 @@ def _declared_size(file: BinaryIO, head: bytes, num_bytes: int) -> int | None:
 
 
 def _count_gif_frames(path: Path) -> int:
-    """Images of a GIF, whose blocks are followed to the end marker (GIF89a, appendix A)."""
+    """Counts the images of a GIF by its blocks, up to the end marker (GIF89a, appendix A)."""
     content = path.read_bytes()
 
     def byte(position: int) -> int:
@@ -87,13 +87,13 @@ def _count_gif_frames(path: Path) -> int:
 
 
 def _asf_size(properties: bytes) -> int | None:
-    """Bytes of the file (ASF specification, section 3.2); None for live recordings."""
+    """Returns the bytes of the file (ASF specification, section 3.2); None for live recordings."""
     is_broadcast = properties[88:89] and properties[88] & 1
     return None if is_broadcast else int.from_bytes(properties[40:48], "little")
 
 
 def _matroska_size(head: bytes) -> int | None:
-    """End of the segment (RFC 8794, section 4; RFC 9559, section 4.5); None for live recordings."""
+    """Returns the segment's end (RFC 8794, section 4; RFC 9559, section 4.5); None if unknown."""
     header_size, start = _ebml_size(head, len(_EBML_ID))
     segment = start + (header_size or 0)
     if head[segment : segment + 4] != _SEGMENT_ID:
@@ -103,7 +103,7 @@ def _matroska_size(head: bytes) -> int | None:
 
 
 def _ebml_size(head: bytes, at: int) -> tuple[int | None, int]:
-    """A variable-length size (None: unknown) and the position after it."""
+    """Reads a variable-length size (None: unknown) and the position after it."""
     length = 9 - head[at : at + 1].ljust(1, b"\0")[0].bit_length()
     value = int.from_bytes(head[at : at + length], "big") & ((1 << 7 * length) - 1)
     return None if value == (1 << 7 * length) - 1 else value, at + length

@@ -1,15 +1,16 @@
-"""Frames of a video file, decoded one after the other; damage shows in the frames it leaves out.
+"""Decodes video files frame by frame, and detects damage by the frames that are missing.
 
-Where the container lists its frames (MP4/MOV, GIF), each of them must be decoded. Elsewhere its
-number of frames is only duration times rate, so that a gap in time tells: it may not be long, but
-at the end, where sound may go on without pictures. What a damaged file still decodes to, wrong
-pictures included, cannot be told from the video.
+If the container lists its frames (MP4/MOV, GIF), each of them must be decoded. Otherwise its number
+of frames is only duration times rate, so damage is detected by gaps in time. Long gaps are errors,
+except at the end, where sound may outlast the pictures. Wrong pictures that a damaged file still
+decodes to cannot be detected.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -21,15 +22,15 @@ from slt_fast.errors import DataError
 # Between two frames, in seconds: recordings with a varying frame rate have gaps of their own.
 _LONGEST_GAP = 0.5
 # After the last frame, as a share of the duration, or _LONGEST_GAP if that is more. The duration is
-# that of the longest stream, so that frames lost at the end look like sound that outlasts the
-# picture. Sound rarely does so by a quarter; of videos cut anywhere, three in four lose more. By
-# seconds, either short clips cut in half would pass or long whole ones be refused. A reader who
-# knows better names the `end`, and then nothing behind it is looked at.
+# that of the longest stream, so frames lost at the end look like sound that outlasts the picture.
+# Sound rarely does so by a quarter; of videos cut anywhere, three in four lose more. A limit in
+# seconds would pass short clips cut in half, or refuse long whole ones. A user who knows better
+# names the `end`; nothing after it is checked.
 _LONGEST_TAIL = 0.25
 
 
 def video_images(path: Path, first: int, end: int | None) -> Iterator[np.ndarray]:
-    """The frames of a video file from `first` up to `end` (None: to the end of the video).
+    """Decodes a video file from `first` up to `end` (None: to the end of the video).
 
     Args:
         path: The file.
@@ -40,13 +41,13 @@ def video_images(path: Path, first: int, end: int | None) -> Iterator[np.ndarray
         uint8 [H, W, 3] BGR.
 
     Raises:
-        DataError: If the file is no video, truncated, damaged, or shorter than asked for.
+        DataError: The file is not a video, truncated, damaged, or too short.
     """
     capture, num_listed = _open(path)
     total = 0
     for index in _grabbed(path, capture, num_listed, end):
         total = index + 1
-        if index >= first:  # seeking would be quicker, but lands on the wrong frame in some codecs
+        if index >= first:  # seeking is faster, but lands on the wrong frame in some codecs
             decoded, image = capture.retrieve()
             if not decoded:
                 raise DataError(path, f"frame {index} broken", "frames that can be decoded")
@@ -55,10 +56,10 @@ def video_images(path: Path, first: int, end: int | None) -> Iterator[np.ndarray
 
 
 def count_video_frames(path: Path, end: int | None) -> int:
-    """How many frames a video has: the listed ones, or, without a list, those decoded up to `end`.
+    """Counts the frames that the container lists, or, without a list, those decoded up to `end`.
 
     Raises:
-        DataError: If the file is no video or truncated.
+        DataError: The file is not a video, or is truncated.
     """
     capture, num_listed = _open(path)
     if num_listed is not None:
@@ -67,10 +68,10 @@ def count_video_frames(path: Path, end: int | None) -> int:
 
 
 def estimate_video_frames(path: Path) -> int:
-    """About how many frames a video has: the listed ones, or duration times rate; none decoded.
+    """Returns the number of listed frames, or duration times rate; decodes none.
 
     Raises:
-        DataError: If the file is no video or truncated.
+        DataError: The file is not a video, or is truncated.
     """
     capture, num_listed = _open(path)
     duration_times_rate = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
@@ -81,7 +82,7 @@ def video_frame_rate(path: Path) -> float | None:
     """Returns the frames per second that a video's container declares, if it does.
 
     Raises:
-        DataError: If the file is no video or truncated.
+        DataError: The file is not a video, or is truncated.
     """
     capture, _ = _open(path)
     rate = capture.get(cv2.CAP_PROP_FPS)
@@ -89,22 +90,31 @@ def video_frame_rate(path: Path) -> float | None:
 
 
 def check_count(path: Path, total: int, needed: int) -> None:
-    """Check that a video or folder is long enough.
-
-    Raises:
-        DataError: If it has fewer frames than needed.
-    """
+    """Raises DataError if a video or folder has fewer frames than needed."""
     if total < needed:
         raise DataError(path, f"{total} frames", f"at least {needed}")
 
 
+@contextmanager
+def opencv_errors(path: Path) -> Iterator[None]:
+    """Turns OpenCV's errors about a file into DataError; elsewhere they are defects.
+
+    Raises:
+        DataError: OpenCV cannot read the file.
+    """
+    try:
+        yield
+    except cv2.error as error:
+        raise DataError(path, " ".join(str(error).split()), "frames OpenCV can read") from error
+
+
 def _open(path: Path) -> tuple[cv2.VideoCapture, int | None]:
-    """The opened video, and how many frames its container lists."""
+    """Returns the opened video, and the number of frames that its container lists."""
     if not path.is_file():
         raise DataError(path, "no such file", "a video file or a folder of frames")
     num_listed = check_complete(path)
-    # FFmpeg by name: the other backends take digits in a name for a pattern of image files. One
-    # decoding thread: many clips are read at once by worker processes.
+    # FFmpeg by name: the other backends take digits in a name for a pattern of image files.
+    # One decoding thread: worker processes read many clips at once.
     capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not capture.isOpened():
         raise DataError(path, "no video that can be decoded", "a video file or a folder of frames")
@@ -114,7 +124,7 @@ def _open(path: Path) -> tuple[cv2.VideoCapture, int | None]:
 def _grabbed(
     path: Path, capture: cv2.VideoCapture, num_listed: int | None, end: int | None
 ) -> Iterator[int]:
-    """The number of each frame, once it is decoded, up to `end` or the end of the video."""
+    """Yields the number of each decoded frame, up to `end` or the end of the video."""
     rate = capture.get(cv2.CAP_PROP_FPS)
     period = 1 / rate if rate > 0 else 0.0
     index, reached = 0, math.inf  # reached: seconds at the end of the last frame

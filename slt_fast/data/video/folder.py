@@ -1,58 +1,75 @@
-"""The videos in a folder, for work that needs no annotations."""
+"""Frames of a folder of images."""
 
 from __future__ import annotations
 
-import os
+import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from slt_fast.data.video.source import IMAGE_SUFFIXES, VideoSource, natural_key
+import cv2
+import numpy as np
+
+from slt_fast.data.video.decoding import check_count
 from slt_fast.errors import DataError
 
-VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".ts", ".mts"),
-    *(".wmv", ".flv", ".3gp", ".ogv"),
-)
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def find_videos(place: Path) -> tuple[Path, list[VideoSource]]:
-    """Finds the videos at a place.
+def frame_files(folder: Path) -> list[Path]:
+    """Lists the frames of a folder by name, numbers by value; jpg counts only if there is no png.
 
-    Args:
-        place: A video file of any name, a folder of frames, or a folder with videos and folders of
-            frames at any depth. Images beside videos are no frames; hidden files are left out, and
-            symbolic links are followed.
-
-    Returns:
-        The folder that the videos are named relative to, and the videos in natural order.
+    Hidden files are left out: macOS archives hold a broken "._name.png" beside each image.
 
     Raises:
-        DataError: If there is none.
+        DataError: The folder has no frames.
+        OSError: The folder cannot be read.
     """
-    if place.is_file():
-        return place.parent, [VideoSource(place)]
-    if not place.is_dir():
-        raise DataError(place, "nothing", "a video, a folder of videos or frames, or a manifest")
-    found = [VideoSource(path) for path in _walk(place)]
-    if not found:
-        raise DataError(place, "no videos and no folders of frames", "at least one")
-    if found[0].path == place:
-        return place.parent, found
-    return place, found
+    files = [file for file in folder.iterdir() if not file.name.startswith(".")]
+    for suffixes in (IMAGE_SUFFIXES[:1], IMAGE_SUFFIXES[1:]):
+        frames = [file for file in files if file.suffix.lower() in suffixes]
+        if frames:
+            return sorted(frames, key=lambda file: natural_key(file.name))
+    raise DataError(folder, "no images", "a folder of png or jpg frames")
 
 
-def _walk(place: Path) -> Iterator[Path]:
-    seen = set()
-    for folder, folders, files in os.walk(place, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:  # a link that leads back up
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted((name for name in folders if name[0] != "."), key=natural_key)
-        shown = sorted((name for name in files if name[0] != "."), key=natural_key)
-        videos = [name for name in shown if Path(name).suffix.lower() in VIDEO_SUFFIXES]
-        if videos:
-            yield from (Path(folder, name) for name in videos)
-        elif any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in shown):
-            yield Path(folder)
+def folder_images(folder: Path, first: int, end: int | None) -> Iterator[tuple[Path, np.ndarray]]:
+    """Yields file and image (uint8 [H, W, 3] BGR) of each frame from `first` up to `end`.
+
+    Raises:
+        DataError: The folder is too short, or an image is broken.
+    """
+    files = frame_files(folder)
+    check_count(folder, len(files), first + 1 if end is None else end)
+    for file in files[first:end]:
+        yield file, _read_image(file)
+
+
+def folder_state(folder: Path, start: int | None, end: int | None) -> dict[str, Any]:
+    """Returns the state of a folder for its identity: names and bytes of the frames.
+
+    Their times are left out, because a plain copy of the data set changes them.
+    """
+    frames = frame_files(folder)[start:end]
+    listed = "\n".join(f"{frame.name} {frame.stat().st_size}" for frame in frames)
+    return {"frames": len(frames), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Returns a key that sorts names by the value of the numbers in them."""
+    parts = re.findall(r"([0-9]*)([^0-9]*)", name)
+    return [(int(number or 0), text) for number, text in parts]
+
+
+def _read_image(file: Path) -> np.ndarray:
+    content = file.read_bytes()
+    # OpenCV fills the missing part of a truncated JPEG with grey.
+    truncated = file.suffix.lower() != ".png" and b"\xff\xd9" not in content
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # an empty file, or a size beyond what OpenCV takes
+        image = None
+    if image is None or truncated:
+        raise DataError(file, "a broken or truncated image", "a whole png or jpg image")
+    return image

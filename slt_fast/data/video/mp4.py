@@ -1,4 +1,4 @@
-"""The boxes of an MP4 or MOV file (ISO/IEC 14496-12): where it ends, what frames it shows."""
+"""Reads the boxes of an MP4 or MOV file (ISO/IEC 14496-12): its end, and the frames it shows."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Span = tuple[int, int]  # positions in the file: first byte, byte after the last
 
 
 def mp4_size(file: BinaryIO, num_bytes: int) -> int:
-    """End of the last top-level box: the bytes that a file of num_bytes should have."""
+    """Returns the end of the last top-level box: the bytes that the file should have."""
     return max(end for _, (_, end) in _boxes(file, (0, num_bytes)))
 
 
 def shown_frames(file: BinaryIO, num_bytes: int) -> int | None:
-    """How many frames the video track shows.
+    """Counts the frames that the video track shows.
 
     Args:
-        file: The file, not cut short.
-        num_bytes: Its size.
+        file: The file, not truncated.
+        num_bytes: Size of the file.
 
     Returns:
-        The samples, and of a track that was trimmed by an edit list those whose presentation time
-        lies in it; None for fragmented files and others that do not list their samples.
+        The number of samples; with an edit list, only of those whose presentation time lies in it.
+        None for fragmented files and others that do not list their samples.
     """
     movie = _find(file, (0, num_bytes), b"moov")
     track = _video_track(file, movie) if movie else None
@@ -45,7 +45,7 @@ def shown_frames(file: BinaryIO, num_bytes: int) -> int | None:
 
 
 def _boxes(file: BinaryIO, span: Span) -> Iterator[tuple[bytes, Span]]:
-    """Type and content of each box (section 4.2); the last may say that it reaches further."""
+    """Yields type and content of each box (section 4.2); the last may reach beyond the file."""
     start, end = span
     while start < end:
         file.seek(start)
@@ -60,7 +60,7 @@ def _boxes(file: BinaryIO, span: Span) -> Iterator[tuple[bytes, Span]]:
 
 
 def _find(file: BinaryIO, span: Span, *path: bytes) -> Span | None:
-    """Content of the first box of a type, within the first of another type, and so on."""
+    """Returns the content of the first box of a type, within the first of another, and so on."""
     for name in path:
         inner = next((content for kind, content in _boxes(file, span) if kind == name), None)
         if inner is None:
@@ -78,7 +78,7 @@ def _video_track(file: BinaryIO, movie: Span) -> Span | None:
 
 
 def _sample_times(file: BinaryIO, track: Span, num_bytes: int) -> np.ndarray:
-    """Presentation time of each sample in the track's ticks (sections 8.6.1.2 and 8.6.1.3)."""
+    """Returns each sample's presentation time in ticks (sections 8.6.1.2 and 8.6.1.3)."""
     durations, offsets = (
         _rows(file, _find(file, track, b"mdia", b"minf", b"stbl", name), ">u4,>i4")
         for name in (b"stts", b"ctts")
@@ -92,19 +92,19 @@ def _sample_times(file: BinaryIO, track: Span, num_bytes: int) -> np.ndarray:
     return times + delays if len(delays) == len(times) else times
 
 
-def _repeat(rows: list[tuple[int, int]]) -> np.ndarray:
+def _repeat(rows: list[tuple[int, ...]]) -> np.ndarray:
     counts, values = np.array(rows, np.int64).reshape(-1, 2).T
     return np.repeat(values, counts)
 
 
 def _edits(file: BinaryIO, span: Span) -> list[tuple[int, int]]:
-    """Duration in the movie's ticks and start in the track's (section 8.6.6)."""
+    """Reads the edits: duration in the movie's ticks, start in the track's (section 8.6.6)."""
     layout = ">u8,>i8,>u4" if _read(file, span)[:1] == b"\1" else ">u4,>i4,>u4"
     return [(duration, start) for duration, start, _ in _rows(file, span, layout)]
 
 
 def _timescale(file: BinaryIO, span: Span, *path: bytes) -> int:
-    """Ticks a second, of a movie header or media header (sections 8.2.2 and 8.4.2)."""
+    """Reads the ticks a second of a movie or media header (sections 8.2.2 and 8.4.2)."""
     header = _find(file, span, *path)
     content = _read(file, header) if header else b""
     position = 20 if content[:1] == b"\1" else 12
@@ -112,7 +112,7 @@ def _timescale(file: BinaryIO, span: Span, *path: bytes) -> int:
 
 
 def _rows(file: BinaryIO, span: Span | None, layout: str) -> list[tuple[int, ...]]:
-    """Rows of a table: version and flags, the number of rows, the rows."""
+    """Reads the rows of a table: version and flags, the number of rows, the rows."""
     content = _read(file, span) if span else b""
     dtype = np.dtype(layout)
     declared = int.from_bytes(content[4:8], "big")

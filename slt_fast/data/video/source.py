@@ -1,25 +1,27 @@
-"""Frames of a video file or of a folder of images."""
+"""Frames of a video file or of a folder of images, as a source of a clip."""
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.video.decoding import (
     check_count,
     count_video_frames,
     estimate_video_frames,
+    opencv_errors,
     video_frame_rate,
     video_images,
 )
+from slt_fast.data.video.folder import folder_images, folder_state, frame_files
 from slt_fast.errors import DataError
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,11 @@ class VideoSource:
         path: The file or folder.
         start: First frame, from 0; None means 0.
         end: Frame after the last one; None means to the end.
-        fps: Frames per second where the path cannot tell, as for a folder. Kept as information:
+        fps: Frames per second if the path does not say, as for a folder. Kept as information:
             start and end count frames, and frames are never resampled.
 
     Raises:
-        DataError: If start and end are not 0 <= start < end.
+        DataError: Start and end are not 0 <= start < end.
     """
 
     path: Path
@@ -51,7 +53,7 @@ class VideoSource:
 
     @property
     def name(self) -> str:
-        """The path, as errors name it."""
+        """Path, as errors name it."""
         return str(self.path)
 
     @property
@@ -59,70 +61,86 @@ class VideoSource:
         return self.start or 0
 
     def read(self) -> np.ndarray:
-        """Decode the frames.
+        """Decodes the frames.
 
         Returns:
             uint8 [T, H, W, 3] RGB.
 
         Raises:
-            DataError: If the source is missing, truncated, damaged, shorter than `end`, or if its
+            DataError: The source is missing, truncated, damaged, or shorter than `end`, or its
                 frames differ in size.
         """
-        if self.path.is_dir():
-            return _pack(_folder_images(self.path, self._first, self.end))
-        images = video_images(self.path, self._first, self.end)
-        return _pack((self.path, image) for image in images)
+        with opencv_errors(self.path):
+            return _pack(self._images())
 
     def num_frames(self) -> int:
-        """How many frames `read` returns, from the folder listing or the container.
+        """Counts the frames that `read` returns, from the folder's names or the container.
 
         Containers that do not list their frames are decoded to count.
 
         Raises:
-            DataError: If the source is missing, unreadable or shorter than `end`.
+            DataError: The source is missing, unreadable or shorter than `end`.
         """
-        if self.path.is_dir():
-            total = len(frame_files(self.path))
-        else:
-            total = count_video_frames(self.path, self.end)
+        with opencv_errors(self.path):
+            if self.path.is_dir():
+                total = len(frame_files(self.path))
+            else:
+                total = count_video_frames(self.path, self.end)
         check_count(self.path, total, self._first + 1 if self.end is None else self.end)
         return (total if self.end is None else self.end) - self._first
 
     def estimated_frames(self) -> int:
-        """About how many frames `read` returns, told without decoding any.
+        """Estimates the number of frames without decoding any.
 
         Raises:
-            DataError: If the source is missing or unreadable.
+            DataError: The source is missing or unreadable.
         """
         if self.end is not None:
             return self.end - self._first
-        if self.path.is_dir():
-            total = len(frame_files(self.path))
-        else:
-            total = estimate_video_frames(self.path)
+        with opencv_errors(self.path):
+            if self.path.is_dir():
+                total = len(frame_files(self.path))
+            else:
+                total = estimate_video_frames(self.path)
         return max(total - self._first, 0)
+
+    def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
+        """Returns the path in the data set, and with it the range of the frames."""
+        path = Path(os.path.relpath(self.path, data_root)).as_posix()
+        return path, {"path": path, "start": self._first, "end": self.end}
 
     def frame_rate(self) -> float | None:
         """Returns the frames per second: `fps` if given, or as the video's container says.
 
         Raises:
-            DataError: If the source is missing or unreadable.
+            DataError: The source is missing or unreadable.
         """
         if self.fps is not None or self.path.is_dir():
             return self.fps
         return video_frame_rate(self.path)
 
+    def identity(self, data_root: Path) -> Identity:
+        """Returns place and state; raises as FrameSource says."""
+        if self.path.is_dir():
+            state = folder_state(self.path, self.start, self.end)
+        else:
+            status = self.path.stat()
+            state = {"bytes": status.st_size, "modified": int(status.st_mtime)}
+        return Identity(*self.place(data_root), state)
 
-def _folder_images(path: Path, first: int, end: int | None) -> Iterator[tuple[Path, np.ndarray]]:
-    """(file, BGR image) of each frame of a folder."""
-    files = frame_files(path)
-    check_count(path, len(files), first + 1 if end is None else end)
-    for file in files[first:end]:
-        yield file, _read_image(file)
+    def neutral(self) -> FrameSource | None:
+        """Returns None: a recorded face stays as it is."""
+        return None
+
+    def _images(self) -> Iterator[tuple[Path, np.ndarray]]:
+        """Yields file and BGR image of each frame."""
+        if self.path.is_dir():
+            return folder_images(self.path, self._first, self.end)
+        return ((self.path, image) for image in video_images(self.path, self._first, self.end))
 
 
 def _pack(images: Iterable[tuple[Path, np.ndarray]]) -> np.ndarray:
-    """BGR images of one size as RGB frames; np.stack would hold all of them twice."""
+    """Packs BGR images of one size as RGB frames; np.stack would hold all of them twice."""
     frames, count = np.empty((0, 0, 0, 3), np.uint8), 0
     for path, image in images:
         if count and image.shape != frames.shape[1:]:
@@ -134,38 +152,6 @@ def _pack(images: Iterable[tuple[Path, np.ndarray]]) -> np.ndarray:
         count += 1
     frames.resize((count, *frames.shape[1:]), refcheck=False)
     return frames
-
-
-def frame_files(folder: Path) -> list[Path]:
-    """Frames of a folder by name, numbers by value; jpg counts only where there is no png.
-
-    Hidden files are left out: macOS archives hold a broken "._name.png" beside each image.
-    """
-    files = [file for file in folder.iterdir() if not file.name.startswith(".")]
-    for suffixes in (IMAGE_SUFFIXES[:1], IMAGE_SUFFIXES[1:]):
-        frames = [file for file in files if file.suffix.lower() in suffixes]
-        if frames:
-            return sorted(frames, key=lambda file: natural_key(file.name))
-    raise DataError(folder, "no images", "a folder of png or jpg frames")
-
-
-def natural_key(name: str) -> list[tuple[int, str]]:
-    """Sorts names by the value of the numbers in them."""
-    parts = re.findall(r"([0-9]*)([^0-9]*)", name)
-    return [(int(number or 0), text) for number, text in parts]
-
-
-def _read_image(file: Path) -> np.ndarray:
-    content = file.read_bytes()
-    # OpenCV fills the missing part of a truncated JPEG with grey.
-    truncated = file.suffix.lower() != ".png" and b"\xff\xd9" not in content
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # an empty file, or a size beyond what OpenCV takes
-        image = None
-    if image is None or truncated:
-        raise DataError(file, "a broken or truncated image", "a whole png or jpg image")
-    return image
 
 
 def _size(image: np.ndarray) -> str:

@@ -11,22 +11,21 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from slt_fast.data import identity
-from slt_fast.data.batching import ClipDataset, Vocabularies, batches
-from slt_fast.data.clip import Clip
+from slt_fast.data.batching import BatchMaker, Vocabularies, batches
+from slt_fast.data.cached_flow import to_float16
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.flow_cache import cache as flow_cache
 from slt_fast.data.flow_cache.cache import (
     FlowCache,
     flow_bytes,
     open_flow_cache,
-    to_float16,
     with_cached_flow,
 )
 from slt_fast.data.flow_images import ENCODERS, clip_flow
 from slt_fast.data.input import InputConfig
-from slt_fast.data.loading import count_frames, load_images
+from slt_fast.data.loading import ClipDataset, count_frames, load_images
 from slt_fast.data.probes import BlankSource
-from slt_fast.data.synthetic import SyntheticSource
+from slt_fast.data.synthetic import SyntheticSource, corpus
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
 
@@ -34,8 +33,8 @@ FLOW = InputConfig(image_size=32, flow_preset="fast", flow_bound=4.0)
 RENDERED = SyntheticSource("train-00007", ("MOTHER", "SLEEP"), "statement", 0, (0, 7), (48, 48))
 
 
-def clip_of(source, glosses=("A",)) -> Clip:
-    return Clip("a", source, "a b", glosses, None, "train", "list:1")
+def clip_of(source, glosses=("A",)) -> AnnotatedClip:
+    return AnnotatedClip("a", source, "a b", glosses, None, "train", "list:1")
 
 
 def write_frames(folder: Path, num_frames: int = 5) -> VideoSource:
@@ -80,9 +79,9 @@ def test_what_is_kept_is_found_as_float16(cache: FlowCache, data: Path) -> None:
         found, expected = cache.find(source), flow_of(source)
         assert found.num_frames == len(expected) == source.num_frames()
         flow = found.read()
-        assert flow.dtype == torch.float32 and not flow[0].any() and flow[1:].any()
-        assert torch.equal(flow, expected.half().float())
-        torch.testing.assert_close(flow, expected, rtol=2**-11, atol=1e-6)
+        assert flow.dtype == torch.float16 and not flow[0].any() and flow[1:].any()
+        assert torch.equal(flow, expected.half())
+        torch.testing.assert_close(flow.float(), expected, rtol=2**-11, atol=1e-6)
     assert {path.name[:12] for path in cache.folder.iterdir()} == {
         "cache.json",
         f"a-{cache.find(VideoSource(data / 'a')).path.name[2:12]}",
@@ -110,13 +109,15 @@ def test_frames_are_neither_read_nor_counted(cache: FlowCache, data: Path, monke
     expected = load_images(clip, FLOW)
     for name in ("read", "num_frames"):
         monkeypatch.setattr(VideoSource, name, lambda self: pytest.fail("the frames were read"))
-    dataset, words = ClipDataset(clips, FLOW), Vocabularies.build(clips)
-    (batch,) = batches(dataset, words, batch_size=1)
+    maker = BatchMaker(Vocabularies.build(clips), FLOW)
+    (batch,) = batches(ClipDataset(clips), maker, batch_size=1)
     torch.testing.assert_close(batch.images, expected.float(), rtol=0, atol=2e-3)
     assert batch.lengths.tolist() == [5] and count_frames(clips[0]) == 5
     tight = replace(clips[0], glosses=("A", "B") * 3)
-    for found in (count_frames(tight), load_images(tight, FLOW)):
-        assert "found 5 frames in clip 'a'; expected at least 6, as CTC" in str(found)
+    message = "found 5 frames in clip 'a'; expected at least 6, as CTC"
+    assert message in str(count_frames(tight))
+    with pytest.raises(DataError, match=message):
+        ClipDataset([tight])[0]
 
 
 def test_parts_of_a_video_are_clips_of_their_own(cache: FlowCache, data: Path) -> None:
@@ -156,7 +157,7 @@ def test_a_changed_source_is_noticed(cache: FlowCache, data: Path, monkeypatch) 
         cache.find(folder)
     keep(cache, folder)  # replaces the old one
     assert cache.find(folder) and len(list(cache.folder.glob("a-*"))) == 1
-    monkeypatch.setattr(identity, "__version__", "9")
+    monkeypatch.setattr(corpus, "RENDERING", "9")
     with pytest.raises(DataError, match='train-00007 with state .*; expected .*slt_fast": "9"'):
         cache.find(RENDERED)
 
@@ -184,7 +185,8 @@ def test_clips_that_are_not_there_are_computed_and_told_once(
     assert f"flow cache {cache.folder}: found the flow of 1 of 3 clips (first problem: " in message
     assert "b-" in message and f"found no such file; expected the flow of {data / 'b'}" in message
     assert torch.equal(load_images(found[1], FLOW), load_images(clips[1], FLOW))
-    assert "gone.mp4: found no such file; expected a video" in str(load_images(found[2], FLOW))
+    with pytest.raises(DataError, match="gone.mp4: found no such file; expected a video"):
+        load_images(found[2], FLOW)
     with caplog.at_level(logging.INFO):
         with_cached_flow(clips[:1], cache)
     assert caplog.records[-1].getMessage().endswith("found the flow of all 1 clips")
@@ -285,10 +287,13 @@ def test_a_file_damaged_later_is_an_error_of_its_clip(cache: FlowCache, data: Pa
     content = bytearray(path.read_bytes())
     content[-5000] ^= 1
     path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load_images(clip, FLOW)
     message = "found damaged flow; expected the checksum that was written with it"
-    assert str(load_images(clip, FLOW)) == f"{path}: {message}"
+    assert str(caught.value) == f"{path}: {message}"
     path.unlink()
-    assert f"{path}: found " in str(load_images(clip, FLOW))
+    with pytest.raises(DataError, match=f"{path}: found "):
+        load_images(clip, FLOW)
 
 
 @pytest.mark.parametrize("value", [7e4, -7e4, float("nan"), float("inf")])

@@ -45,7 +45,7 @@ def test_any_gloss_of_any_signer_stays_near_the_image(seed: int) -> None:
             assert np.isfinite(hand).all()
         for hand in (found.right, found.left):
             # Shares of a square image.
-            places = np.array(signer.centre) + hand[:, :2] * signer.height_pixels
+            places = np.array(signer.centre) + hand[:, :2] * signer.head_height
             assert (places > -0.1).all() and (places < 1.15).all()
             assert (hand[:, 2] > 0.5).all() and (hand[:, 2] < 2).all()
             assert (hand[:, 4:] >= 0).all() and (hand[:, 4:] <= 1).all()

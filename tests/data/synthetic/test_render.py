@@ -55,7 +55,7 @@ def test_brows_are_seen_in_the_upper_face_alone() -> None:
     pixels = changed(drawn, brows=drawn.brows + 1)
     rows, columns = pixels.any((0, 2)).nonzero()[0], pixels.any((0, 1)).nonzero()[0]
     head = np.array(STILL.centre) * 64
-    unit = STILL.height_pixels * 64
+    unit = STILL.head_height * 64
     assert pixels.any((1, 2)).all()
     assert (np.abs(columns - head[0]) < 0.5 * unit).all()
     assert rows.max() < head[1] + 0.1 * unit and rows.min() > head[1] - 0.7 * unit

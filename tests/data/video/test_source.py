@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from slt_fast.data.clip import Clip, check_ctc_length, minimum_ctc_frames
+from slt_fast.data.clip import AnnotatedClip, check_ctc_length, minimum_ctc_frames
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
 
@@ -250,6 +250,19 @@ def test_broken_image_is_named(tmp_path: Path, name: str, damage: str) -> None:
         VideoSource(folder).read()
 
 
+@pytest.mark.parametrize("call", ["read", "num_frames"])
+def test_an_error_of_opencv_names_the_video(tmp_path: Path, monkeypatch, call: str) -> None:
+    source = VideoSource(write_video(tmp_path / "a.mkv", "MJPG"))
+
+    class Capture:
+        def __init__(self, *_) -> None:
+            raise cv2.error("OpenCV(5)\n resize: no memory\n")
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    with pytest.raises(DataError, match=r"a\.mkv: found OpenCV\(5\) resize: no memory; expected"):
+        getattr(source, call)()
+
+
 def test_images_of_differing_size(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "clip", ["0.png", "1.png"])
     assert cv2.imwrite(str(folder / "2.png"), np.zeros((10, 20, 3), np.uint8))
@@ -272,7 +285,7 @@ def test_source_and_error_survive_pickling(tmp_path: Path) -> None:
     ("glosses", "minimum"), [("", 0), ("A", 1), ("A B A", 3), ("A A", 3), ("A A A B B", 8)]
 )
 def test_minimum_ctc_frames(glosses: str, minimum: int) -> None:
-    clip = Clip(
+    clip = AnnotatedClip(
         "c", VideoSource(Path("c.mp4")), "text", tuple(glosses.split()), None, "train", "m.csv:4"
     )
     assert minimum_ctc_frames(clip.glosses) == minimum
@@ -284,5 +297,5 @@ def test_minimum_ctc_frames(glosses: str, minimum: int) -> None:
 
 
 def test_clip_without_glosses_needs_no_frames() -> None:
-    clip = Clip("c", VideoSource(Path("c.mp4")), "text", None, None, "train", "m.csv:4")
+    clip = AnnotatedClip("c", VideoSource(Path("c.mp4")), "text", None, None, "train", "m.csv:4")
     check_ctc_length(clip, 0)
