@@ -59,7 +59,8 @@ def test_each_peer_is_compared() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_prints_a_table_for_each_operator() -> None:
+def test_the_command_prints_a_table_for_each_operator(monkeypatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # no benchmark runs in a worker
     command = [sys.executable, "-m", "pytest", "benchmarks/test_positional_encoding.py"]
     command += ["--benchmark-only", "-k", "eager and (7 or 14)", "-p", "no:cacheprovider"]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
