@@ -12,7 +12,7 @@ from slt_fast.ops.backend import choose_backend
 from slt_fast.ops.extension import built_for
 from slt_fast.ops.optical_flow import choose_flow_backend
 
-PACKAGES = ("torchvision", "triton", "numpy")
+PACKAGES = ("torchvision", "triton", "numpy", "av")
 ATTENTION_OPERATORS = ("pixel_attention", "add_positional_encoding_2d", "pixel_attention_block")
 
 

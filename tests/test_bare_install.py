@@ -7,7 +7,7 @@ import pytest
 
 BLOCKED = """
 import sys
-for name in "cv2 torchvision safetensors sacrebleu tensorboard tqdm rich tyro".split():
+for name in "cv2 av torchvision safetensors sacrebleu tensorboard tqdm rich tyro".split():
     sys.modules[name] = None  # every import of it raises ModuleNotFoundError
 """
 FLOW = """

@@ -19,7 +19,7 @@ class Arguments:
     """Translates a video file or a folder of frames."""
 
     video: Annotated[Path, tyro.conf.Positional]
-    """Video file of any container OpenCV opens, or folder of frames."""
+    """Video file that FFmpeg decodes, or folder of frames."""
     checkpoint: Path
     """Folder of a checkpoint, or of a run (its best checkpoint)."""
     start: int | None = None

@@ -64,7 +64,7 @@ class Translator:
         """Translates a video, or a part of it.
 
         Args:
-            video: Video file of any container that OpenCV opens, or folder of frames.
+            video: Video file that FFmpeg decodes, or folder of frames.
             start: First frame, from 0; None means 0.
             end: Frame after the last one; None means the end of the video.
 

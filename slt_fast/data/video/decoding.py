@@ -1,92 +1,229 @@
-"""Decodes video files frame by frame, and detects damage by the frames that are missing.
+"""Decodes video files with PyAV (FFmpeg), and refuses those that FFmpeg finds damaged.
 
-If the container lists its frames (MP4/MOV, GIF), each of them must be decoded. Otherwise its number
-of frames is only duration times rate, so damage is detected by gaps in time. Long gaps are errors,
-except at the end, where sound may outlast the pictures. Wrong pictures that a damaged file still
-decodes to cannot be detected.
+Refused are corrupt packets and frames, errors of the demuxer, and frames that the container lists
+but that cannot be decoded. Wrong pictures that FFmpeg does not notice cannot be detected: see
+docs/reliability.md.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
-import cv2
+import av
+import av.logging
 import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
 
+from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.container import check_complete
 from slt_fast.errors import DataError
 
-# Between two frames, in seconds: recordings with a varying frame rate have gaps of their own.
-_LONGEST_GAP = 0.5
-# After the last frame, as a share of the duration, or _LONGEST_GAP if that is more. The duration is
-# that of the longest stream, so frames lost at the end look like sound that outlasts the picture.
-# Sound rarely does so by a quarter; of videos cut anywhere, three in four lose more. A limit in
-# seconds would pass short clips cut in half, or refuse long whole ones. A user who knows better
-# names the `end`; nothing after it is checked.
-_LONGEST_TAIL = 0.25
+# A clip is checked against these limits before memory is taken for it.
+MAX_PIXELS = 2**26  # a frame: twice 8K
+MAX_FRAMES = 2**20  # a clip: 11 hours at 25 frames a second
+
+# Only files, so that a playlist in the place of a video reaches no network.
+_OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+
+# As FFmpeg's own command converts and scales; in this thread alone.
+_RGB: dict[str, Any] = {"format": "rgb24", "interpolation": Interpolation.BICUBIC, "threads": 1}
+
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 
-def video_images(path: Path, first: int, end: int | None) -> Iterator[np.ndarray]:
-    """Decodes a video file from `first` up to `end` (None: to the end of the video).
+class Video:
+    """An open video file, to be read once; a context manager.
 
     Args:
         path: The file.
-        first: First frame, from 0.
-        end: Frame after the last one.
-
-    Yields:
-        uint8 [H, W, 3] BGR.
 
     Raises:
-        DataError: The file is not a video, truncated, damaged, or too short.
+        DataError: The file is not a video, is truncated, or exceeds MAX_PIXELS or MAX_FRAMES.
     """
-    capture, num_listed = _open(path)
-    total = 0
-    for index in _grabbed(path, capture, num_listed, end):
-        total = index + 1
-        if index >= first:  # seeking is faster, but lands on the wrong frame in some codecs
-            decoded, image = capture.retrieve()
-            if not decoded:
-                raise DataError(path, f"frame {index} broken", "frames that can be decoded")
-            yield image
-    check_count(path, total, first + 1 if end is None else end)
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise DataError(path, "no such file", "a video file or a folder of frames")
+        self._path, self._listing = path, check_complete(path)
+        try:
+            with _messages() as messages:
+                self._container = av.open(str(path.resolve()), options=_OPTIONS)
+        except av.FFmpegError as error:
+            raise _no_video(path, f"no video ({error.strerror})") from error
+        stream = self._container.streams.best("video")
+        if not isinstance(stream, av.VideoStream):
+            raise _no_video(path, "no pictures")
+        self._stream = stream
+        stream.thread_count = 1  # worker processes read many clips at once
+        self._is_suspect = False  # a transport stream with a corrupt packet
+        # FFmpeg reads ahead: these are raised after the frames that come before them.
+        self._errors_ahead = self._demuxer_errors(messages)
+        check_pixels(path, stream.width, stream.height)
+        check_length(path, self.num_listed or 0)
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    @cached_property
+    def num_listed(self) -> int | None:
+        """Number of frames that the container lists and shows; None if it lists none."""
+        entries = self._stream.index_entries
+        if not self._listing.is_listed or self._listing.num_frames is not None:
+            return self._listing.num_frames
+        if len(entries) < max(1, self._stream.frames):  # the index was lost
+            return None
+        return sum(entry.size > 0 and not entry.is_discard for entry in entries)
+
+    @property
+    def rate(self) -> float | None:
+        """Frames per second on average, as the container says; None if it does not."""
+        return float(self._stream.average_rate) if self._stream.average_rate else None
+
+    def estimated_frames(self) -> int:
+        """Returns the number of listed frames, or duration times rate; decodes none."""
+        if self.num_listed is not None:
+            return self.num_listed
+        return max(0, round((self._container.duration or 0) / av.time_base * (self.rate or 0)))
+
+    def pictures(self, first: int, end: int | None, rate: float | None) -> Iterator[np.ndarray]:
+        """Decodes the frames from `first` up to `end` (None: to the end of the video).
+
+        Args:
+            first: First frame, from 0.
+            end: Frame after the last one; nothing after it is checked.
+            rate: Frames per second to resample to; None keeps all frames.
+
+        Yields:
+            uint8 [H, W, 3] RGB, upright. Frames of another size than the first are scaled to it.
+
+        Raises:
+            DataError: The video is damaged or too short.
+        """
+        timed = self._frames(first, end)
+        frames = resampled(timed, rate, self.rate) if rate else (frame for _, frame in timed)
+        convert = _Converter(self._path)
+        for number, frame in enumerate(frames, 1):
+            check_length(self._path, number)
+            yield convert(frame)
+
+    def count(self, first: int, end: int | None, rate: float | None) -> int:
+        """Counts what `pictures` yields; decodes only if the container lists no frames."""
+        if self.num_listed is None:
+            times = [time for time, _ in self._frames(first, end)]
+        else:
+            check_count(self._path, self.num_listed, first + 1 if end is None else end)
+            if rate is None:
+                return (self.num_listed if end is None else end) - first
+            times = sorted(self._listed_times())[first:end]
+        return len(times) if rate is None else count_resampled(times, rate, self.rate)
+
+    def _listed_times(self) -> Iterator[float]:
+        for packet in self._container.demux(self._stream):
+            time = packet.dts if packet.pts is None else packet.pts
+            if time is not None and packet.size and not packet.is_discard:
+                yield float(time * packet.time_base)
+
+    def _frames(self, first: int, end: int | None) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Decodes all frames up to `end`: seeking lands on the wrong one in some codecs.
+
+        Yields:
+            Seconds and frame, from `first` on.
+        """
+        total, last = 0, math.inf
+        for time, frame in _with_times(islice(self._decoded(first), end), self.rate):
+            check_length(self._path, total + 1)
+            if total >= first:
+                if frame.is_corrupt:
+                    raise _damaged(self._path, f"frame {total} corrupt")
+                self._check_gap(time - last, total)
+                yield time, frame
+            total, last = total + 1, time
+        check_count(self._path, total, first + 1 if end is None else end)
+        if end is None:
+            self._check_end(total)
+
+    def _decoded(self, first: int) -> Iterator[av.VideoFrame]:
+        packets, total = self._container.demux(self._stream), 0
+        while (packet := self._step(lambda: next(packets, None), total)) is not None:
+            if packet.is_corrupt and total >= first:
+                if self._container.format.name != "mpegts":
+                    raise _damaged(self._path, f"a corrupt packet after {total} frames")
+                self._is_suspect = True
+            for frame in self._step(packet.decode, total):
+                yield frame
+                total += 1
+
+    def _check_gap(self, seconds: float, total: int) -> None:
+        """Raises DataError if frames are missing near a corrupt packet of a transport stream.
+
+        FFmpeg also marks the packet before a joint of two streams; nothing is missing there.
+        """
+        if self._is_suspect and seconds > 1.5 / (self.rate or 25):
+            found = f"a corrupt packet, and no frames for {seconds:.2f} seconds after {total}"
+            raise _damaged(self._path, found)
+
+    def _step(self, work: Callable[[], Result], total: int) -> Result:
+        """Lets FFmpeg work; raises DataError if it or its demuxer finds an error."""
+        try:
+            with _messages() as messages:
+                result = work()
+        except av.FFmpegError as error:
+            raise _damaged(self._path, f"{error.strerror} after {total} frames") from error
+        for message in self._demuxer_errors(messages):
+            raise _damaged(self._path, f"{message!r} after {total} frames")
+        return result
+
+    def _check_end(self, total: int) -> None:
+        for message in self._errors_ahead:
+            raise _damaged(self._path, f"{message!r}, and {total} frames")
+        if total < (self.num_listed or 0):
+            expected = f"{self.num_listed}, as its container lists (the video is damaged)"
+            raise DataError(self._path, f"{total} frames that can be decoded", expected)
+
+    def _demuxer_errors(self, messages: list[tuple[int, str, str]]) -> list[str]:
+        """Returns the errors of the demuxer; decoders also report what is no damage."""
+        name = self._container.format.name
+        return [
+            text.strip()
+            for level, source, text in messages
+            if level <= av.logging.ERROR and source == name
+        ]
 
 
-def count_video_frames(path: Path, end: int | None) -> int:
-    """Counts the frames that the container lists, or, without a list, those decoded up to `end`.
+class _Converter:
+    """Turns the decoded frames of a video into pictures: upright RGB of the first one's size."""
 
-    Raises:
-        DataError: The file is not a video, or is truncated.
-    """
-    capture, num_listed = _open(path)
-    if num_listed is not None:
-        return num_listed
-    return sum(1 for _ in _grabbed(path, capture, None, end))
+    def __init__(self, path: Path) -> None:
+        self._path, self._reformatter = path, VideoReformatter()
+        self._size: tuple[int, int] | None = None
+        self._last: tuple[av.VideoFrame, np.ndarray] | None = None
+        self._is_scaling = False
 
-
-def estimate_video_frames(path: Path) -> int:
-    """Returns the number of listed frames, or duration times rate; decodes none.
-
-    Raises:
-        DataError: The file is not a video, or is truncated.
-    """
-    capture, num_listed = _open(path)
-    duration_times_rate = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
-    return duration_times_rate if num_listed is None else num_listed
-
-
-def video_frame_rate(path: Path) -> float | None:
-    """Returns the frames per second that a video's container declares, if it does.
-
-    Raises:
-        DataError: The file is not a video, or is truncated.
-    """
-    capture, _ = _open(path)
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    return rate if 0 < rate < math.inf else None
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        if self._last and self._last[0] is frame:  # shown again by the resampling
+            return self._last[1]
+        W, H = self._size = self._size or (frame.width, frame.height)
+        if (frame.width, frame.height) != self._size and not self._is_scaling:
+            self._is_scaling = True
+            found = f"{frame.width}x{frame.height} pixels after frames of {W}x{H}"
+            logger.warning("%s: found frames of %s; they are scaled", self._path, found)
+        with _messages():  # swscale warns of full-range colours, which it treats rightly
+            rgb = self._reformatter.reformat(frame, W, H, **_RGB).to_ndarray()
+        picture = np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+        self._last = frame, picture
+        return picture
 
 
 def check_count(path: Path, total: int, needed: int) -> None:
@@ -95,71 +232,49 @@ def check_count(path: Path, total: int, needed: int) -> None:
         raise DataError(path, f"{total} frames", f"at least {needed}")
 
 
+def check_length(path: Path, total: int) -> None:
+    """Raises DataError if a clip has more than MAX_FRAMES frames."""
+    if total > MAX_FRAMES:
+        raise DataError(path, f"{total} frames or more", f"at most {MAX_FRAMES} a clip")
+
+
+def check_pixels(path: Path, width: int, height: int) -> None:
+    """Raises DataError if a frame has more than MAX_PIXELS pixels."""
+    if width * height > MAX_PIXELS:
+        raise DataError(path, f"frames of {width}x{height} pixels", f"at most {MAX_PIXELS} pixels")
+
+
+def _with_times(
+    frames: Iterable[av.VideoFrame], rate: float | None
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Yields seconds and frame; the time goes on where the clock is set back, or has stopped."""
+    period = 1 / rate if rate else 0.0
+    last, shift = -math.inf, 0.0
+    for frame in frames:
+        time = max(last, 0.0) + period if frame.time is None else frame.time + shift
+        if time < last:  # recordings of broadcasts
+            time, shift = last + period, shift + last + period - time
+        yield time, frame
+        last = time
+
+
+def _no_video(path: Path, found: str) -> DataError:
+    return DataError(path, found, "a video file or a folder of frames")
+
+
+def _damaged(path: Path, found: str) -> DataError:
+    return DataError(path, found, "a whole video (it is damaged or truncated)")
+
+
 @contextmanager
-def opencv_errors(path: Path) -> Iterator[None]:
-    """Turns OpenCV's errors about a file into DataError; elsewhere they are defects.
-
-    Raises:
-        DataError: OpenCV cannot read the file.
-    """
+def _messages() -> Iterator[list[tuple[int, str, str]]]:
+    """Collects FFmpeg's errors: level, source and text; its log elsewhere stays as it is."""
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
     try:
-        yield
-    except cv2.error as error:
-        raise DataError(path, " ".join(str(error).split()), "frames OpenCV can read") from error
-
-
-def _open(path: Path) -> tuple[cv2.VideoCapture, int | None]:
-    """Returns the opened video, and the number of frames that its container lists."""
-    if not path.is_file():
-        raise DataError(path, "no such file", "a video file or a folder of frames")
-    num_listed = check_complete(path)
-    # FFmpeg by name: the other backends take digits in a name for a pattern of image files.
-    # One decoding thread: worker processes read many clips at once.
-    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    if not capture.isOpened():
-        raise DataError(path, "no video that can be decoded", "a video file or a folder of frames")
-    return capture, num_listed
-
-
-def _grabbed(
-    path: Path, capture: cv2.VideoCapture, num_listed: int | None, end: int | None
-) -> Iterator[int]:
-    """Yields the number of each decoded frame, up to `end` or the end of the video."""
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    period = 1 / rate if rate > 0 else 0.0
-    index, reached = 0, math.inf  # reached: seconds at the end of the last frame
-    while end is None or index < end:
-        if not capture.grab():
-            duration = capture.get(cv2.CAP_PROP_FRAME_COUNT) * period
-            _check_all_decoded(path, index, num_listed, (reached, duration))
-            return
-        now = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if num_listed is None and now - reached > _LONGEST_GAP:
-            raise DataError(
-                path,
-                f"{index} frames, then none for {now - reached:.1f} of {now:.1f} seconds",
-                f"no gap over {_LONGEST_GAP} seconds (the video is damaged or truncated)",
-            )
-        reached = now + period
-        yield index
-        index += 1
-
-
-def _check_all_decoded(
-    path: Path, total: int, num_listed: int | None, times: tuple[float, float]
-) -> None:
-    reached, duration = times
-    if num_listed is None and duration - reached > max(_LONGEST_GAP, _LONGEST_TAIL * duration):
-        raise DataError(
-            path,
-            f"{total} frames, then none for the last {duration - reached:.1f} of {duration:.1f} "
-            "seconds",
-            f"no gap over {_LONGEST_TAIL:.0%} at the end (the video is damaged or truncated; if "
-            f"just its sound is longer, end {total} says so)",
-        )
-    if num_listed is not None and total < num_listed:
-        raise DataError(
-            path,
-            f"{total} frames that can be decoded",
-            f"{num_listed}, as its container lists (the video is damaged)",
-        )
+        with av.logging.Capture() as messages:
+            yield messages
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)

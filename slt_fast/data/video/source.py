@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +14,25 @@ import cv2
 import numpy as np
 
 from slt_fast.data.frame_source import FrameSource, Identity
-from slt_fast.data.video.decoding import (
-    check_count,
-    count_video_frames,
-    estimate_video_frames,
-    opencv_errors,
-    video_frame_rate,
-    video_images,
-)
+from slt_fast.data.resampling import count_resampled, resampled
+from slt_fast.data.video.decoding import Video, check_count
 from slt_fast.data.video.folder import folder_images, folder_state, frame_files
 from slt_fast.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class VideoSource:
-    """A video file of any container OpenCV opens, or a folder of png or jpg frames; a FrameSource.
+    """A video file that FFmpeg decodes, or a folder of png or jpg frames; a FrameSource.
 
     Args:
         path: The file or folder.
         start: First frame, from 0; None means 0.
         end: Frame after the last one; None means to the end.
-        fps: Frames per second if the path does not say, as for a folder. Kept as information:
-            start and end count frames, and frames are never resampled.
+        fps: Frames per second of a folder; None if unknown. A video has timestamps instead.
+        rate: Frames per second to resample to, after start and end are applied; None keeps all
+            frames. A folder of unknown rate is taken to have this one.
 
     Raises:
         DataError: Start and end are not 0 <= start < end.
@@ -43,6 +42,7 @@ class VideoSource:
     start: int | None = None
     end: int | None = None
     fps: float | None = None
+    rate: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
@@ -60,18 +60,21 @@ class VideoSource:
     def _first(self) -> int:
         return self.start or 0
 
-    def read(self) -> np.ndarray:
-        """Decodes the frames.
+    def frames(self) -> Iterator[np.ndarray]:
+        """Decodes the frames one by one; warns of a clip in which nothing moves.
 
-        Returns:
-            uint8 [T, H, W, 3] RGB.
+        Yields:
+            uint8 [H, W, 3] RGB, all of one size.
 
         Raises:
-            DataError: The source is missing, truncated, damaged, or shorter than `end`, or its
-                frames differ in size.
+            DataError: The source is missing, truncated, damaged, or shorter than `end`, or the
+                images of a folder differ in size.
         """
-        with opencv_errors(self.path):
-            return _pack(self._images())
+        return _watched(self.path, self._folder() if self.path.is_dir() else self._video())
+
+    def read(self) -> np.ndarray:
+        """Decodes all frames, uint8 [T, H, W, 3] RGB; raises as `frames` does."""
+        return _pack(self.frames())
 
     def num_frames(self) -> int:
         """Counts the frames that `read` returns, from the folder's names or the container.
@@ -81,13 +84,15 @@ class VideoSource:
         Raises:
             DataError: The source is missing, unreadable or shorter than `end`.
         """
-        with opencv_errors(self.path):
-            if self.path.is_dir():
-                total = len(frame_files(self.path))
-            else:
-                total = count_video_frames(self.path, self.end)
+        if not self.path.is_dir():
+            with Video(self.path) as video:
+                return video.count(self._first, self.end, self.rate)
+        total = len(frame_files(self.path))
         check_count(self.path, total, self._first + 1 if self.end is None else self.end)
-        return (total if self.end is None else self.end) - self._first
+        total = (total if self.end is None else self.end) - self._first
+        if self.rate is None or self.fps is None:
+            return total
+        return count_resampled([k / self.fps for k in range(total)], self.rate, self.fps)
 
     def estimated_frames(self) -> int:
         """Estimates the number of frames without decoding any.
@@ -95,29 +100,37 @@ class VideoSource:
         Raises:
             DataError: The source is missing or unreadable.
         """
-        if self.end is not None:
-            return self.end - self._first
-        with opencv_errors(self.path):
-            if self.path.is_dir():
-                total = len(frame_files(self.path))
-            else:
-                total = estimate_video_frames(self.path)
-        return max(total - self._first, 0)
-
-    def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
-        """Returns the path in the data set, and with it the range of the frames."""
-        path = Path(os.path.relpath(self.path, data_root)).as_posix()
-        return path, {"path": path, "start": self._first, "end": self.end}
+        own = self.fps
+        if self.path.is_dir():
+            total = len(frame_files(self.path))
+        else:
+            with Video(self.path) as video:
+                total, own = video.estimated_frames(), video.rate
+        total = max((total if self.end is None else self.end) - self._first, 0)
+        return total if self.rate is None or own is None else round(total * self.rate / own)
 
     def frame_rate(self) -> float | None:
-        """Returns the frames per second: `fps` if given, or as the video's container says.
+        """Returns the frames per second before resampling; None if unknown.
 
         Raises:
             DataError: The source is missing or unreadable.
         """
-        if self.fps is not None or self.path.is_dir():
+        if self.path.is_dir():
             return self.fps
-        return video_frame_rate(self.path)
+        with Video(self.path) as video:
+            return video.rate
+
+    def at_rate(self, rate: float) -> VideoSource:
+        """Returns the source resampled to a number of frames per second."""
+        return replace(self, rate=rate)
+
+    def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
+        """Returns the path in the data set, and with it the range and the rate of the frames."""
+        path = Path(os.path.relpath(self.path, data_root)).as_posix()
+        place: dict[str, Any] = {"path": path, "start": self._first, "end": self.end}
+        if self.rate is not None:
+            place |= {"rate": self.rate, "fps": self.fps}
+        return path, place
 
     def identity(self, data_root: Path) -> Identity:
         """Returns place and state; raises as FrameSource says."""
@@ -132,26 +145,64 @@ class VideoSource:
         """Returns None: a recorded face stays as it is."""
         return None
 
-    def _images(self) -> Iterator[tuple[Path, np.ndarray]]:
-        """Yields file and BGR image of each frame."""
-        if self.path.is_dir():
-            return folder_images(self.path, self._first, self.end)
-        return ((self.path, image) for image in video_images(self.path, self._first, self.end))
+    def _video(self) -> Iterator[np.ndarray]:
+        with Video(self.path) as video:
+            yield from video.pictures(self._first, self.end, self.rate)
+
+    def _folder(self) -> Iterator[np.ndarray]:
+        images = _folder_frames(self.path, self._first, self.end)
+        if self.rate is None or self.fps is None:
+            return images
+        timed = ((k / self.fps, image) for k, image in enumerate(images))
+        return resampled(timed, self.rate, self.fps)
 
 
-def _pack(images: Iterable[tuple[Path, np.ndarray]]) -> np.ndarray:
-    """Packs BGR images of one size as RGB frames; np.stack would hold all of them twice."""
-    frames, count = np.empty((0, 0, 0, 3), np.uint8), 0
-    for path, image in images:
-        if count and image.shape != frames.shape[1:]:
-            raise DataError(path, _size(image), f"{_size(frames[0])} as in the frames before it")
-        if count == len(frames):
-            frames.resize((count + count // 4 + 16, *image.shape), refcheck=False)
-        # BGR to RGB without OpenCV's thread pool, which each worker would start for cvtColor.
-        cv2.mixChannels([image], [frames[count]], [0, 2, 1, 1, 2, 0])
-        count += 1
-    frames.resize((count, *frames.shape[1:]), refcheck=False)
-    return frames
+def _folder_frames(path: Path, first: int, end: int | None) -> Iterator[np.ndarray]:
+    """Yields the images of a folder as RGB frames of one size."""
+    size = None
+    try:
+        for file, image in folder_images(path, first, end):
+            if size is not None and image.shape != size.shape:
+                raise DataError(file, _size(image), f"{_size(size)} as in the frames before it")
+            size, frame = image, np.empty_like(image)
+            # BGR to RGB without OpenCV's thread pool, which each worker would start for cvtColor.
+            cv2.mixChannels([image], [frame], [0, 2, 1, 1, 2, 0])
+            yield frame
+    except cv2.error as error:
+        raise DataError(path, " ".join(str(error).split()), "frames OpenCV can read") from error
+
+
+def _watched(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields the frames; warns of a clip in which nothing moves."""
+    count, first, is_still = 0, np.empty(0), True
+    for count, frame in enumerate(frames, 1):  # noqa: B007
+        first = frame if count == 1 else first
+        is_still = is_still and np.array_equal(frame, first)
+        yield frame
+    if count and is_still:
+        _warn_once(f"{path}: found {_describe(count, first)}; nothing moves, so nothing is signed")
+
+
+def _describe(count: int, frame: np.ndarray) -> str:
+    if count == 1:
+        return "a single frame"
+    return f"{count} {'identical' if frame.any() else 'black'} frames"
+
+
+@cache
+def _warn_once(message: str) -> None:
+    logger.warning(message)
+
+
+def _pack(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """Packs frames of one size; np.stack would hold all of them twice."""
+    packed, count = np.empty((0, 0, 0, 3), np.uint8), 0
+    for count, frame in enumerate(frames, 1):
+        if count > len(packed):
+            packed.resize((count + count // 4 + 15, *frame.shape), refcheck=False)
+        packed[count - 1] = frame
+    packed.resize((count, *packed.shape[1:]), refcheck=False)
+    return packed
 
 
 def _size(image: np.ndarray) -> str:

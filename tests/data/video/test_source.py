@@ -1,9 +1,11 @@
+import json
 import os
 import pickle
 import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from slt_fast.data.clip import AnnotatedClip, check_ctc_length, minimum_ctc_frames
+from slt_fast.data.video import decoding
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
 
@@ -120,6 +123,34 @@ def test_real_clips(tmp_path: Path, shared_data: Path, name: str, shape: tuple[i
             VideoSource(cut(copy, 0.7)).read()
 
 
+AWKWARD = ["av1.mp4", "base.mp4", "flagged.mp4", "inter.mp4", "late.mkv", "mixedint.ts"]
+AWKWARD += ["pause.webm", "rot90.mp4", "sizechange.ts", "vfr.mp4"]
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_awkward_videos_decode_as_ffmpeg_does(shared_data: Path, name: str) -> None:
+    """To mean colours of FFmpeg's own command, which also scales to the first picture's size."""
+    expected = json.loads((shared_data / "awkward" / "expected.json").read_text())[name]
+    source = VideoSource(shared_data / "awkward" / name)
+    frames = source.read()
+    W, H = expected["sizes"][0]
+    assert frames.shape == (expected["frames"], H, W, 3) and source.num_frames() == len(frames)
+    found = frames.mean((1, 2), dtype=np.float64)
+    np.testing.assert_allclose(found, expected["mean_rgb"], rtol=0, atol=0.1)
+
+
+def test_a_rotated_video_is_upright(shared_data: Path) -> None:
+    lying = VideoSource(shared_data / "awkward" / "base.mp4").read()
+    upright = VideoSource(shared_data / "awkward" / "rot90.mp4").read()
+    np.testing.assert_array_equal(upright, np.rot90(lying, axes=(1, 2)))
+
+
+def test_a_change_of_size_is_told_once(shared_data: Path, caplog) -> None:
+    VideoSource(shared_data / "awkward" / "sizechange.ts").read()
+    (message,) = caplog.messages
+    assert "found frames of 160x120 pixels after frames of 320x240; they are scaled" in message
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -185,6 +216,7 @@ STATUS = Path("/proc/self/status")
 PEAK_OF_READING = f"""
 import sys
 from pathlib import Path
+from slt_fast.data.video import decoding
 from slt_fast.data.video.source import VideoSource
 
 def status(name):
@@ -250,17 +282,15 @@ def test_broken_image_is_named(tmp_path: Path, name: str, damage: str) -> None:
         VideoSource(folder).read()
 
 
-@pytest.mark.parametrize("call", ["read", "num_frames"])
-def test_an_error_of_opencv_names_the_video(tmp_path: Path, monkeypatch, call: str) -> None:
-    source = VideoSource(write_video(tmp_path / "a.mkv", "MJPG"))
+def test_an_error_of_opencv_names_the_folder(tmp_path: Path, monkeypatch) -> None:
+    folder = write_folder(tmp_path / "clip", ["0.png"])
 
-    class Capture:
-        def __init__(self, *_) -> None:
-            raise cv2.error("OpenCV(5)\n resize: no memory\n")
+    def fail(*_) -> None:
+        raise cv2.error("OpenCV(5)\n mix: no memory\n")
 
-    monkeypatch.setattr(cv2, "VideoCapture", Capture)
-    with pytest.raises(DataError, match=r"a\.mkv: found OpenCV\(5\) resize: no memory; expected"):
-        getattr(source, call)()
+    monkeypatch.setattr(cv2, "mixChannels", fail)
+    with pytest.raises(DataError, match=r"clip: found OpenCV\(5\) mix: no memory; expected"):
+        VideoSource(folder).read()
 
 
 def test_images_of_differing_size(tmp_path: Path) -> None:
@@ -299,3 +329,69 @@ def test_minimum_ctc_frames(glosses: str, minimum: int) -> None:
 def test_clip_without_glosses_needs_no_frames() -> None:
     clip = AnnotatedClip("c", VideoSource(Path("c.mp4")), "text", None, None, "train", "m.csv:4")
     check_ctc_length(clip, 0)
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "level", "found"),
+    [(1, 9, "a single frame"), (3, 9, "3 identical frames"), (3, 0, "3 black frames")],
+)
+def test_a_clip_without_motion_is_told_once(tmp_path: Path, caplog, num_frames, level, found):
+    for index in range(num_frames):
+        image = np.full((10, 20, 3), level, np.uint8)
+        assert cv2.imwrite(str(tmp_path / f"{index}.png"), image)
+    for _ in range(2):
+        VideoSource(tmp_path).read()
+    message = f"{tmp_path}: found {found}; nothing moves, so nothing is signed"
+    assert caplog.messages == [message]
+
+
+def test_a_clip_with_one_other_frame_moves(tmp_path: Path, caplog) -> None:
+    for index in range(4):
+        image = np.full((10, 20, 3), 9 if index == 2 else 0, np.uint8)
+        assert cv2.imwrite(str(tmp_path / f"{index}.png"), image)
+    VideoSource(tmp_path).read()
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(25, range(12)), (12.5, range(0, 12, 2))])
+def test_resampling_of_videos_and_folders(tmp_path: Path, rate: float, kept: range) -> None:
+    folder = write_folder(tmp_path / "clip", [f"{index:02}.png" for index in range(NUM_FRAMES)])
+    for source in (
+        VideoSource(write_video(tmp_path / "a.mkv", "MJPG")),
+        VideoSource(folder, fps=25),
+    ):
+        at_rate = source.at_rate(rate)
+        np.testing.assert_array_equal(at_rate.read(), source.read()[list(kept)])
+        assert at_rate.num_frames() == at_rate.estimated_frames() == len(kept)
+        part = replace(at_rate, start=4, end=9)
+        np.testing.assert_array_equal(part.read(), source.read()[4:9][:: 25 // int(rate)])
+        assert part.num_frames() == len(part.read())
+    unknown = VideoSource(folder).at_rate(rate)
+    assert (
+        unknown.num_frames() == len(unknown.read()) == NUM_FRAMES and unknown.frame_rate() is None
+    )
+
+
+def test_place_holds_the_rate_only_if_frames_are_resampled(tmp_path: Path) -> None:
+    plain = VideoSource(tmp_path / "a.mp4", 1, 3, fps=50)
+    assert plain.place(tmp_path) == ("a.mp4", {"path": "a.mp4", "start": 1, "end": 3})
+    name, place = plain.at_rate(25).place(tmp_path)
+    assert place == {"path": "a.mp4", "start": 1, "end": 3, "rate": 25, "fps": 50}
+
+
+@pytest.mark.parametrize(("limit", "found"), [("PIXELS", "48 pixels"), ("FRAMES", "12 frames")])
+def test_limits_are_checked_before_decoding(tmp_path: Path, monkeypatch, limit, found) -> None:
+    source = VideoSource(write_video(tmp_path / "a.mp4", "mp4v"))
+    monkeypatch.setattr(decoding, f"MAX_{limit}", 11)
+    monkeypatch.setattr(decoding.Video, "_decoded", lambda *_: pytest.fail("decoded"))
+    for call in (source.read, source.num_frames):
+        with pytest.raises(DataError, match=rf"a\.mp4: found .*{found}.*; expected at most 11"):
+            call()
+
+
+def test_length_is_limited_where_nothing_is_listed(tmp_path: Path, monkeypatch) -> None:
+    source = VideoSource(write_video(tmp_path / "a.mpg", "MPG2"))
+    monkeypatch.setattr(decoding, "MAX_FRAMES", 11)
+    for found in (source, replace(source, end=11).at_rate(60)):
+        with pytest.raises(DataError, match=r"found 12 frames or more; expected at most 11"):
+            found.read()

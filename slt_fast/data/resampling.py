@@ -1,0 +1,67 @@
+"""Resamples frames in time, so that a model sees the frames per second it was trained on.
+
+Each moment k / rate after the first frame shows the frame whose time is nearest to it. A clip that
+has the rate already keeps each frame once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+# Rates that differ by less are the same: 29.97 and 30, or a phone's 24.9 and 25.
+_SAME_RATE = 0.01
+# Of two frames that are about as near, the earlier is shown, because containers round times.
+_TIE = 0.1
+
+
+def fitting_rate(rate: float, own: float | None) -> float:
+    """Returns the clip's own rate if it is the same within 1 %, otherwise `rate`."""
+    return own if own is not None and abs(own / rate - 1) < _SAME_RATE else rate
+
+
+def resampled(
+    frames: Iterable[tuple[float, Item]], rate: float, own: float | None
+) -> Iterator[Item]:
+    """Yields the nearest frame of each moment.
+
+    Args:
+        frames: Seconds and frame, in the order of time.
+        rate: Frames per second of the result.
+        own: Frames per second of the frames on average, which tells how long the last one lasts;
+            None means as long as one of the result.
+    """
+    rate, moment = fitting_rate(rate, own), 0
+    start, before, shown = 0.0, math.nan, None
+    for time, frame in frames:
+        if shown is None:
+            start = time
+        else:
+            # The next frame is shown from the middle between the two on, or a little later.
+            middle = (before + time) / 2 + _TIE * min(time - before, 1 / rate)
+            while start + moment / rate < middle:
+                yield shown
+                moment += 1
+        before, shown = time, frame
+    if shown is not None:
+        for _ in range(moment, _num_moments(before - start, rate, own)):
+            yield shown
+
+
+def count_resampled(times: list[float], rate: float, own: float | None) -> int:
+    """Counts what `resampled` yields for frames at these times, in seconds."""
+    if not times:
+        return 0
+    return _num_moments(times[-1] - times[0], fitting_rate(rate, own), own)
+
+
+def _num_moments(seconds: float, rate: float, own: float | None) -> int:
+    """Counts the moments of a clip whose last frame begins after `seconds`.
+
+    That frame counts to half a moment before its end: rounded times neither add nor drop one.
+    """
+    rest = max(1 / (own or rate) - 0.5 / rate, 0.0)
+    return int((seconds + rest) * rate + 1e-6) + 1
