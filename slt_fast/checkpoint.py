@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 
 from slt_fast import __version__
 from slt_fast.data.batching import Vocabularies
+from slt_fast.data.frame_source import FrameRate
 from slt_fast.data.vocabulary import Vocabulary
 from slt_fast.errors import DataError
 from slt_fast.files import read_json, replace_link, replacing_folder, write_json
@@ -48,6 +49,8 @@ class TrainedOn:
         train_clips_sha256: Hash of id, text and glosses of the training clips.
         skip_bad: Whether clips that could not be read were left out.
         flow_cache: Folder the flow was read from; None if flow was computed.
+        fps: Frames per second that the clips were resampled to; "native" if they were not, as by
+            version 0.1.
     """
 
     data: str
@@ -57,6 +60,7 @@ class TrainedOn:
     train_clips_sha256: str
     skip_bad: bool
     flow_cache: str | None = None
+    fps: FrameRate = "native"
 
 
 @dataclass(frozen=True)

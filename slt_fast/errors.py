@@ -58,8 +58,8 @@ def handle(error: DataError, on_error: ErrorHandler | None) -> None:
 def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError:
     """Turns the errors of a clip into values; the only place that does.
 
-    Only errors that a user can mend are turned: UserError and OSError. A defect raises, so that
-    leaving out bad clips never hides one.
+    Only errors that a user can mend are turned: UserError, OSError and a lack of memory. A defect
+    raises, so that leaving out bad clips never hides one.
 
     Args:
         name: Name of the clip's source in errors.
@@ -77,3 +77,14 @@ def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError
     except OSError as error:
         found = error.strerror or str(error)
         return DataError(error.filename or name, found, "a file that can be read")
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return DataError(
+            name, "more frames than the memory holds", "a shorter clip or fewer workers"
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns True if the CPU's memory ran out, for which torch has no error of its own."""
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)

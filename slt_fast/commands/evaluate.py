@@ -16,6 +16,7 @@ from slt_fast.checkpoint import load_model
 from slt_fast.device import choose_device
 from slt_fast.errors import DataError
 from slt_fast.files import write_json
+from slt_fast.inference.translate import trained_rate
 from slt_fast.training.datasets import load_dataset
 from slt_fast.training.evaluation import evaluate
 
@@ -32,6 +33,8 @@ class Arguments:
     """Name of the split; by default the run's test split."""
     probe: Literal["blank", "neutral"] | None = None
     """Score changed clips: blank (black frames), neutral (synthetic: no headshake, no nod)."""
+    fps: float | Literal["native"] | None = None
+    """Frames per second that clips are resampled to; native keeps theirs. By default as trained."""
     beam_size: int | None = None
     """Beams of the search; by default the recipe's."""
     flow_cache: Path | None = None
@@ -59,6 +62,7 @@ def main() -> None:
         replace(recipe, training=settings),
         arguments.data or trained.trained_on.data,
         split,
+        fps=trained_rate(trained, arguments.fps),
         flow_cache=arguments.flow_cache,
         probe_name=arguments.probe,
         on_error=on_error,

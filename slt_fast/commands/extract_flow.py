@@ -15,14 +15,15 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
 
 from slt_fast import command_line
-from slt_fast.data.flow_cache.cache import flow_bytes, open_flow_cache
+from slt_fast.data.flow_cache.cache import cached_rate, flow_bytes, open_flow_cache
 from slt_fast.data.flow_cache.extraction import extract, format_bytes, make_plan, share_of_work
+from slt_fast.data.frame_source import common_rate, with_rate
 from slt_fast.data.input import InputConfig, flow_device
 from slt_fast.data.sources import read_videos
 from slt_fast.device import choose_device
@@ -43,6 +44,9 @@ class Arguments:
     """Backend of slt_fast.ops.optical_flow."""
     size: int = InputConfig.image_size
     """Height and width of the flow in pixels; training needs the same --image-size."""
+    fps: float | Literal["native"] | None = None
+    """Frames per second that clips are resampled to; native keeps their own. By default that of the
+    folder, if it holds flow already, or else the median of the clips'."""
     workers: int | None = None
     """Processes; by default one per core. 0 works in this one."""
     device: str = "auto"
@@ -69,7 +73,9 @@ def main() -> None:
     )
     device = flow_device(config, choose_device(arguments.device))
     data_root, sources = read_videos(arguments.source, splits=arguments.splits, on_error=on_error)
-    cache = open_flow_cache(arguments.output, config, data_root, create=True)
+    fps = arguments.fps or cached_rate(arguments.output) or common_rate(sources)
+    sources = [with_rate(source, fps) for source in sources]
+    cache = open_flow_cache(arguments.output, config, data_root, fps=fps, create=True)
     plan = make_plan(sources, cache, rank=rank, world_size=world_size)
     logging.info(plan.check_space(cache))
     num_workers = torch.get_num_threads() if arguments.workers is None else arguments.workers

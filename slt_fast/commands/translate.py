@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -26,6 +26,9 @@ class Arguments:
     """First frame, from 0; by default 0."""
     end: int | None = None
     """Frame after the last one; by default the end of the video."""
+    fps: float | Literal["native"] | None = None
+    """Frames per second that frames are resampled to; native keeps theirs. By default as trained;
+    a folder is taken to have that rate."""
     device: str = "auto"
     """auto takes the GPU if there is one."""
 
@@ -33,7 +36,7 @@ class Arguments:
 def main() -> None:
     """Translates a video as the command line says."""
     arguments = command_line.parse(Arguments, __doc__)
-    translator = Translator.load(arguments.checkpoint, device=arguments.device)
+    translator = Translator.load(arguments.checkpoint, device=arguments.device, fps=arguments.fps)
     translation = translator(arguments.video, start=arguments.start, end=arguments.end)
     print(translation.text)
     none = "none" if translator.knows_glosses else "none (the model was trained without)"

@@ -41,7 +41,7 @@ class PackedClips:
 
     Args:
         clips: The B clips.
-        images: float32 [sum(T), 3, H, W] in [0, 1].
+        images: float32 or float16 [sum(T), 3, H, W] in [0, 1].
         lengths: int64 [B], frames of each clip.
     """
 

@@ -92,8 +92,12 @@ def write_cached_flow(path: Path, flow: torch.Tensor, header: Mapping[str, str])
         raise OSError(f"{path}: could not write the flow: {reason}") from error
 
 
-def to_float16(flow: torch.Tensor) -> torch.Tensor:
+def to_float16(flow: torch.Tensor, *, first: int = 0) -> torch.Tensor:
     """Rounds flow to what a file holds: an error of at most 2^-12 of the motion.
+
+    Args:
+        flow: [T, 2, size, size] in pixels.
+        first: Number of its first frame in the clip, for errors.
 
     Raises:
         UserError: NaN, or motion beyond float16.
@@ -101,7 +105,7 @@ def to_float16(flow: torch.Tensor) -> torch.Tensor:
     half = flow.half()
     finite = torch.isfinite(half)
     if not finite.all():
-        value, t = flow[~finite][0].item(), int((~finite).nonzero()[0, 0])
+        value, t = flow[~finite][0].item(), first + int((~finite).nonzero()[0, 0])
         limit = torch.finfo(torch.float16).max
         raise UserError(f"flow of {value:g} pixels in frame {t}, beyond the {limit:g} of float16")
     return half

@@ -7,7 +7,7 @@ the same colour in every frame, and a large motion does not change the colour of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch.nn import functional
@@ -73,15 +73,46 @@ def clip_flow(
     """
     if not len(frames):
         raise UserError("clip_flow: found 0 frames; expected at least 1")
-    flow = torch.zeros(len(frames), 2, *size, device=frames.device)
-    H, W = frames.shape[1:3]
-    num_pairs = max(1, _PIXELS_AT_ONCE // (H * W))
-    # In parts, because the flow of a whole clip at the frames' own size takes gigabytes.
-    for start in range(0, len(frames) - 1, num_pairs):
-        part = frames[start : start + num_pairs + 1]
-        resized = resize_flow(optical_flow(part, preset=preset, backend=backend), size)
-        flow[start + 1 : start + len(part)] = resized
-    return flow
+    return torch.cat(list(flow_parts([frames], size=size, preset=preset, backend=backend)))
+
+
+def flow_parts(
+    parts: Iterable[torch.Tensor],
+    *,
+    size: tuple[int, int],
+    preset: str = "default",
+    backend: str = "auto",
+) -> Iterator[torch.Tensor]:
+    """Computes clip_flow of a clip that comes in parts, to the bit, and holds one of them.
+
+    Args:
+        parts: As the frames of clip_flow, one part after the other, of any lengths from 1.
+        size: Height and width of the result.
+        preset: As for slt_fast.ops.optical_flow.
+        backend: As for slt_fast.ops.optical_flow.
+
+    Yields:
+        [t, 2, *size] float32, as many fields in all as there are frames.
+
+    Raises:
+        UserError: Frames that optical_flow refuses.
+    """
+    last: torch.Tensor | None = None
+    for part in parts:
+        if last is None:
+            yield torch.zeros(1, 2, *size, device=part.device)
+        frames = part if last is None else torch.cat([last, part])
+        # The flow of a whole part at the frames' own size may take gigabytes.
+        num_pairs = frames_at_once(*part.shape[1:3])
+        for start in range(0, len(frames) - 1, num_pairs):
+            pairs = frames[start : start + num_pairs + 1]
+            yield resize_flow(optical_flow(pairs, preset=preset, backend=backend), size)
+        last = part[-1:].clone()
+
+
+def frames_at_once(height: int, width: int) -> int:
+    """Returns the number of frames of this size, or of pairs of them, to compute on at once."""
+    return max(1, _PIXELS_AT_ONCE // (height * width))
 
 
 def resize_flow(flow: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

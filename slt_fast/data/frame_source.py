@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from statistics import median_low
+from typing import Any, Literal, Protocol
 
 import numpy as np
+
+from slt_fast.errors import DataError, UserError, result_or_error
+
+# Frames per second that clips are resampled to; "native" leaves them as they are.
+FrameRate = float | Literal["native"]
+
+_ASKED = 100  # so many clips of a data set are asked for their rate
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -15,8 +27,8 @@ class Identity:
 
     Args:
         name: Readable name; other sources may share it.
-        place: Path in the data set with the first frame and the one after the last; or everything
-            that determines a rendered clip.
+        place: Path in the data set with the first frame and the one after the last, and the rate
+            if frames are resampled; or everything that determines a rendered clip.
         state: Bytes and time of change of a video, names and bytes of a folder's frames, or the
             version that renders.
     """
@@ -33,14 +45,23 @@ class FrameSource(Protocol):
     def name(self) -> str:
         """Name in errors."""
 
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yields the frames one by one, uint8 [H, W, 3] RGB of one size; none is changed later."""
+
     def read(self) -> np.ndarray:
-        """Returns the frames, uint8 [T, H, W, 3] RGB."""
+        """Returns all frames, uint8 [T, H, W, 3] RGB."""
 
     def num_frames(self) -> int:
         """Counts the frames that `read` returns, if possible without decoding them."""
 
     def estimated_frames(self) -> int:
         """Estimates the number of frames without decoding any."""
+
+    def frame_rate(self) -> float | None:
+        """Returns the frames per second before any resampling; None if unknown."""
+
+    def at_rate(self, rate: float) -> FrameSource:
+        """Returns the source resampled to a number of frames per second."""
 
     def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
         """Returns name and place of the source's identity; does not touch the disk.
@@ -65,3 +86,30 @@ class FrameSource(Protocol):
 
     def neutral(self) -> FrameSource | None:
         """Returns the same signing with head and face as in a statement; None for real video."""
+
+
+def with_rate(source: FrameSource, fps: FrameRate) -> FrameSource:
+    """Returns the source resampled to `fps`.
+
+    Raises:
+        UserError: The rate is neither "native" nor 1 to 1000.
+    """
+    if fps == "native":
+        return source
+    if not 1 <= fps <= 1000:
+        raise UserError(f"fps: found {fps}; expected native, or 1 to 1000 frames a second")
+    return source.at_rate(fps)
+
+
+def common_rate(sources: Sequence[FrameSource]) -> FrameRate:
+    """Returns the median of the sources' frame rates, or "native" if none is known."""
+    asked = sources[:: 1 + len(sources) // _ASKED]
+    found = [result_or_error(source.name, source.frame_rate) for source in asked]
+    rates = [rate for rate in found if rate is not None and not isinstance(rate, DataError)]
+    if not rates:
+        return "native"
+    rate = median_low(rates)
+    if min(rates) < 0.99 * rate or max(rates) > 1.01 * rate:
+        text = "clips have %.4g to %.4g frames a second; they are resampled to %.4g (see --fps)"
+        logger.info(text, min(rates), max(rates), rate)
+    return rate

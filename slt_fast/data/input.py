@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
 from torch.nn import functional
 
-from slt_fast.data.flow_images import ENCODERS, flow_images
+from slt_fast.data.flow_images import ENCODERS, encode_flow, flow_parts
 from slt_fast.errors import UserError
 from slt_fast.ops.optical_flow import (
     GPU_BACKENDS,
@@ -82,18 +83,30 @@ def clip_images(frames: torch.Tensor, config: InputConfig) -> torch.Tensor:
     Raises:
         UserError: The frames are too small for optical flow.
     """
-    size = (config.image_size, config.image_size)
+    return torch.cat(list(image_parts([frames], config)))
+
+
+def image_parts(parts: Iterable[torch.Tensor], config: InputConfig) -> Iterator[torch.Tensor]:
+    """Makes clip_images of a clip that comes in parts, to the bit, and holds one of them.
+
+    Args:
+        parts: As the frames of clip_images, one part after the other, of any lengths from 1.
+        config: Settings of the images.
+
+    Yields:
+        float32 [t, 3, image_size, image_size], as many images in all as there are frames.
+
+    Raises:
+        UserError: The frames are too small for optical flow.
+    """
+    size, preset, backend = (config.image_size,) * 2, config.flow_preset, config.flow_backend
     if config.input == "flow":
-        return flow_images(
-            frames,
-            size=size,
-            bound=config.flow_bound,
-            encoder=config.flow_encoder,
-            preset=config.flow_preset,
-            backend=config.flow_backend,
-        )
-    # Part by part, because colours in float32 take four times the memory of the frames.
-    return torch.cat([_resized_colours(part, size) for part in frames.split(_FRAMES_AT_ONCE)])
+        for flow in flow_parts(parts, size=size, preset=preset, backend=backend):
+            yield encode_flow(flow, encoder=config.flow_encoder, bound=config.flow_bound)
+        return
+    # Few at once, because colours in float32 take four times the memory of the frames.
+    for part in parts:
+        yield from (_resized_colours(few, size) for few in part.split(_FRAMES_AT_ONCE))
 
 
 def _resized_colours(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -6,17 +6,20 @@ same with and without `--preload`, and for any number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import multiprocessing
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from slt_fast.data.clip import AnnotatedClip, Clip, check_ctc_length
-from slt_fast.data.flow_images import encode_flow
-from slt_fast.data.input import InputConfig, clip_images
+from slt_fast.data.flow_images import encode_flow, frames_at_once
+from slt_fast.data.frame_source import FrameSource
+from slt_fast.data.input import InputConfig, clip_images, image_parts
 from slt_fast.errors import DataError, ErrorHandler, Result, handle, result_or_error
 from slt_fast.workers import in_processes
 
@@ -27,21 +30,26 @@ class ClipDataset(Dataset[torch.Tensor]):
     Args:
         clips: The clips.
         preloaded: Images of the clips as `preload` made them; None reads from the disk.
+        config: Settings of the images, which are made as the frames are read; None leaves that to
+            a GPU, and holds the frames of a whole clip.
     """
 
     def __init__(
-        self, clips: Sequence[AnnotatedClip], preloaded: Sequence[torch.Tensor] | None = None
+        self,
+        clips: Sequence[AnnotatedClip],
+        preloaded: Sequence[torch.Tensor] | None = None,
+        config: InputConfig | None = None,
     ) -> None:
-        self.clips, self.preloaded = clips, preloaded
+        self.clips, self.preloaded, self.config = clips, preloaded, config
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        """Returns frames or flow as read_clip does, or the preloaded images."""
+        """Returns images, or without a config frames or flow as read_clip does."""
         if self.preloaded:
             return self.preloaded[index]
-        return _read_annotated(self.clips[index])
+        return _read_annotated(self.clips[index], self.config)
 
     def num_workers(self, wanted: int) -> int:
         """Returns the number of useful worker processes: none if the images are in memory."""
@@ -93,8 +101,38 @@ def make_images(
 def load_images(
     clip: Clip, config: InputConfig, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
-    """Reads a clip and makes its images; raises as read_clip and make_images do."""
-    return make_images(read_clip(clip), config, device)
+    """Reads a clip and makes its images part by part; raises as read_clip and make_images do.
+
+    Memory holds the small images and a part of the frames, however long the clip is. A progress bar
+    appears after two seconds, but not in worker processes.
+    """
+    if clip.cached_flow is not None:
+        return make_images(clip.cached_flow.read(), config, device)
+    parts = frame_parts(clip.source, device)
+    return torch.cat([images.half() for images in image_parts(parts, config)])
+
+
+def frame_parts(source: FrameSource, device: torch.device | str = "cpu") -> Iterator[torch.Tensor]:
+    """Reads frames in parts, uint8 [t, H, W, 3] on the device, with a progress bar as load_images.
+
+    Raises:
+        DataError: The frames cannot be used.
+        OSError: A file cannot be read.
+    """
+    cv2.setNumThreads(0)  # as in read_clip
+    is_worker = multiprocessing.parent_process() is not None
+    total = None if is_worker else source.estimated_frames()
+    bar = tqdm(total=total, desc="reading", unit="frame", leave=False, delay=2, disable=is_worker)
+    part: list[np.ndarray] = []
+    with bar:
+        for frame in source.frames():
+            bar.update()
+            part.append(frame)
+            if len(part) == frames_at_once(*frame.shape[:2]):
+                yield torch.from_numpy(np.stack(part)).to(device)
+                part = []
+    if part:
+        yield torch.from_numpy(np.stack(part)).to(device)
 
 
 def count_frames(clip: AnnotatedClip) -> int | DataError:
@@ -173,13 +211,11 @@ def keep_good(
     return good_clips, good
 
 
-def _read_annotated(clip: AnnotatedClip) -> torch.Tensor:
-    read = read_clip(clip)
+def _read_annotated(clip: AnnotatedClip, config: InputConfig | None) -> torch.Tensor:
+    read = load_images(clip, config) if config else read_clip(clip)
     check_ctc_length(clip, len(read))
     return read
 
 
 def _read_or_images(clip: AnnotatedClip, config: InputConfig | None) -> torch.Tensor | DataError:
-    """Reads a clip and, given a config, makes its images; or returns its error."""
-    read = result_or_error(clip.source.name, lambda: _read_annotated(clip))
-    return images_or_error(clip, read, config, "cpu") if config else read
+    return result_or_error(clip.source.name, lambda: _read_annotated(clip, config))

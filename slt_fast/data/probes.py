@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ class BlankSource:
         """Name in errors."""
         return self.source.name
 
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yields the frames, uint8 [H, W, 3] zeros."""
+        return map(np.zeros_like, self.source.frames())
+
     def read(self) -> np.ndarray:
         """Returns the frames, uint8 [T, H, W, 3] zeros."""
         return np.zeros_like(self.source.read())
@@ -37,6 +42,14 @@ class BlankSource:
     def estimated_frames(self) -> int:
         """Estimates the number of frames."""
         return self.source.estimated_frames()
+
+    def frame_rate(self) -> float | None:
+        """Returns the frames per second of the other source."""
+        return self.source.frame_rate()
+
+    def at_rate(self, rate: float) -> BlankSource:
+        """Returns black frames for the other source resampled."""
+        return BlankSource(self.source.at_rate(rate))
 
     def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
         """Raises DataError: the cached flow of the other source is not that of black frames."""

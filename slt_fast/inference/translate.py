@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import torch
@@ -9,17 +10,19 @@ import torch
 from slt_fast.checkpoint import TrainedModel
 from slt_fast.data.batching import PackedClips, too_many_frames
 from slt_fast.data.clip import Clip
-from slt_fast.data.frame_source import FrameSource
+from slt_fast.data.frame_source import FrameRate, FrameSource
 from slt_fast.data.input import flow_device
 from slt_fast.data.loading import load_images
 from slt_fast.data.vocabulary import BOS, EOS
 from slt_fast.device import autocast
-from slt_fast.errors import DataError, UserError, result_or_error
+from slt_fast.errors import DataError, UserError, is_out_of_memory, result_or_error
 from slt_fast.inference.ctc import greedy_ctc
 from slt_fast.inference.search import beam_search
 from slt_fast.model.encoder import Encoded
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.recipe import SearchConfig
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ def translate_batch(
         with torch.no_grad(), autocast(device, trained.recipe.training.precision):
             encoded = trained.network.encode(batch.images.to(device), batch.lengths.to(device))
             texts = _search(trained.network, encoded, search)
-    except torch.OutOfMemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and not is_out_of_memory(error):
+            raise
         raise UserError(too_many_frames(batch.clips, len(batch.images), device)) from error
     words, glosses = trained.vocabularies.text, trained.vocabularies.gloss
     lines = greedy_ctc(encoded.gloss_logits, encoded.lengths)
@@ -59,6 +64,20 @@ def translate_batch(
         Translation(words.decode(text), tuple(glosses.decode(line).split()))
         for text, line in zip(texts, lines, strict=True)
     ]
+
+
+def trained_rate(trained: TrainedModel, asked: FrameRate | None = None) -> FrameRate:
+    """Returns the frames per second that a model's clips are resampled to.
+
+    Args:
+        trained: The model.
+        asked: Another rate; None takes that of the training data, and warns if it is unknown.
+    """
+    if asked is not None:
+        return asked
+    if trained.trained_on.fps == "native":
+        logger.warning("the checkpoint holds no frame rate: frames are not resampled (see --fps)")
+    return trained.trained_on.fps
 
 
 def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
@@ -80,7 +99,7 @@ def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
         raise UserError(too_many_frames([clip], source.num_frames(), device)) from error
     if isinstance(images, DataError):
         raise images
-    batch = PackedClips((clip,), images.float(), torch.tensor([len(images)]))
+    batch = PackedClips((clip,), images, torch.tensor([len(images)]))
     return translate_batch(trained, batch, search=trained.recipe.search)[0]
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from slt_fast.checkpoint import TrainedModel, load_model
+from slt_fast.data.frame_source import FrameRate, with_rate
 from slt_fast.data.video.source import VideoSource
 from slt_fast.data.vocabulary import GLOSS_SPECIALS
 from slt_fast.device import choose_device
-from slt_fast.inference.translate import Translation, translate_source
+from slt_fast.inference.translate import Translation, trained_rate, translate_source
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class VideoTranslation(Translation):
     """What the network says of a video.
 
     Args:
-        frame_rate: Frames per second, as the video's container says; None for a frame folder.
+        frame_rate: Frames per second of the video, before resampling; None for a frame folder.
     """
 
     frame_rate: float | None
@@ -31,18 +35,23 @@ class Translator:
 
     Args:
         trained: The model, in evaluation mode; its device computes.
+        fps: Frames per second that frames are resampled to, or "native" to keep all; None takes
+            the rate of the training data.
     """
 
-    def __init__(self, trained: TrainedModel) -> None:
-        self.trained = trained
+    def __init__(self, trained: TrainedModel, *, fps: FrameRate | None = None) -> None:
+        self.trained, self.fps = trained, trained_rate(trained, fps)
 
     @classmethod
-    def load(cls, checkpoint: str | Path, *, device: str = "auto") -> Translator:
+    def load(
+        cls, checkpoint: str | Path, *, device: str = "auto", fps: FrameRate | None = None
+    ) -> Translator:
         """Loads a model.
 
         Args:
             checkpoint: Folder of a checkpoint, or of a run (its best checkpoint).
             device: "auto" (the GPU if there is one), "cpu" or "cuda".
+            fps: As for Translator.
 
         Raises:
             DataError: The checkpoint is missing or broken.
@@ -51,7 +60,7 @@ class Translator:
         chosen = choose_device(device)
         trained = load_model(Path(checkpoint))
         trained.network.to(chosen)
-        return cls(trained)
+        return cls(trained, fps=fps)
 
     @property
     def knows_glosses(self) -> bool:
@@ -73,5 +82,7 @@ class Translator:
             UserError: The video has more frames than the device's memory holds.
         """
         source = VideoSource(Path(video), start, end)
-        said = translate_source(self.trained, source)
+        if source.path.is_dir() and self.fps != "native":
+            logger.info("%s: taken to have %g frames a second", source.path, self.fps)
+        said = translate_source(self.trained, with_rate(source, self.fps))
         return VideoTranslation(said.text, said.glosses, source.frame_rate())

@@ -14,6 +14,9 @@ from slt_fast.model.backbone import Backbone
 from slt_fast.model.config import ModelConfig
 from slt_fast.ops.positional_encoding import sinusoidal_encoding
 
+# Pixels of images that the backbone works on at once in inference: about 200 bytes each.
+_PIXELS_AT_ONCE = {"cpu": 2**20, "cuda": 2**24}
+
 
 class Encoded(NamedTuple):
     """What decoder and CTC head see of B clips; masks: True = padding.
@@ -78,7 +81,7 @@ class Encoder(nn.Module):
         """Encodes clips.
 
         Args:
-            images: [sum(T), 3, H, W] in [0, 1], one clip after the other.
+            images: float32 or float16 [sum(T), 3, H, W] in [0, 1], one clip after the other.
             lengths: int64 [B], frames of each clip, on any device; their sum is that of the images.
 
         Raises:
@@ -91,8 +94,8 @@ class Encoder(nn.Module):
                 "expected positive ones with that sum"
             )
         lengths = lengths.to(images.device)
-        maps = self.layer(self.backbone(images))
-        frames = _pad(self._frame_vectors(maps), counts)
+        vectors, maps = self._encode_frames(images)
+        frames = _pad(vectors, counts)
         padding = _padding_mask(lengths, frames.shape[1])
         for convolution in self.temporal:
             frames = convolution(frames, padding)
@@ -105,6 +108,18 @@ class Encoder(nn.Module):
         N = pixels.shape[2]
         memory = (pixels + _times(frames).unsqueeze(1)).flatten(1, 2)
         return Encoded(memory, padding.repeat_interleave(N, dim=1), logits, lengths)
+
+    def _encode_frames(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns vectors [sum(T), D], and maps [sum(T), C, h, w] if they are in the memory."""
+        at_once = len(images)
+        if not (self.training or torch.is_grad_enabled()):  # no frame depends on another
+            at_once = max(1, _PIXELS_AT_ONCE[images.device.type] // images[0, 0].numel())
+        vectors, kept = [], []
+        for part in images.split(at_once):
+            maps = self.layer(self.backbone(part.float()))
+            vectors.append(self._frame_vectors(maps))
+            kept.append(maps if self.pixel_projection else maps[:0])
+        return torch.cat(vectors), torch.cat(kept)
 
     def _frame_vectors(self, maps: torch.Tensor) -> torch.Tensor:
         """Projects maps [sum(T), C, h, w] to vectors [sum(T), D]."""

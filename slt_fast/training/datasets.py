@@ -6,11 +6,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from slt_fast.checkpoint import TrainedOn
 from slt_fast.data.clip import AnnotatedClip
-from slt_fast.data.flow_cache.cache import open_flow_cache, with_cached_flow
+from slt_fast.data.flow_cache.cache import cached_rate, open_flow_cache, with_cached_flow
+from slt_fast.data.frame_source import FrameRate, common_rate, with_rate
 from slt_fast.data.input import flow_device
 from slt_fast.data.loading import ClipDataset, count_frames, keep_good, preload
 from slt_fast.data.probes import probe
@@ -29,6 +31,7 @@ def load_dataset(
     data: str,
     split: str,
     *,
+    fps: FrameRate = "native",
     flow_cache: Path | None = None,
     probe_name: str | None = None,
     on_error: ErrorHandler | None = None,
@@ -39,6 +42,7 @@ def load_dataset(
     that a clip too short for its glosses is known before training starts.
 
     Args:
+        fps: Frames per second that clips are resampled to.
         flow_cache: Folder to read flow from, as far as it is there.
         probe_name: Probe that changes the clips; None for none.
         on_error: Called with each bad annotation or clip; None raises the first.
@@ -47,16 +51,17 @@ def load_dataset(
         DataError: A bad annotation or clip, if on_error is None, or no usable flow cache.
         UserError: No clip can be read, or a flow cache is given for RGB input.
     """
-    cache = flow_cache and open_flow_cache(flow_cache, recipe.input, data_root(data))
+    cache = flow_cache and open_flow_cache(flow_cache, recipe.input, data_root(data), fps=fps)
     clips = read_split(data, split, on_error=on_error)
+    clips = [replace(clip, source=with_rate(clip.source, fps)) for clip in clips]
     if probe_name:
         clips = [probe(clip, probe_name) for clip in clips]
     if cache:
         clips = with_cached_flow(clips, cache)
     settings = recipe.training
     images = None
+    device = flow_device(recipe.input, choose_device(settings.device))
     if settings.preload:
-        device = flow_device(recipe.input, choose_device(settings.device))
         num_workers, label = settings.num_workers, f"reading {split}"
         found = preload(clips, recipe.input, num_workers=num_workers, label=label, device=device)
         clips, images = keep_good(clips, found, on_error)
@@ -64,7 +69,18 @@ def load_dataset(
         clips, _ = keep_good(clips, [count_frames(clip) for clip in clips], on_error)
     if not clips:
         raise UserError(f"{data}: found no readable clip in {split!r}; expected at least one")
-    return ClipDataset(clips, images)
+    return ClipDataset(clips, images, None if device else recipe.input)
+
+
+def training_rate(run: RunConfig, on_error: ErrorHandler | None) -> FrameRate:
+    """Returns the frames per second that the clips of a run are resampled to."""
+    if run.fps is not None:
+        return run.fps
+    rate = cached_rate(run.flow_cache) if run.flow_cache else None
+    if rate is not None:
+        return rate
+    clips = read_split(run.data, run.train_split, on_error=on_error)
+    return common_rate([clip.source for clip in clips])
 
 
 def trained_on(run: RunConfig, clips: Sequence[AnnotatedClip]) -> TrainedOn:
@@ -74,7 +90,8 @@ def trained_on(run: RunConfig, clips: Sequence[AnnotatedClip]) -> TrainedOn:
         digest.update(json.dumps([clip.id, clip.text, clip.glosses]).encode())
     splits = (run.train_split, run.dev_split, run.test_split)
     flow_cache = None if run.flow_cache is None else str(run.flow_cache)
-    return TrainedOn(run.data, *splits, digest.hexdigest(), run.skip_bad, flow_cache)
+    fps = run.fps or "native"
+    return TrainedOn(run.data, *splits, digest.hexdigest(), run.skip_bad, flow_cache, fps)
 
 
 def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,13 @@ from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle
 from slt_fast.files import read_json, write_json
 from slt_fast.recipe import Recipe
-from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on, warn_of_long_texts
+from slt_fast.training.datasets import (
+    SkippedClips,
+    load_dataset,
+    trained_on,
+    training_rate,
+    warn_of_long_texts,
+)
 from slt_fast.training.evaluation import Evaluation, evaluate
 from slt_fast.training.log import RunLog
 from slt_fast.training.losses import translation_loss
@@ -72,7 +78,9 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     check_resumable(run)
     recipe.input.parameters()  # raises before any clip is read if the flow cannot be computed
     skipped = SkippedClips() if run.skip_bad else None
-    load = partial(load_dataset, recipe, run.data, flow_cache=run.flow_cache, on_error=skipped)
+    fps, cache = training_rate(run, skipped), run.flow_cache
+    run = replace(run, fps=fps)
+    load = partial(load_dataset, recipe, run.data, fps=fps, flow_cache=cache, on_error=skipped)
     train_set, dev_set = load(run.train_split), load(run.dev_split)
     test_set = load(run.test_split)
     warn_of_long_texts(train_set.clips, recipe.search.max_text_length)

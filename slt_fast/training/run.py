@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -24,5 +25,8 @@ class RunConfig:
     """Split that chooses the best checkpoint."""
     test_split: str = "test"
     """Split that is scored at the end."""
+    fps: float | Literal["native"] | None = None
+    """Frames per second that clips are resampled to; native keeps their own. By default the flow
+    cache's, or else the median of the training clips'."""
     flow_cache: Path | None = None
     """Folder made by scripts/extract_flow.py; flow is read from it instead of computed."""

@@ -1,4 +1,5 @@
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,7 +33,13 @@ class Grey:
     def read(self) -> np.ndarray:
         return np.full((self.length, *self.size, 3), self.level, np.uint8)
 
+    def frames(self) -> Iterator[np.ndarray]:
+        return iter(self.read())
+
     def num_frames(self) -> int:
+        return self.length
+
+    def estimated_frames(self) -> int:
         return self.length
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,8 +107,11 @@ class Frames:
     height: int
     name: str = "frames"
 
-    def read(self) -> np.ndarray:
-        return np.zeros((self.length, self.height, 40, 3), np.uint8)
+    def frames(self) -> Iterator[np.ndarray]:
+        return iter(np.zeros((self.length, self.height, 40, 3), np.uint8))
+
+    def estimated_frames(self) -> int:
+        return self.length
 
 
 def test_a_single_frame_is_enough(trained) -> None:

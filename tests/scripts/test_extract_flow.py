@@ -267,7 +267,7 @@ def test_training_and_scoring_from_the_cache(
     assert "error: " in refused.err and "cache.json: found flow with " in refused.err
     assert not (tmp_path / "run").exists()
     with monkeypatch.context() as patch, caplog.at_level("INFO"):
-        patch.setattr(VideoSource, "read", lambda self: pytest.fail("frames were read"))
+        patch.setattr(VideoSource, "frames", lambda self: pytest.fail("frames were read"))
         finished = run_script(*train, *cached)
         assert finished.status == 0, finished.err
         assert caplog.text.count(f"flow cache {output}: found the flow of all 2 clips") == 3

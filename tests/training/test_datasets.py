@@ -126,7 +126,7 @@ def test_skip_bad_never_hides_a_defect(
     def defect(self: VideoSource) -> None:
         raise ValueError("a defect of ours")
 
-    monkeypatch.setattr(VideoSource, "read" if is_preloaded else "num_frames", defect)
+    monkeypatch.setattr(VideoSource, "frames" if is_preloaded else "num_frames", defect)
     with pytest.raises(ValueError, match="^a defect of ours$") as caught:
         on_error = errors.append if skip_bad else None
         load_dataset(recipe, f"manifest:{manifest}", "train", on_error=on_error)

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from slt_fast import __version__
 from slt_fast.data.cached_flow import CachedFlow, find_cached_flow, write_cached_flow
 from slt_fast.data.clip import AnnotatedClip
-from slt_fast.data.frame_source import FrameSource, Identity
+from slt_fast.data.frame_source import FrameRate, FrameSource, Identity
 from slt_fast.data.input import InputConfig
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, remove_leftovers, write_json
@@ -44,12 +44,14 @@ class FlowCache:
         flow: Algorithm, version and parameters of the flow.
         image_size: Height and width of the flow.
         data_root: Folder of the data set.
+        fps: Frames per second that its clips were resampled to.
     """
 
     folder: Path
     flow: dict[str, Any]
     image_size: int
     data_root: Path
+    fps: FrameRate = "native"
 
     def identity(self, source: FrameSource) -> Identity:
         """Returns the identity of a source in this data set."""
@@ -100,7 +102,12 @@ def flow_bytes(num_frames: int, image_size: int) -> int:
 
 
 def open_flow_cache(
-    folder: Path, config: InputConfig, data_root: Path, *, create: bool = False
+    folder: Path,
+    config: InputConfig,
+    data_root: Path,
+    *,
+    fps: FrameRate = "native",
+    create: bool = False,
 ) -> FlowCache:
     """Opens a cache for flow of one kind.
 
@@ -108,27 +115,37 @@ def open_flow_cache(
         folder: Folder of the cache.
         config: Flow and size of the images; encoder and bound do not matter.
         data_root: Folder of the data set.
+        fps: Frames per second that its clips are resampled to.
         create: Make the cache if there is none yet, to write to it.
 
     Raises:
-        DataError: There is no cache, or it holds other flow or another size.
+        DataError: There is no cache, or it holds other flow, another size or another rate.
         UserError: The input is not flow.
     """
     if config.input != "flow":
         raise UserError(f"flow cache: found input {config.input!r}; expected 'flow'")
     flow = json.loads(_to_text(config.parameters()))  # as it is read back
-    cache = FlowCache(Path(folder), flow, config.image_size, Path(data_root))
+    cache = FlowCache(Path(folder), flow, config.image_size, Path(data_root), fps)
     path = cache.folder / DESCRIPTION
     if create:
         _create_folder(cache.folder)
         if not path.exists():
-            ours = {"slt_fast": __version__, "image_size": cache.image_size, "flow": flow}
-            write_json(path, ours)
+            write_json(path, {"slt_fast": __version__, **_size_and_rate(cache), "flow": flow})
     if not path.is_file():
         expected = f"a flow cache with its {DESCRIPTION}, as scripts/extract_flow.py makes"
         raise DataError(folder, "none" if cache.folder.is_dir() else "no such folder", expected)
     _check_same(path, cache)
     return cache
+
+
+def cached_rate(folder: Path) -> FrameRate | None:
+    """Returns the rate that a cache's clips were resampled to; None if there is no cache yet.
+
+    Raises:
+        DataError: Its description is broken.
+    """
+    path = Path(folder) / DESCRIPTION
+    return _rate(read_json(path)) if path.is_file() else None
 
 
 def with_cached_flow(clips: Sequence[AnnotatedClip], cache: FlowCache) -> list[AnnotatedClip]:
@@ -169,12 +186,21 @@ def _create_folder(folder: Path) -> None:
         raise DataError(folder, found, "a flow cache, or an empty or new folder")
 
 
+def _size_and_rate(cache: FlowCache) -> dict[str, Any]:
+    return {"image_size": cache.image_size, "fps": cache.fps}
+
+
+def _rate(description: dict[str, Any]) -> FrameRate:
+    return description.get("fps", "native")  # version 0.1 never resampled
+
+
 def _check_same(path: Path, cache: FlowCache) -> None:
     description = read_json(path)
-    flow, size = description.get("flow"), description.get("image_size")
+    flow = description.get("flow")
     if not isinstance(flow, dict):
         raise DataError(path, f"flow {flow!r}", "the flow's parameters")
-    theirs, ours = {**flow, "image_size": size}, {**cache.flow, "image_size": cache.image_size}
+    ours = {**cache.flow, **_size_and_rate(cache)}
+    theirs = {**flow, "image_size": description.get("image_size"), "fps": _rate(description)}
     changed = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
     if changed:
         found, expected = (

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from slt_fast.data.cached_flow import to_float16
+from slt_fast.data.clip import Clip
 from slt_fast.data.flow_cache.cache import FlowCache, flow_bytes
-from slt_fast.data.flow_images import clip_flow
+from slt_fast.data.flow_images import flow_parts
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.input import InputConfig
+from slt_fast.data.loading import frame_parts, read_clip
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle, result_or_error
 from slt_fast.workers import in_processes
 
@@ -140,11 +140,11 @@ def _results(
     # Only one ahead, because the frames of whole clips wait.
     contents = in_processes(read, plan.todo, num_workers=num_workers, label=plan.label, ahead=1)
     for source, content in zip(plan.todo, contents, strict=True):
-        yield _write_flow(source, content, cache, config, device)
+        yield _write(_flow_on_gpu(source, content, config, device), cache)
 
 
 def extract_clip(source: FrameSource, cache: FlowCache, config: InputConfig) -> int | DataError:
-    """Computes and writes the flow of one clip.
+    """Computes and writes the flow of one clip, part by part as its frames are read.
 
     Returns:
         The number of its frames, or its error.
@@ -152,47 +152,59 @@ def extract_clip(source: FrameSource, cache: FlowCache, config: InputConfig) -> 
     Raises:
         OSError: The flow cannot be written.
     """
-    return _write_flow(source, _read(source, cache), cache, config, torch.device("cpu"))
+
+    def compute() -> tuple[Identity, torch.Tensor]:
+        identity = cache.identity(source)
+        return identity, _flow(frame_parts(source), config)
+
+    return _write(result_or_error(source.name, compute), cache)
 
 
 def _read(source: FrameSource, cache: FlowCache) -> tuple[Identity, torch.Tensor] | DataError:
     """Reads the frames of a source, and its identity before."""
-    cv2.setNumThreads(0)  # the processes are enough for the cores
-
-    def read() -> tuple[Identity, torch.Tensor]:
-        identity = cache.identity(source)
-        return identity, torch.from_numpy(np.ascontiguousarray(source.read()))
-
-    return result_or_error(source.name, read)
+    return result_or_error(
+        source.name, lambda: (cache.identity(source), read_clip(Clip(source.name, source)))
+    )
 
 
-def _write_flow(
+def _flow_on_gpu(
     source: FrameSource,
     read: tuple[Identity, torch.Tensor] | DataError,
-    cache: FlowCache,
     config: InputConfig,
     device: torch.device,
-) -> int | DataError:
-    """Computes and writes the flow of frames that were read."""
+) -> tuple[Identity, torch.Tensor] | DataError:
+    """Computes the flow of frames that were read."""
     if isinstance(read, DataError):
         return read
     identity, frames = read
-    size, preset, backend = (config.image_size,) * 2, config.flow_preset, config.flow_backend
 
-    def flow() -> torch.Tensor:
+    def compute() -> tuple[Identity, torch.Tensor]:
         try:
-            computed = clip_flow(frames.to(device), size=size, preset=preset, backend=backend)
-            return to_float16(computed)
+            return identity, _flow([frames.to(device)], config)
         except torch.OutOfMemoryError:
             found = f"{len(frames)} frames of {frames.shape[1]}x{frames.shape[2]}"
             message = f"{found}, for which the memory of {device} is too small"
             raise DataError(source.name, message, "a shorter clip, or --device cpu") from None
 
-    computed = result_or_error(source.name, flow)
+    return result_or_error(source.name, compute)
+
+
+def _flow(parts: Iterable[torch.Tensor], config: InputConfig) -> torch.Tensor:
+    """Computes the flow of a clip as the cache holds it."""
+    size, preset, backend = (config.image_size,) * 2, config.flow_preset, config.flow_backend
+    flow: list[torch.Tensor] = []
+    for part in flow_parts(parts, size=size, preset=preset, backend=backend):
+        flow.append(to_float16(part, first=sum(map(len, flow))))
+    return torch.cat(flow)
+
+
+def _write(
+    computed: tuple[Identity, torch.Tensor] | DataError, cache: FlowCache
+) -> int | DataError:
     if isinstance(computed, DataError):
         return computed
-    cache.write(identity, computed)
-    return len(computed)
+    cache.write(*computed)
+    return len(computed[1])
 
 
 def share_of_work(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:

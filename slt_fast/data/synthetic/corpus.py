@@ -6,6 +6,7 @@ unseen signers and sentences of the training split. The corpus seed determines e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.frame_source import FrameSource, Identity
+from slt_fast.data.resampling import resampled
 from slt_fast.data.synthetic.grammar import Sentence, draw_sentence
 from slt_fast.data.synthetic.motion import Poses, sign_poses
 from slt_fast.data.synthetic.render import render
@@ -21,6 +23,7 @@ from slt_fast.data.synthetic.signer import draw_signer
 from slt_fast.data.synthetic.signs import sign_for
 from slt_fast.errors import UserError
 
+FRAME_RATE = 25.0  # as if a camera had taken the frames
 # First version of slt_fast that renders these frames; changes whenever the frames change.
 RENDERING = "0.1.0"
 NUM_TRAIN_SIGNERS, NUM_DEV_SIGNERS, NUM_TEST_SIGNERS = 24, 4, 8
@@ -39,6 +42,7 @@ class SyntheticSource:
         seed: Seeds of the corpus and of this clip.
         size: Height and width in pixels.
         non_manual: False moves head and face as in a statement, in every mode.
+        rate: Frames per second to resample to; None keeps all frames.
     """
 
     name: str
@@ -48,23 +52,42 @@ class SyntheticSource:
     seed: tuple[int, int]
     size: tuple[int, int] = (112, 112)
     non_manual: bool = True
+    rate: float | None = None
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Renders the frames, each uint8 [H, W, 3] RGB."""
+        return iter(self.read())
 
     def read(self) -> np.ndarray:
         """Renders the frames, uint8 [T, H, W, 3] RGB."""
         poses, generator = self._poses()
-        return render(poses, draw_signer(self.seed[0], self.signer), generator, size=self.size)
+        signer = draw_signer(self.seed[0], self.signer)
+        frames = render(poses, signer, generator, size=self.size)
+        return frames if self.rate is None else frames[self._kept(len(frames), self.rate)]
 
     def num_frames(self) -> int:
         """Counts the frames that `read` returns."""
-        return len(self._poses()[0].brows)
+        total = len(self._poses()[0].brows)
+        return total if self.rate is None else len(self._kept(total, self.rate))
 
     def estimated_frames(self) -> int:
         """Counts the frames, which takes no rendering."""
         return self.num_frames()
 
+    def frame_rate(self) -> float:
+        """Returns FRAME_RATE."""
+        return FRAME_RATE
+
+    def at_rate(self, rate: float) -> SyntheticSource:
+        """Returns the clip resampled to a number of frames per second."""
+        return replace(self, rate=rate)
+
     def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
         """Returns everything that determines the frames; there is no file."""
-        return self.name, asdict(self)
+        place = asdict(self)
+        if self.rate is None:
+            del place["rate"]
+        return self.name, place
 
     def identity(self, data_root: Path) -> Identity:
         """Returns the place, with the version of the rendering as the state."""
@@ -73,6 +96,11 @@ class SyntheticSource:
     def neutral(self) -> FrameSource | None:
         """Returns the same clip with head and face as in a statement."""
         return replace(self, non_manual=False)
+
+    @staticmethod
+    def _kept(total: int, rate: float) -> list[int]:
+        """Returns the numbers of the frames that resampling shows."""
+        return list(resampled(((k / FRAME_RATE, k) for k in range(total)), rate, FRAME_RATE))
 
     def _poses(self) -> tuple[Poses, np.random.Generator]:
         generator = np.random.default_rng((*self.seed, 3))

@@ -114,9 +114,7 @@ class Video:
         timed = self._frames(first, end)
         frames = resampled(timed, rate, self.rate) if rate else (frame for _, frame in timed)
         convert = _Converter(self._path)
-        for number, frame in enumerate(frames, 1):
-            check_length(self._path, number)
-            yield convert(frame)
+        yield from map(convert, frames)
 
     def count(self, first: int, end: int | None, rate: float | None) -> int:
         """Counts what `pictures` yields; decodes only if the container lists no frames."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.resampling import count_resampled, resampled
-from slt_fast.data.video.decoding import Video, check_count
+from slt_fast.data.video.decoding import Video, check_count, check_length
 from slt_fast.data.video.folder import folder_images, folder_state, frame_files
 from slt_fast.errors import DataError
 
@@ -176,6 +176,7 @@ def _watched(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Yields the frames; warns of a clip in which nothing moves."""
     count, first, is_still = 0, np.empty(0), True
     for count, frame in enumerate(frames, 1):  # noqa: B007
+        check_length(path, count)
         first = frame if count == 1 else first
         is_still = is_still and np.array_equal(frame, first)
         yield frame

@@ -335,7 +335,7 @@ def test_names_of_files_are_tame(cache: FlowCache, data: Path) -> None:
 def test_the_description_names_the_flow(cache: FlowCache) -> None:
     found = json.loads((cache.folder / flow_cache.DESCRIPTION).read_text())
     assert found["flow"] == FLOW.parameters() and found["image_size"] == 32
-    assert found.keys() == {"slt_fast", "flow", "image_size"}
+    assert found.keys() == {"slt_fast", "flow", "image_size", "fps"} and found["fps"] == "native"
     source = RENDERED
     num_bytes = keep(cache, source).stat().st_size
     assert 0 < num_bytes - flow_bytes(source.num_frames(), 32) < 2000

@@ -1,6 +1,7 @@
 import os
 import time
 from collections import namedtuple
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from slt_fast.data.flow_cache.extraction import (
     make_plan,
     share_of_work,
 )
-from slt_fast.data.flow_images import clip_flow
+from slt_fast.data.flow_images import clip_flow, flow_parts
 from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
@@ -149,7 +150,7 @@ def test_estimate_decodes_nothing(tmp_path: Path, cache: FlowCache, sources, mon
     for level in range(9):
         writer.write(np.full((32, 32, 3), 20 * level, np.uint8))
     writer.release()
-    monkeypatch.setattr(VideoSource, "read", lambda self: pytest.fail("decoded"))
+    monkeypatch.setattr(VideoSource, "frames", lambda self: pytest.fail("decoded"))
     video = VideoSource(path)
     assert video.estimated_frames() == 9 and replace(video, start=4).estimated_frames() == 5
     assert replace(video, start=4, end=6).estimated_frames() == 2
@@ -194,25 +195,26 @@ def test_a_disk_that_fills_stops_all_and_keeps_what_is_whole(cache, sources, mon
 def test_a_single_clip_is_computed_here_by_all_threads(cache, sources, monkeypatch) -> None:
     threads: list[int] = []
 
-    def flow(*arguments, **options) -> torch.Tensor:
+    def flow(*arguments, **options) -> Iterator[torch.Tensor]:
         threads.append(torch.get_num_threads())
-        return clip_flow(*arguments, **options)
+        return flow_parts(*arguments, **options)
 
-    monkeypatch.setattr(extraction, "clip_flow", flow)
+    monkeypatch.setattr(extraction, "flow_parts", flow)
     assert extract(make_plan(sources[:1], cache), cache, FLOW, num_workers=4) == [2]
     assert threads == [torch.get_num_threads()]
 
 
 def test_a_clip_too_large_for_the_gpu_is_left_out(cache, sources, monkeypatch) -> None:
-    def flow(frames: torch.Tensor, **options) -> torch.Tensor:
-        if len(frames) == 4:
+    def flow(parts: list[torch.Tensor], **options) -> Iterator[torch.Tensor]:
+        if len(parts[0]) == 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return clip_flow(frames, **options)
+        return flow_parts(parts, **options)
 
-    monkeypatch.setattr(extraction, "clip_flow", flow)
+    monkeypatch.setattr(extraction, "flow_parts", flow)
     problems: list[DataError] = []
-    plan = make_plan(sources[:4], cache)
-    assert extract(plan, cache, FLOW, num_workers=0, on_error=problems.append) == [2, 3, 5]
+    plan, device = make_plan(sources[:4], cache), torch.device("cpu")
+    options = {"num_workers": 0, "device": device, "on_error": problems.append}
+    assert extract(plan, cache, FLOW, **options) == [2, 3, 5]
     assert "clip2: found 4 frames of 16x20, for which the memory of cpu" in str(problems[0])
 
 
@@ -235,12 +237,11 @@ def test_bad_clips(tmp_path: Path, cache: FlowCache, sources) -> None:
 
 
 def test_flow_that_float16_does_not_hold(cache: FlowCache, sources, monkeypatch) -> None:
-    def wild(frames: torch.Tensor, **options) -> torch.Tensor:
-        flow = torch.zeros(len(frames), 2, 32, 32)
-        flow[1, 0, 3, 4] = 1e5
-        return flow
+    def wild(parts: Iterator[torch.Tensor], **options) -> Iterator[torch.Tensor]:
+        yield torch.zeros(1, 2, 32, 32)
+        yield torch.full((1, 2, 32, 32), 1e5)
 
-    monkeypatch.setattr(extraction, "clip_flow", wild)
+    monkeypatch.setattr(extraction, "flow_parts", wild)
     error = extract_clip(sources[0], cache, FLOW)
     assert str(error).startswith(f"{sources[0].path}: found flow of 100000 pixels in frame 1, ")
     assert not kept(cache)
@@ -250,10 +251,9 @@ def test_flow_that_float16_does_not_hold(cache: FlowCache, sources, monkeypatch)
 class ChangesMeanwhile(VideoSource):
     """A folder to which a frame is added while it is read."""
 
-    def read(self) -> np.ndarray:
-        frames = super().read()
+    def frames(self) -> Iterator[np.ndarray]:
+        yield from super().frames()
         (self.path / "1.png").rename(self.path / "1a.png")
-        return frames
 
 
 def test_a_source_that_changes_while_it_is_read(cache: FlowCache, sources) -> None:
