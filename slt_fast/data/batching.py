@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from slt_fast.data.augmentation import AugmentationConfig, augment
 from slt_fast.data.clip import AnnotatedClip, Clip, minimum_ctc_frames
+from slt_fast.data.flow_images import Frames
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loading import ClipDataset, images_or_error
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
@@ -81,7 +82,7 @@ class Reading(NamedTuple):
     """
 
     clip: AnnotatedClip
-    read: torch.Tensor | DataError
+    read: Frames | torch.Tensor | DataError
     key: tuple[int, int]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
@@ -17,6 +18,9 @@ from slt_fast.ops.optical_flow import optical_flow
 
 # Pixels of flow at the frames' own size, 8 bytes each: enough for all threads of a GPU.
 _PIXELS_AT_ONCE = 2**22
+# Moments that share a motion; a longer pause is one in which nothing moves, as when a screen
+# recorder drops still pictures.
+_LONGEST_MOTION = 4
 
 
 def flow_images(
@@ -73,11 +77,43 @@ def clip_flow(
     """
     if not len(frames):
         raise UserError("clip_flow: found 0 frames; expected at least 1")
-    return torch.cat(list(flow_parts([frames], size=size, preset=preset, backend=backend)))
+    parts = [Frames(frames, torch.ones(len(frames), dtype=torch.long))]
+    return torch.cat(list(flow_parts(parts, size=size, preset=preset, backend=backend)))
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of a clip or of a part of it, each of which may be shown at several moments.
+
+    Args:
+        distinct: uint8 [n, H, W] or [n, H, W, 3]; none is shown twice running.
+        steps: int64 [n] on the CPU, moments since the frame before was first shown; 1 for the first
+            frame of a clip, and wherever nothing is repeated.
+    """
+
+    distinct: torch.Tensor
+    steps: torch.Tensor
+
+    def __len__(self) -> int:
+        return int(self.steps.sum())
+
+    def to(self, device: torch.device | str) -> Frames:
+        """Returns the frames on a device."""
+        return Frames(self.distinct.to(device), self.steps)
+
+
+def moments(steps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns for each moment of the steps [n] the frame it leads to, and the moments until then.
+
+    Returns:
+        int64 [sum(steps)]: the frame's number, and 0 at the moment that shows it.
+    """
+    frame = torch.arange(len(steps)).repeat_interleave(steps)
+    return frame, steps.cumsum(0)[frame] - 1 - torch.arange(len(frame))
 
 
 def flow_parts(
-    parts: Iterable[torch.Tensor],
+    parts: Iterable[Frames],
     *,
     size: tuple[int, int],
     preset: str = "default",
@@ -85,29 +121,46 @@ def flow_parts(
 ) -> Iterator[torch.Tensor]:
     """Computes clip_flow of a clip that comes in parts, to the bit, and holds one of them.
 
+    Where frames are repeated, the motion to the next frame is shared by the moments up to it, as if
+    it had been steady; the first moments of a longer pause show none.
+
     Args:
-        parts: As the frames of clip_flow, one part after the other, of any lengths from 1.
+        parts: One part after the other, of any lengths from 1.
         size: Height and width of the result.
         preset: As for slt_fast.ops.optical_flow.
         backend: As for slt_fast.ops.optical_flow.
 
     Yields:
-        [t, 2, *size] float32, as many fields in all as there are frames.
+        [t, 2, *size] float32, as many fields in all as there are moments.
 
     Raises:
         UserError: Frames that optical_flow refuses.
     """
     last: torch.Tensor | None = None
     for part in parts:
+        frames, steps = part.distinct, part.steps
         if last is None:
-            yield torch.zeros(1, 2, *size, device=part.device)
-        frames = part if last is None else torch.cat([last, part])
+            yield torch.zeros(1, 2, *size, device=frames.device)
+            steps = steps[1:]
+        else:
+            frames = torch.cat([last, frames])
         # The flow of a whole part at the frames' own size may take gigabytes.
-        num_pairs = frames_at_once(*part.shape[1:3])
-        for start in range(0, len(frames) - 1, num_pairs):
+        num_pairs = frames_at_once(*frames.shape[1:3])
+        for start in range(0, len(steps), num_pairs):
             pairs = frames[start : start + num_pairs + 1]
-            yield resize_flow(optical_flow(pairs, preset=preset, backend=backend), size)
-        last = part[-1:].clone()
+            flow = resize_flow(optical_flow(pairs, preset=preset, backend=backend), size)
+            yield _shared(flow, steps[start : start + num_pairs])
+        last = frames[-1:].clone()
+
+
+def _shared(flow: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """Shares each field [n, 2, H, W] among the steps that lead to its frame."""
+    if len(flow) == steps.sum():
+        return flow
+    frame, left = moments(steps)
+    shares = steps.clamp(max=_LONGEST_MOTION)[frame]
+    weight = (left < shares) / shares
+    return flow[frame] * weight.to(flow).view(-1, 1, 1, 1)
 
 
 def frames_at_once(height: int, width: int) -> int:

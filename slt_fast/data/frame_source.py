@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
@@ -113,3 +113,14 @@ def common_rate(sources: Sequence[FrameSource]) -> FrameRate:
         text = "clips have %.4g to %.4g frames a second; they are resampled to %.4g (see --fps)"
         logger.info(text, min(rates), max(rates), rate)
     return rate
+
+
+def pack(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """Packs frames of one size as [T, H, W, 3]; np.stack would hold all of them twice."""
+    packed, count = np.empty((0, 0, 0, 3), np.uint8), 0
+    for count, frame in enumerate(frames, 1):
+        if count > len(packed):
+            packed.resize((count + count // 4 + 15, *frame.shape), refcheck=False)
+        packed[count - 1] = frame
+    packed.resize((count, *packed.shape[1:]), refcheck=False)
+    return packed

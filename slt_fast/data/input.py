@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import torch
 from torch.nn import functional
 
-from slt_fast.data.flow_images import ENCODERS, encode_flow, flow_parts
+from slt_fast.data.flow_images import ENCODERS, Frames, encode_flow, flow_parts, moments
 from slt_fast.errors import UserError
 from slt_fast.ops.optical_flow import (
     GPU_BACKENDS,
@@ -83,18 +83,19 @@ def clip_images(frames: torch.Tensor, config: InputConfig) -> torch.Tensor:
     Raises:
         UserError: The frames are too small for optical flow.
     """
-    return torch.cat(list(image_parts([frames], config)))
+    parts = [Frames(frames, torch.ones(len(frames), dtype=torch.long))]
+    return torch.cat(list(image_parts(parts, config)))
 
 
-def image_parts(parts: Iterable[torch.Tensor], config: InputConfig) -> Iterator[torch.Tensor]:
+def image_parts(parts: Iterable[Frames], config: InputConfig) -> Iterator[torch.Tensor]:
     """Makes clip_images of a clip that comes in parts, to the bit, and holds one of them.
 
     Args:
-        parts: As the frames of clip_images, one part after the other, of any lengths from 1.
+        parts: One part after the other, of any lengths from 1.
         config: Settings of the images.
 
     Yields:
-        float32 [t, 3, image_size, image_size], as many images in all as there are frames.
+        float32 [t, 3, image_size, image_size], as many images in all as there are moments.
 
     Raises:
         UserError: The frames are too small for optical flow.
@@ -104,9 +105,18 @@ def image_parts(parts: Iterable[torch.Tensor], config: InputConfig) -> Iterator[
         for flow in flow_parts(parts, size=size, preset=preset, backend=backend):
             yield encode_flow(flow, encoder=config.flow_encoder, bound=config.flow_bound)
         return
-    # Few at once, because colours in float32 take four times the memory of the frames.
+    last: torch.Tensor | None = None
     for part in parts:
-        yield from (_resized_colours(few, size) for few in part.split(_FRAMES_AT_ONCE))
+        # Few at once, because colours in float32 take four times the memory of the frames.
+        few = zip(
+            *(each.split(_FRAMES_AT_ONCE) for each in (part.distinct, part.steps)), strict=True
+        )
+        for frames, steps in few:
+            images = _resized_colours(frames, size)
+            frame, left = moments(steps)
+            before = images[:1] if last is None else last
+            yield torch.cat([before, images])[frame + (left == 0)]
+            last = images[-1:]
 
 
 def _resized_colours(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -17,14 +17,15 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from slt_fast.data.clip import AnnotatedClip, Clip, check_ctc_length
-from slt_fast.data.flow_images import encode_flow, frames_at_once
-from slt_fast.data.frame_source import FrameSource
-from slt_fast.data.input import InputConfig, clip_images, image_parts
+from slt_fast.data.flow_images import Frames, encode_flow, frames_at_once
+from slt_fast.data.frame_source import FrameSource, pack
+from slt_fast.data.input import InputConfig, image_parts
+from slt_fast.data.resampling import distinct
 from slt_fast.errors import DataError, ErrorHandler, Result, handle, result_or_error
 from slt_fast.workers import in_processes
 
 
-class ClipDataset(Dataset[torch.Tensor]):
+class ClipDataset(Dataset[Frames | torch.Tensor]):
     """Reads clips by number; raises the error of a clip that cannot be read.
 
     Args:
@@ -45,7 +46,7 @@ class ClipDataset(Dataset[torch.Tensor]):
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, index: int) -> torch.Tensor:
+    def __getitem__(self, index: int) -> Frames | torch.Tensor:
         """Returns images, or without a config frames or flow as read_clip does."""
         if self.preloaded:
             return self.preloaded[index]
@@ -56,25 +57,36 @@ class ClipDataset(Dataset[torch.Tensor]):
         return 0 if self.preloaded else wanted
 
 
-def read_clip(clip: Clip) -> torch.Tensor:
+def read_clip(clip: Clip) -> Frames | torch.Tensor:
     """Reads a clip.
 
     Returns:
-        Frames, uint8 [T, H, W, 3] RGB; or cached flow, float16 [T, 2, size, size].
+        Frames, uint8 [n, H, W, 3] RGB; or cached flow, float16 [T, 2, size, size].
 
     Raises:
         DataError: The frames or the flow cannot be used.
         OSError: A file cannot be read.
     """
+    return read_frames(clip.source) if clip.cached_flow is None else clip.cached_flow.read()
+
+
+def read_frames(source: FrameSource) -> Frames:
+    """Reads all frames of a source; raises as read_clip."""
     # OpenCV's own threads deadlock after a fork and compete with the workers for the cores.
     cv2.setNumThreads(0)
-    if clip.cached_flow is not None:
-        return clip.cached_flow.read()
-    return torch.from_numpy(np.ascontiguousarray(clip.source.read()))
+    steps: list[int] = []
+
+    def frames() -> Iterator[np.ndarray]:
+        for frame, step in distinct(source.frames()):
+            steps.append(step)
+            yield frame
+
+    packed = torch.from_numpy(pack(frames()))
+    return Frames(packed, torch.tensor(steps, dtype=torch.long))
 
 
 def make_images(
-    read: torch.Tensor, config: InputConfig, device: torch.device | str = "cpu"
+    read: Frames | torch.Tensor, config: InputConfig, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
     """Makes the images of a clip.
 
@@ -90,8 +102,8 @@ def make_images(
         UserError: The frames are too small for optical flow.
     """
     read = read.to(device)
-    if read.dtype == torch.uint8:
-        return clip_images(read, config).half()
+    if isinstance(read, Frames):
+        return torch.cat(list(image_parts([read], config))).half()
     if read.shape[1] == 2:
         encoder, bound = config.flow_encoder, config.flow_bound
         return encode_flow(read.float(), encoder=encoder, bound=bound).half()
@@ -112,8 +124,8 @@ def load_images(
     return torch.cat([images.half() for images in image_parts(parts, config)])
 
 
-def frame_parts(source: FrameSource, device: torch.device | str = "cpu") -> Iterator[torch.Tensor]:
-    """Reads frames in parts, uint8 [t, H, W, 3] on the device, with a progress bar as load_images.
+def frame_parts(source: FrameSource, device: torch.device | str = "cpu") -> Iterator[Frames]:
+    """Reads frames in parts, uint8 [n, H, W, 3] on the device, with a progress bar as load_images.
 
     Raises:
         DataError: The frames cannot be used.
@@ -124,15 +136,21 @@ def frame_parts(source: FrameSource, device: torch.device | str = "cpu") -> Iter
     total = None if is_worker else source.estimated_frames()
     bar = tqdm(total=total, desc="reading", unit="frame", leave=False, delay=2, disable=is_worker)
     part: list[np.ndarray] = []
+    steps: list[int] = []
     with bar:
-        for frame in source.frames():
-            bar.update()
+        for frame, step in distinct(source.frames()):
+            bar.update(step)
+            if part and len(part) == frames_at_once(*frame.shape[:2]):
+                yield _frames(part, steps).to(device)
+                part, steps = [], []
             part.append(frame)
-            if len(part) == frames_at_once(*frame.shape[:2]):
-                yield torch.from_numpy(np.stack(part)).to(device)
-                part = []
+            steps.append(step)
     if part:
-        yield torch.from_numpy(np.stack(part)).to(device)
+        yield _frames(part, steps).to(device)
+
+
+def _frames(distinct: Sequence[np.ndarray], steps: Sequence[int]) -> Frames:
+    return Frames(torch.from_numpy(np.stack(distinct)), torch.tensor(steps))
 
 
 def count_frames(clip: AnnotatedClip) -> int | DataError:
@@ -169,17 +187,16 @@ def preload(
     """
     work = partial(_read_or_images, config=None if device else config)
     found = in_processes(work, clips, num_workers=num_workers, label=label)
-    if device is None:
-        return list(found)
     made = (
-        images_or_error(clip, read, config, device) for clip, read in zip(clips, found, strict=True)
+        images_or_error(clip, read, config, device or "cpu")
+        for clip, read in zip(clips, found, strict=True)
     )
     return [images if isinstance(images, DataError) else images.cpu() for images in made]
 
 
 def images_or_error(
     clip: AnnotatedClip,
-    read: torch.Tensor | DataError,
+    read: Frames | torch.Tensor | DataError,
     config: InputConfig,
     device: torch.device | str,
 ) -> torch.Tensor | DataError:
@@ -211,11 +228,13 @@ def keep_good(
     return good_clips, good
 
 
-def _read_annotated(clip: AnnotatedClip, config: InputConfig | None) -> torch.Tensor:
+def _read_annotated(clip: AnnotatedClip, config: InputConfig | None) -> Frames | torch.Tensor:
     read = load_images(clip, config) if config else read_clip(clip)
     check_ctc_length(clip, len(read))
     return read
 
 
-def _read_or_images(clip: AnnotatedClip, config: InputConfig | None) -> torch.Tensor | DataError:
+def _read_or_images(
+    clip: AnnotatedClip, config: InputConfig | None
+) -> Frames | torch.Tensor | DataError:
     return result_or_error(clip.source.name, lambda: _read_annotated(clip, config))

@@ -58,6 +58,23 @@ def count_resampled(times: list[float], rate: float, own: float | None) -> int:
     return _num_moments(times[-1] - times[0], fitting_rate(rate, own), own)
 
 
+def distinct(frames: Iterable[Item]) -> Iterator[tuple[Item, int]]:
+    """Yields each frame that is another object than the one before it, as `resampled` repeats them.
+
+    Yields:
+        A frame, and the moments since the frame before it was first shown: 1 for the first frame,
+        and wherever nothing is repeated. Repeats at the end come as the last frame once more.
+    """
+    last, steps = None, 0
+    for frame in frames:
+        steps += 1
+        if frame is not last:
+            yield frame, steps
+            last, steps = frame, 0
+    if last is not None and steps:
+        yield last, steps
+
+
 def _num_moments(seconds: float, rate: float, own: float | None) -> int:
     """Counts the moments of a clip whose last frame begins after `seconds`.
 

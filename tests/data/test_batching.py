@@ -232,7 +232,7 @@ def test_a_defect_raises_with_its_traceback(num_workers: int, where: str) -> Non
             dataset = ClipDataset([CLIPS[0], broken])
             list(batches(dataset, maker(), batch_size=2, num_workers=num_workers))
     printed = "".join(traceback.format_exception(caught.value))
-    assert ("in clip_images" if where == "images" else "in read\n") in printed
+    assert ("in image_parts" if where == "images" else "in read\n") in printed
     assert not isinstance(caught.value, UserError)
 
 

@@ -8,7 +8,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.utils import flow_to_image
 
 from slt_fast.data import flow_images as flow_image
-from slt_fast.data.flow_images import clip_flow, encode_flow, flow_images, resize_flow
+from slt_fast.data.flow_images import (
+    Frames,
+    clip_flow,
+    encode_flow,
+    flow_images,
+    flow_parts,
+    resize_flow,
+)
 from slt_fast.ops import optical_flow
 
 ENCODERS = ("uvm", "wheel", "hsv")
@@ -174,6 +181,19 @@ def test_flow_is_computed_part_by_part(shifted_clip, monkeypatch, num_frames, nu
     assert sum(sizes) - len(sizes) == num_frames - 1
     whole = optical_flow(frames, preset="fast")
     assert torch.equal(images[1:], encode_flow(resize_flow(whole, (28, 32)), bound=4.0))
+
+
+def test_repeated_frames_share_the_motion_to_the_next(shifted_clip) -> None:
+    flow = clip_flow(shifted_clip, size=(28, 32), preset="fast")
+    parts = [(shifted_clip[:2], [1, 3]), (shifted_clip[2:], [6, 2]), (shifted_clip[-1:], [2])]
+    frames = [Frames(distinct, torch.tensor(steps)) for distinct, steps in parts]
+    found = torch.cat(list(flow_parts(frames, size=(28, 32), preset="fast")))
+    zero = torch.zeros_like(flow[:1])
+    expected = [zero, *3 * [flow[1:2] / 3]]
+    expected += [*2 * [zero], *4 * [flow[2:3] / 4]]  # a pause in which nothing moves
+    expected += [*2 * [flow[3:4] / 2], *2 * [zero]]
+    assert len(found) == sum(map(len, frames)) == 14
+    torch.testing.assert_close(found, torch.cat(expected))
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """Images that are made in the process that asks for them equal those of the loading processes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from slt_fast.data import flow_images
 from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.batching import BatchMaker, Readings, Vocabularies, batches
 from slt_fast.data.clip import AnnotatedClip
@@ -15,7 +17,7 @@ from slt_fast.data.input import InputConfig
 from slt_fast.data.loading import ClipDataset, load_images, make_images, preload, read_clip
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
-from slt_fast.errors import UserError
+from slt_fast.errors import UserError, result_or_error
 
 FLOW = InputConfig(image_size=32, flow_preset="fast")
 CPU = torch.device("cpu")
@@ -50,8 +52,8 @@ def test_batches_are_the_same(augmentation: AugmentationConfig | None, num_worke
 @pytest.mark.parametrize("device", DEVICES)
 def test_frames_are_sent_and_images_made_on_the_device(device: str) -> None:
     reading = Readings(ClipDataset(CLIPS))[3, 1]
-    assert reading.key == (3, 1) and reading.read.dtype == torch.uint8
-    assert np.array_equal(reading.read.numpy(), CLIPS[1].source.read())
+    assert reading.key == (3, 1)
+    assert np.array_equal(reading.read.distinct.numpy(), CLIPS[1].source.read())
     images = BatchMaker(WORDS, FLOW, EVERYTHING, device=torch.device(device)).images(reading)
     assert reading.clip == CLIPS[1] and images.device.type == device
     expected = BatchMaker(WORDS, FLOW, EVERYTHING).images(reading)
@@ -93,8 +95,45 @@ def test_too_little_memory_is_told(monkeypatch) -> None:
     def full(*_, **__) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("slt_fast.data.loading.clip_images", full)
+    monkeypatch.setattr("slt_fast.data.loading.image_parts", full)
     total = sum(len(clip.source.read()) for clip in CLIPS[:2])
     message = f"clips clip-0, clip-1: found {total} frames, more than the memory of cpu holds"
     with pytest.raises(UserError, match=message):
         list(batches(ClipDataset(CLIPS[:2]), BatchMaker(WORDS, FLOW, device=CPU), batch_size=2))
+
+
+@pytest.mark.parametrize("config", [FLOW, InputConfig("rgb", 32)])
+@pytest.mark.parametrize("rate", [12, 25, 60, 110])
+def test_images_of_resampled_clips_do_not_depend_on_the_parts(monkeypatch, config, rate) -> None:
+    """Neither on the process that makes them, nor on how many frames are read at once."""
+    resampled = replace(CLIPS[0], source=CLIPS[0].source.at_rate(rate))
+    images = load_images(resampled, config)
+    assert len(images) == resampled.source.num_frames() == len(read_clip(resampled))
+    assert torch.equal(make_images(read_clip(resampled), config), images)
+    assert torch.equal(ClipDataset([resampled], config=config)[0], images)
+    for num_frames in (1, 3):
+        monkeypatch.setattr(flow_images, "_PIXELS_AT_ONCE", num_frames * 40 * 48)
+        assert torch.equal(load_images(resampled, config), images)
+    if rate == 25:
+        assert torch.equal(images, load_images(CLIPS[0], config))
+
+
+def out_of_memory(self: SyntheticSource) -> np.ndarray:
+    return np.empty(2**60, np.uint8)
+
+
+@pytest.mark.parametrize("config", [None, FLOW])
+def test_a_clip_beyond_the_memory_is_an_error_of_its_own(monkeypatch, config) -> None:
+    monkeypatch.setattr(SyntheticSource, "read", out_of_memory)
+    error = Readings(ClipDataset(CLIPS[:1], config=config))[0, 0].read
+    assert (
+        str(error) == "a: found more frames than the memory holds; expected a shorter clip or "
+        "fewer workers"
+    )
+
+
+def test_torch_reports_a_lack_of_memory_in_its_own_way() -> None:
+    error = result_or_error("a", lambda: torch.empty(2**60, dtype=torch.uint8))
+    assert "a: found more frames than the memory holds" in str(error)
+    with pytest.raises(RuntimeError, match="size mismatch|must match"):
+        result_or_error("a", lambda: torch.ones(2) + torch.ones(3))

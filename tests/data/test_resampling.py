@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from slt_fast.data.resampling import count_resampled, resampled
+from slt_fast.data.resampling import count_resampled, distinct, resampled
 
 
 def shown(times: list[float], rate: float, own: float | None) -> list[int]:
@@ -52,3 +52,11 @@ def test_pauses_repeat_the_frame_before_them() -> None:
 
 def test_nothing_of_nothing() -> None:
     assert shown([], 25, None) == []
+
+
+def test_repeats_are_counted_up_to_the_next_frame() -> None:
+    a, b, c = [1], [1], [1]  # equal, but different objects
+    assert list(distinct([a, b, c])) == [(a, 1), (b, 1), (c, 1)]
+    assert list(distinct([a, a, b, b, b, c])) == [(a, 1), (b, 2), (c, 3)]
+    assert list(distinct([a, b, b, b])) == [(a, 1), (b, 1), (b, 2)]
+    assert list(distinct([a])) == [(a, 1)] and list(distinct([])) == []

@@ -18,12 +18,11 @@ import torch
 from tqdm import tqdm
 
 from slt_fast.data.cached_flow import to_float16
-from slt_fast.data.clip import Clip
 from slt_fast.data.flow_cache.cache import FlowCache, flow_bytes
-from slt_fast.data.flow_images import flow_parts
+from slt_fast.data.flow_images import Frames, flow_parts
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.input import InputConfig
-from slt_fast.data.loading import frame_parts, read_clip
+from slt_fast.data.loading import frame_parts, read_frames
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle, result_or_error
 from slt_fast.workers import in_processes
 
@@ -160,16 +159,14 @@ def extract_clip(source: FrameSource, cache: FlowCache, config: InputConfig) -> 
     return _write(result_or_error(source.name, compute), cache)
 
 
-def _read(source: FrameSource, cache: FlowCache) -> tuple[Identity, torch.Tensor] | DataError:
+def _read(source: FrameSource, cache: FlowCache) -> tuple[Identity, Frames] | DataError:
     """Reads the frames of a source, and its identity before."""
-    return result_or_error(
-        source.name, lambda: (cache.identity(source), read_clip(Clip(source.name, source)))
-    )
+    return result_or_error(source.name, lambda: (cache.identity(source), read_frames(source)))
 
 
 def _flow_on_gpu(
     source: FrameSource,
-    read: tuple[Identity, torch.Tensor] | DataError,
+    read: tuple[Identity, Frames] | DataError,
     config: InputConfig,
     device: torch.device,
 ) -> tuple[Identity, torch.Tensor] | DataError:
@@ -182,14 +179,15 @@ def _flow_on_gpu(
         try:
             return identity, _flow([frames.to(device)], config)
         except torch.OutOfMemoryError:
-            found = f"{len(frames)} frames of {frames.shape[1]}x{frames.shape[2]}"
+            H, W = frames.distinct.shape[1:3]
+            found = f"{len(frames)} frames of {H}x{W}"
             message = f"{found}, for which the memory of {device} is too small"
             raise DataError(source.name, message, "a shorter clip, or --device cpu") from None
 
     return result_or_error(source.name, compute)
 
 
-def _flow(parts: Iterable[torch.Tensor], config: InputConfig) -> torch.Tensor:
+def _flow(parts: Iterable[Frames], config: InputConfig) -> torch.Tensor:
     """Computes the flow of a clip as the cache holds it."""
     size, preset, backend = (config.image_size,) * 2, config.flow_preset, config.flow_backend
     flow: list[torch.Tensor] = []

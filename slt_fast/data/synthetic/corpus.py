@@ -6,15 +6,15 @@ unseen signers and sentences of the training split. The corpus seed determines e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from slt_fast.data.clip import AnnotatedClip
-from slt_fast.data.frame_source import FrameSource, Identity
+from slt_fast.data.frame_source import FrameSource, Identity, pack
 from slt_fast.data.resampling import resampled
 from slt_fast.data.synthetic.grammar import Sentence, draw_sentence
 from slt_fast.data.synthetic.motion import Poses, sign_poses
@@ -22,6 +22,8 @@ from slt_fast.data.synthetic.render import render
 from slt_fast.data.synthetic.signer import draw_signer
 from slt_fast.data.synthetic.signs import sign_for
 from slt_fast.errors import UserError
+
+Frame = TypeVar("Frame")
 
 FRAME_RATE = 25.0  # as if a camera had taken the frames
 # First version of slt_fast that renders these frames; changes whenever the frames change.
@@ -56,19 +58,18 @@ class SyntheticSource:
 
     def frames(self) -> Iterator[np.ndarray]:
         """Renders the frames, each uint8 [H, W, 3] RGB."""
-        return iter(self.read())
+        return self._resampled(list(replace(self, rate=None).read()))
 
     def read(self) -> np.ndarray:
         """Renders the frames, uint8 [T, H, W, 3] RGB."""
+        if self.rate is not None:
+            return pack(self.frames())
         poses, generator = self._poses()
-        signer = draw_signer(self.seed[0], self.signer)
-        frames = render(poses, signer, generator, size=self.size)
-        return frames if self.rate is None else frames[self._kept(len(frames), self.rate)]
+        return render(poses, draw_signer(self.seed[0], self.signer), generator, size=self.size)
 
     def num_frames(self) -> int:
         """Counts the frames that `read` returns."""
-        total = len(self._poses()[0].brows)
-        return total if self.rate is None else len(self._kept(total, self.rate))
+        return sum(1 for _ in self._resampled(range(len(self._poses()[0].brows))))
 
     def estimated_frames(self) -> int:
         """Counts the frames, which takes no rendering."""
@@ -97,10 +98,11 @@ class SyntheticSource:
         """Returns the same clip with head and face as in a statement."""
         return replace(self, non_manual=False)
 
-    @staticmethod
-    def _kept(total: int, rate: float) -> list[int]:
-        """Returns the numbers of the frames that resampling shows."""
-        return list(resampled(((k / FRAME_RATE, k) for k in range(total)), rate, FRAME_RATE))
+    def _resampled(self, frames: Sequence[Frame]) -> Iterator[Frame]:
+        if self.rate is None:
+            return iter(frames)
+        timed = ((k / FRAME_RATE, frame) for k, frame in enumerate(frames))
+        return resampled(timed, self.rate, FRAME_RATE)
 
     def _poses(self) -> tuple[Poses, np.random.Generator]:
         generator = np.random.default_rng((*self.seed, 3))

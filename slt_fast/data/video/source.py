@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from slt_fast.data.frame_source import FrameSource, Identity
+from slt_fast.data.frame_source import FrameSource, Identity, pack
 from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.decoding import Video, check_count, check_length
 from slt_fast.data.video.folder import folder_images, folder_state, frame_files
@@ -74,7 +74,7 @@ class VideoSource:
 
     def read(self) -> np.ndarray:
         """Decodes all frames, uint8 [T, H, W, 3] RGB; raises as `frames` does."""
-        return _pack(self.frames())
+        return pack(self.frames())
 
     def num_frames(self) -> int:
         """Counts the frames that `read` returns, from the folder's names or the container.
@@ -193,17 +193,6 @@ def _describe(count: int, frame: np.ndarray) -> str:
 @cache
 def _warn_once(message: str) -> None:
     logger.warning(message)
-
-
-def _pack(frames: Iterable[np.ndarray]) -> np.ndarray:
-    """Packs frames of one size; np.stack would hold all of them twice."""
-    packed, count = np.empty((0, 0, 0, 3), np.uint8), 0
-    for count, frame in enumerate(frames, 1):
-        if count > len(packed):
-            packed.resize((count + count // 4 + 15, *frame.shape), refcheck=False)
-        packed[count - 1] = frame
-    packed.resize((count, *packed.shape[1:]), refcheck=False)
-    return packed
 
 
 def _size(image: np.ndarray) -> str:
