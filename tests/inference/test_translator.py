@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -71,6 +72,25 @@ def test_translates_a_part_of_a_folder(run: Path, video: Path) -> None:
         if not 3 <= int(path.stem) < 9:
             path.write_bytes(b"")
     assert Translator.load(run)(folder, start=3, end=9) == said
+
+
+def test_frames_are_resampled_to_the_rate_of_the_training_data(run: Path, video: Path, caplog):
+    translator = Translator.load(run)
+    assert translator.fps == "native"
+    (message,) = caplog.messages
+    assert message.startswith("the checkpoint holds no frame rate: frames are not resampled")
+    trained_on = replace(translator.trained.trained_on, fps=25.0)
+    trained = replace(translator.trained, trained_on=trained_on)
+    caplog.clear()
+    for fps in (None, 50, "native"):
+        said = Translator(trained, fps=fps)(video)
+        source = VideoSource(video) if fps == "native" else VideoSource(video).at_rate(fps or 25)
+        assert source.num_frames() == VideoSource(video).num_frames() * {None: 2, 50: 4}.get(fps, 1)
+        assert said.text == translate_source(trained, source).text
+        assert said.frame_rate == pytest.approx(12.5)
+    assert not caplog.messages
+    save_checkpoint(run, 2, ("best",), trained, tensors={}, progress={})
+    assert Translator.load(run).fps == 25
 
 
 def test_what_cannot_be_translated_is_named(run: Path, tmp_path: Path) -> None:

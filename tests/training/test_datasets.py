@@ -1,4 +1,6 @@
+import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.sources import read_split, read_videos
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
-from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on
+from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on, training_rate
 from slt_fast.training.run import RunConfig
 
 
@@ -131,3 +133,41 @@ def test_skip_bad_never_hides_a_defect(
         on_error = errors.append if skip_bad else None
         load_dataset(recipe, f"manifest:{manifest}", "train", on_error=on_error)
     assert not errors and caught.type is ValueError
+
+
+def test_the_rate_of_a_run(tiny_recipe, own_manifest: Path, tmp_path: Path) -> None:
+    def rate(data: str, **options) -> float | str:
+        return training_rate(RunConfig(data, **options), None)
+
+    data = f"manifest:{own_manifest}"
+    assert (rate("synthetic"), rate(data)) == (25, "native")  # folders of unknown rate
+    header, *rows = own_manifest.read_text().splitlines()
+    path = own_manifest.with_name("rated.csv")
+    path.write_text("\n".join([f"{header},fps", *(f"{row},50" for row in rows)]))
+    rated = f"manifest:{path}"
+    assert (rate(rated), rate(rated, fps=12.5), rate(rated, fps="native")) == (50, 12.5, "native")
+    cache, open_cache = tmp_path / "flow", partial(open_flow_cache, data_root=path.parent)
+    assert rate(rated, flow_cache=cache) == 50
+    open_cache(cache, tiny_recipe.input, fps=25, create=True)
+    assert rate(rated, flow_cache=cache) == 25 and rate(rated, flow_cache=cache, fps=30) == 30
+    with pytest.raises(DataError, match="found flow with fps 25; expected fps 30, as asked for"):
+        load_dataset(tiny_recipe, rated, "train", fps=30, flow_cache=cache)
+    halved = load_dataset(tiny_recipe, rated, "train", fps=25)
+    assert [len(images) for images in halved.preloaded] == [
+        (len(clip.source.read()) + 1) // 2
+        for clip in load_dataset(tiny_recipe, rated, "train").clips
+    ]
+    run = RunConfig(rated, fps=25)
+    assert trained_on(run, halved.clips).fps == 25
+    assert trained_on(RunConfig(rated), halved.clips).fps == "native"
+
+
+def test_a_cache_of_version_0_1_was_not_resampled(tiny_recipe, tmp_path: Path) -> None:
+    open_flow_cache(tmp_path, tiny_recipe.input, tmp_path, create=True)
+    description = json.loads((tmp_path / "cache.json").read_text())
+    assert description.pop("fps") == "native"
+    (tmp_path / "cache.json").write_text(json.dumps(description))
+    assert training_rate(RunConfig("synthetic", flow_cache=tmp_path), None) == "native"
+    open_flow_cache(tmp_path, tiny_recipe.input, tmp_path)
+    with pytest.raises(DataError, match="found flow with fps 'native'; expected fps 25"):
+        open_flow_cache(tmp_path, tiny_recipe.input, tmp_path, fps=25)

@@ -1,6 +1,8 @@
 """Videos whose bytes are damaged or missing; test_source.py has the whole ones."""
 
+import resource
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -138,3 +140,47 @@ def test_damaged_gif(tmp_path: Path, shared_data: Path, name: str) -> None:
         for call in (VideoSource(path).read, VideoSource(path).num_frames):
             with pytest.raises(DataError, match=message):
                 call()
+
+
+def with_rows(table: bytes, rows: int) -> Callable[[bytearray], None]:
+    def change(content: bytearray) -> None:
+        struct.pack_into(">I", content, content.index(table) + 8, rows)
+
+    return change
+
+
+def with_large_handler(content: bytearray) -> None:
+    """Its size in 64 bits: 2^40."""
+    position = content.index(b"hdlr")
+    struct.pack_into(">I4sQ", content, position - 4, 1, b"hdlr", 2**40)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_large_handler,
+        *(
+            with_rows(table, rows)
+            for table in (b"stts", b"ctts", b"stsc")
+            for rows in (10**8, 2**32 - 1)
+        ),
+    ],
+)
+def test_hostile_tables_take_no_memory(tmp_path: Path, shared_data: Path, change) -> None:
+    """The numbers of rows are found nowhere in the file's few bytes."""
+    content = bytearray((shared_data / "clips/pose/test_video.mp4").read_bytes())
+    change(content)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (address_space() + 2**28, limits[1]))
+        for call in (VideoSource(path).read, VideoSource(path).num_frames):
+            with pytest.raises(DataError, match=r"a\.mp4: found (no|58|0) .*; expected"):
+                call()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+def address_space() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
