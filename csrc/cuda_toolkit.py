@@ -1,7 +1,5 @@
 """Chooses for setup.py whether to build for CUDA GPUs, and with which toolkit."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

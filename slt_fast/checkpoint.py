@@ -11,8 +11,6 @@ ever unpickled.
     training.json           epoch, step, scores
 """
 
-from __future__ import annotations
-
 import logging
 import shutil
 from dataclasses import asdict, dataclass, replace

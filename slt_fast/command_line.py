@@ -1,7 +1,5 @@
 """What all commands share: options, readable logging, and bad input as one line."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Callable

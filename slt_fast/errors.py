@@ -1,7 +1,5 @@
 """Errors that a user causes and can mend: shown in one line, without a traceback."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Writes files and folders whole or not at all, even if the program is killed."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Prints what is installed, what is built and what will run: `python -m slt_fast.info`."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 

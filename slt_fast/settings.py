@@ -1,7 +1,5 @@
 """Checks settings against their annotations, so that a rule is written once, beside its field."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Draws what goes into the network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

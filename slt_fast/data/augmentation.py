@@ -1,7 +1,5 @@
 """Random changes of a clip that keep its meaning: distance, place, vigour and missing frames."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 

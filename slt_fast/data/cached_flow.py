@@ -4,8 +4,6 @@ The file holds [T, 2, size, size] in pixels of that size as float16, the first f
 header of texts: the checksum of the flow, and what the flow cache needs to find it.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

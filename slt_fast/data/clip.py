@@ -1,7 +1,5 @@
 """Clips: frames that are read on demand, and the annotation of what is signed in them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal

@@ -4,8 +4,6 @@ Little-endian: float32 202021.25, int32 width, int32 height, then height x width
 (u, v), row by row. A component beyond 1e9 marks unknown flow.
 """
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 

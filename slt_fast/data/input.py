@@ -1,7 +1,5 @@
 """Input of the network: flow images or RGB images of one size."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, Literal

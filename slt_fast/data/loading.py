@@ -4,8 +4,6 @@ Images are float16 from the moment they are made: in memory, and between process
 same with and without `--preload`, and for any number of workers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

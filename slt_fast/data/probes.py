@@ -1,7 +1,5 @@
 """Changed inputs that show where a score comes from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """From clips to sentences: search on the decoder, best path on the gloss head."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

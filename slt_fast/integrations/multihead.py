@@ -1,7 +1,5 @@
 """nn.MultiheadAttention, as in torchvision's ViT, with the fused attention."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F

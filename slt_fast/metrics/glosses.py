@@ -1,7 +1,5 @@
 """Word error rate of gloss lines."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from itertools import groupby

@@ -1,7 +1,5 @@
 """A score with its interval, by bootstrap over the clips, and its signature."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

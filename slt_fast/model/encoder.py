@@ -1,7 +1,5 @@
 """Turns packed images into the memory of each clip: backbone, pixel-wise attention, time."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

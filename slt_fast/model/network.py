@@ -1,7 +1,5 @@
 """The whole network: from images of clips to glosses and text."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

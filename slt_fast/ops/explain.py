@@ -1,7 +1,5 @@
 """Explains which kernels a call would take, and why not faster ones."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Loads the compiled extension slt_fast._C; its operators are then in torch.ops.slt_fast."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 

@@ -5,8 +5,6 @@ architecture (80, 90, 100), bytes of an element (2, 4), presence of a bias, and 
 of the attention; 0 for any). `python -m benchmarks.tuning` measures the rows on a GPU.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ A `Planner` wraps the function that writes a plan down. That function gets stand
 of the stand-ins to kernels: a plan keeps a view as the name of its tensor, an offset and strides.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import inspect

@@ -1,7 +1,5 @@
 """Scores of a model on a split, and the translations behind them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

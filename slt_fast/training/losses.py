@@ -1,7 +1,5 @@
 """The two losses of the paper: CTC on glosses and cross-entropy on text."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional
 

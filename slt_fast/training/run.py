@@ -1,7 +1,5 @@
 """What a run reads and where it writes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

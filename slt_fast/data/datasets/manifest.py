@@ -6,8 +6,6 @@ start (from 0) and end (exclusive) are frame numbers. csv follows RFC 4180 with 
 line, tsv has no quoting, jsonl has one object a line. If no row names a split, all are "train".
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import math

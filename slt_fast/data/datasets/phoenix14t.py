@@ -7,8 +7,6 @@ The csv files are separated by "|" and have no quoting: a quotation mark is part
 `video` column says <name>/1/*.png, but release v3 has no folder "1"; both are read.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

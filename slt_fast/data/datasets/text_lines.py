@@ -1,7 +1,5 @@
 """Reads the numbered lines of a text file, strictly decoded."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

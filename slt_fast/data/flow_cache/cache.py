@@ -7,8 +7,6 @@ and hold the identity of the video. A file that does not fit is an error of that
 computes the flow of its clip.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -5,8 +5,6 @@ Several processes or machines share the work by RANK and WORLD_SIZE in the envir
 sets them.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence

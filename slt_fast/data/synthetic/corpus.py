@@ -4,8 +4,6 @@ Splits: "train"; "dev" and "test" with unseen signers and unseen sentences; "tes
 unseen signers and sentences of the training split. The corpus seed determines everything.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ and the yes-no question (raised brows, the head forward and nodding) have no glo
 face show them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Turns signs into a pose for each frame: strokes, travel between signs, head and brows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

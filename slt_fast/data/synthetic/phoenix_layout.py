@@ -1,7 +1,5 @@
 """Renders real gloss sentences: PHOENIX-2014-T's annotations with synthetic frames."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Draws poses as frames: background, body, head, arms and hands, light and camera noise."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 

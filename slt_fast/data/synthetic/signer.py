@@ -1,7 +1,5 @@
 """Signers: their looks (skin, clothes, build, background, light, camera) and manner of signing."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

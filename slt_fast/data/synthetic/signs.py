@@ -4,8 +4,6 @@ Positions are in head heights from the centre of the head, x to the right and y 
 The signer's dominant (right) hand is on the left of the image, as in front of a camera.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Which backend computes the flow."""
 
-from __future__ import annotations
-
 import functools
 import logging
 

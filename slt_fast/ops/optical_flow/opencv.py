@@ -3,8 +3,6 @@
 cv2 is imported at the first call, because the operators need only torch.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """The parameters of each preset, for our algorithm and for OpenCV's."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

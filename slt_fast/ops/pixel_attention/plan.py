@@ -4,8 +4,6 @@
 uses them for its own plans.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Interpolation and derivatives of images [P, H, W]; border pixels repeat outside."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 
