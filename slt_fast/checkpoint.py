@@ -36,25 +36,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The data of a run.
+    """The data of a run."""
 
-    Args:
-        data: "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE".
-        train_split: Split the model learned from.
-        dev_split: Split that chose the best checkpoint.
-        test_split: Split that is scored at the end.
-        train_clips_sha256: Hash of id, text and glosses of the training clips.
-        skip_bad: Whether clips that could not be read were left out.
-        flow_cache: Folder the flow was read from; None if flow was computed.
-    """
-
-    data: str
-    train_split: str
-    dev_split: str
-    test_split: str
-    train_clips_sha256: str
-    skip_bad: bool
-    flow_cache: str | None = None
+    data: str  # "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE"
+    train_split: str  # split the model learned from
+    dev_split: str  # split that chose the best checkpoint
+    test_split: str  # split that is scored at the end
+    train_clips_sha256: str  # hash of id, text and glosses of the training clips
+    skip_bad: bool  # whether clips that could not be read were left out
+    flow_cache: str | None = None  # folder the flow was read from; None if flow was computed
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,12 @@ from slt_fast.errors import UserError
 
 @dataclass(frozen=True)
 class Bounds:
-    """Limits of a number, as in `Annotated[int, Bounds(ge=1)]`; NaN is outside of all limits.
+    """Limits of a number, as in `Annotated[int, Bounds(ge=1)]`; NaN is outside of all limits."""
 
-    Args:
-        ge: The number is at least this, and finite.
-        gt: The number is more than this.
-        le: The number is at most this.
-        lt: The number is less than this.
-    """
-
-    ge: float | None = None
-    gt: float | None = None
-    le: float | None = None
-    lt: float | None = None
+    ge: float | None = None  # the number is at least this, and finite
+    gt: float | None = None  # the number is more than this
+    le: float | None = None  # the number is at most this
+    lt: float | None = None  # the number is less than this
 
     def hold(self, value: float) -> bool:
         """Returns True if a number is within the limits."""

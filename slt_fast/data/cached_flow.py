@@ -22,15 +22,10 @@ _TENSOR, _TYPE, _CHECKSUM = "flow", "F16", "crc32"
 
 @dataclass(frozen=True)
 class CachedFlow:
-    """The flow of one clip on disk.
-
-    Args:
-        path: Its file.
-        num_frames: Frames of the clip.
-    """
+    """The flow of one clip on disk."""
 
     path: Path
-    num_frames: int
+    num_frames: int  # of the clip
 
     def read(self) -> torch.Tensor:
         """Reads the flow, float16 [T, 2, size, size] in pixels of that size; zero in frame 0.

@@ -27,19 +27,12 @@ Tensors = dict[str, Any]  # by name; None for one that is absent
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor, or a view of one, as a kernel takes it.
+    """A tensor, or a view of one, as a kernel takes it."""
 
-    Args:
-        tensor: Name of the tensor in the call.
-        dtype: Type of its values.
-        offset: Offset of the view from the start of the tensor, in values.
-        strides: Strides of the view; None if the kernel takes a bare pointer.
-    """
-
-    tensor: str
-    dtype: torch.dtype
-    offset: int
-    strides: tuple[int, ...] | None
+    tensor: str  # its name in the call
+    dtype: torch.dtype  # of its values
+    offset: int  # of the view from the start of the tensor, in values
+    strides: tuple[int, ...] | None  # of the view; None if the kernel takes a bare pointer
 
     def of(self, tensors: Tensors) -> Any:
         """Returns the kernel's argument: the pointer, or a tuple of pointer and strides."""
@@ -51,21 +44,13 @@ class Operand:
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel of a plan.
+    """One kernel of a plan."""
 
-    Args:
-        kernel: The Triton function.
-        row: Its row of the kernel table.
-        num_programs: Size of its one-dimensional grid.
-        operands: Its tensors, by parameter.
-        constants: Its other arguments, by parameter; None for a tensor that is absent.
-    """
-
-    kernel: Any
-    row: Row
-    num_programs: int
-    operands: dict[str, Operand]
-    constants: dict[str, Any]
+    kernel: Any  # the Triton function
+    row: Row  # its row of the kernel table
+    num_programs: int  # size of its one-dimensional grid
+    operands: dict[str, Operand]  # its tensors, by parameter
+    constants: dict[str, Any]  # its other arguments, by parameter; None for a tensor that is absent
 
     @property
     def blocks(self) -> dict[str, int]:

@@ -23,21 +23,13 @@ _FRAMES_PER_SECOND = 25
 
 @dataclass(frozen=True)
 class Annotation:
-    """One row of an annotation file.
+    """One row of an annotation file."""
 
-    Args:
-        name: Name of the clip and of its frame folder.
-        signer: Name of the signer.
-        glosses: Glosses in signing order (column `orth`).
-        text: German sentence, lower case, without a final dot (column `translation`).
-        origin: "file:line" of the row.
-    """
-
-    name: str
+    name: str  # of the clip and of its frame folder
     signer: str
-    glosses: tuple[str, ...]
-    text: str
-    origin: str
+    glosses: tuple[str, ...]  # in signing order (column `orth`)
+    text: str  # German sentence, lower case, without a final dot (column `translation`)
+    origin: str  # "file:line" of the row
 
 
 def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) -> list[Annotation]:

@@ -35,19 +35,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FlowCache:
-    """A folder of flow; picklable, so that worker processes can use it.
-
-    Args:
-        folder: The folder.
-        flow: Algorithm, version and parameters of the flow.
-        image_size: Height and width of the flow.
-        data_root: Folder of the data set.
-    """
+    """A folder of flow; picklable, so that worker processes can use it."""
 
     folder: Path
-    flow: dict[str, Any]
-    image_size: int
-    data_root: Path
+    flow: dict[str, Any]  # algorithm, version and parameters of the flow
+    image_size: int  # height and width of the flow
+    data_root: Path  # folder of the data set
 
     def identity(self, source: FrameSource) -> Identity:
         """Returns the identity of a source in this data set."""

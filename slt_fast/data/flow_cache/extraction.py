@@ -31,21 +31,13 @@ _COUNTED = 1000  # if there are more clips, the frames of about this many are co
 
 @dataclass(frozen=True)
 class Plan:
-    """The work of an extraction.
+    """The work of an extraction."""
 
-    Args:
-        todo: Clips of this rank that are not in the cache, or have changed.
-        num_found: Clips of this rank that are in the cache.
-        num_missing: Clips of all ranks that have no file yet.
-        num_bytes: Estimated size of their flow.
-        label: Name on the progress bar.
-    """
-
-    todo: list[FrameSource]
-    num_found: int
-    num_missing: int
-    num_bytes: int
-    label: str
+    todo: list[FrameSource]  # clips of this rank that are not in the cache, or have changed
+    num_found: int  # clips of this rank that are in the cache
+    num_missing: int  # clips of all ranks that have no file yet
+    num_bytes: int  # estimated size of their flow
+    label: str  # on the progress bar
 
     def check_space(self, cache: FlowCache) -> str:
         """Raises DataError if the missing flow does not fit on the disk.

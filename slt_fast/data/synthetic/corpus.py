@@ -27,25 +27,15 @@ NUM_CLIPS = {"train": 960, "dev": 80, "test": 160, "test_signers": 160}
 
 @dataclass(frozen=True)
 class SyntheticSource:
-    """A clip that is rendered when it is read; a FrameSource.
+    """A clip that is rendered when it is read; a FrameSource."""
 
-    Args:
-        name: Name in errors.
-        glosses: Glosses in signing order; any names.
-        mode: "statement", "negation" or "question".
-        signer: Number of the signer.
-        seed: Seeds of the corpus and of this clip.
-        size: Height and width in pixels.
-        non_manual: False moves head and face as in a statement, in every mode.
-    """
-
-    name: str
-    glosses: tuple[str, ...]
-    mode: str
+    name: str  # in errors
+    glosses: tuple[str, ...]  # in signing order; any names
+    mode: str  # "statement", "negation" or "question"
     signer: int
-    seed: tuple[int, int]
-    size: tuple[int, int] = (112, 112)
-    non_manual: bool = True
+    seed: tuple[int, int]  # of the corpus and of this clip
+    size: tuple[int, int] = (112, 112)  # height and width in pixels
+    non_manual: bool = True  # False moves head and face as in a statement, in every mode
 
     def read(self) -> np.ndarray:
         """Renders the frames, uint8 [T, H, W, 3] RGB."""

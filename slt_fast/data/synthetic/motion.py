@@ -21,19 +21,12 @@ HAND_COLUMNS = 10
 
 @dataclass(frozen=True)
 class Poses:
-    """One row a frame.
+    """One row a frame, in image coordinates: head heights from the head's centre."""
 
-    Args:
-        right, left: float [T, HAND_COLUMNS]; the dominant (right) and the other hand, already in
-            image coordinates, head heights from the head's centre.
-        head: float [T, 4]: x and y offset (head heights), yaw (-1..1), size factor.
-        brows: float [T], raise of the brows (0..1).
-    """
-
-    right: np.ndarray
-    left: np.ndarray
-    head: np.ndarray
-    brows: np.ndarray
+    right: np.ndarray  # float [T, HAND_COLUMNS], the dominant hand
+    left: np.ndarray  # float [T, HAND_COLUMNS]
+    head: np.ndarray  # float [T, 4]: x and y offset, yaw (-1..1), size factor
+    brows: np.ndarray  # float [T], raise of the brows (0..1)
 
 
 def sign_poses(
