@@ -37,15 +37,10 @@ def sign_poses(
     *,
     non_manual: bool = True,
 ) -> Poses:
-    """Computes the poses of a signed sentence.
+    """Computes the poses of a signed sentence; the generator varies each rendering.
 
-    Args:
-        signs: Signs in signing order.
-        mode: "statement", "negation" or "question"; shown by head and brows. The hands (and, when
-            drawn, the torso) follow the head's place by 0.3, and are the same otherwise.
-        signer: Signer, whose manner is used.
-        generator: Source of the variation between renderings.
-        non_manual: False moves head and brows as in a statement, in every mode.
+    Head and brows show the mode ("statement", "negation" or "question"), if non_manual. The hands
+    (and, when drawn, the torso) follow the head's place by 0.3, and are the same otherwise.
     """
     right, left = [_rest()], [_mirror(_rest())]
     for sign in signs:
