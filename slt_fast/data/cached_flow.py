@@ -41,13 +41,7 @@ class CachedFlow:
 
 
 def find_cached_flow(path: Path, header: Mapping[str, str], size: int, name: str) -> CachedFlow:
-    """Finds the flow of a clip by the header of its file.
-
-    Args:
-        path: The file.
-        header: Texts that its header must hold.
-        size: Height and width of the flow.
-        name: Name of the clip's source in errors.
+    """Finds a clip's flow [T, 2, size, size] in a file with these texts in its header.
 
     Raises:
         DataError: The file is missing or broken, or holds other flow.
@@ -66,12 +60,7 @@ def find_cached_flow(path: Path, header: Mapping[str, str], size: int, name: str
 
 
 def write_cached_flow(path: Path, flow: torch.Tensor, header: Mapping[str, str]) -> None:
-    """Writes the flow of a clip, whole or not at all.
-
-    Args:
-        path: The file.
-        flow: float16 [T, 2, size, size], as to_float16 returns it.
-        header: Texts for the header.
+    """Writes flow, float16 [T, 2, size, size], with texts for the header, whole or not at all.
 
     Raises:
         OSError: The file cannot be written, for example because the disk is full.

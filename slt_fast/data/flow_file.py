@@ -18,13 +18,7 @@ _HEADER = struct.Struct("<fii")
 
 
 def read_flow(path: str | Path) -> np.ndarray:
-    """Reads a .flo file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        float32 [2, H, W], (u, v) in pixels; unknown values as in the file.
+    """Reads a .flo file as float32 [2, H, W], (u, v) in pixels; unknown values as in the file.
 
     Raises:
         DataError: The file is missing, has another tag or an absurd size, or its bytes do not match
@@ -52,11 +46,7 @@ def read_flow(path: str | Path) -> np.ndarray:
 
 
 def write_flow(path: str | Path, flow: np.ndarray) -> None:
-    """Writes a .flo file, whole or not at all.
-
-    Args:
-        path: The file.
-        flow: [2, H, W] of real numbers, (u, v) in pixels; written as float32.
+    """Writes flow [2, H, W], (u, v) in pixels, to a .flo file as float32, whole or not at all.
 
     Raises:
         ValueError: The flow has another shape or an absurd size.
