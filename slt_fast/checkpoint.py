@@ -176,10 +176,8 @@ def _description(trained: TrainedModel) -> dict[str, Any]:
 
 
 def _with_runnable_backend(values: dict[str, Any]) -> dict[str, Any]:
-    """Replaces a flow backend that cannot run here by "auto", which computes the same flow.
-
-    The CPU computes a GPU's flow, and cv2 that of version 0.1's own code for OpenCV's presets.
-    """
+    """Replaces a flow backend that cannot run here by "auto", which computes the same flow."""
+    # The CPU computes a GPU's flow, and cv2 that of version 0.1's own code for OpenCV's presets.
     backend, preset = values["input"]["flow_backend"], values["input"]["flow_preset"]
     is_cuda_missing = backend == "cuda" and cuda_refusal() is not None
     if is_cuda_missing or (backend == "cpu" and preset in OPENCV_PRESETS):
@@ -195,14 +193,12 @@ def _upgraded_flow_from_0_1(recorded: object) -> object:
 
 
 def _check_flow(path: Path, recorded: object, recipe: Recipe) -> None:
-    """Raises DataError if the model was trained on other flow than is computed here.
-
-    Another version of OpenCV only warns, because a new release need not change the flow.
-    """
+    """Raises DataError if the model was trained on other flow than is computed here."""
     computed = recipe.input.parameters()
     if not isinstance(recorded, dict):
         raise DataError(path, f"flow {recorded!r}", "the flow's parameters")
     expected = dict(computed)
+    # Another version of OpenCV only warns, because a new release need not change the flow.
     if computed.get("algorithm") == "opencv_dis" and "version" in recorded:
         expected["version"] = recorded["version"]
     if recorded != expected:

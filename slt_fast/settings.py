@@ -41,16 +41,10 @@ class Bounds:
 
 
 def check_settings(settings: Any) -> None:
-    """Raises UserError if a field is outside of what its annotation allows.
+    """Raises UserError for the first field of a dataclass that its annotation does not allow.
 
     Call it in `__post_init__`. It knows `Literal[...]` and `Annotated[..., Bounds(...)]`, also with
     `| None`; other annotations pass.
-
-    Args:
-        settings: An instance of a dataclass.
-
-    Raises:
-        UserError: "name: found X; expected Y" for the first such field.
     """
     for name, hint in get_type_hints(type(settings), include_extras=True).items():
         value, parts = getattr(settings, name), list(_parts(hint))
