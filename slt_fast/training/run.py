@@ -23,4 +23,4 @@ class RunConfig:
     test_split: str = "test"
     """Split that is scored at the end."""
     flow_cache: Path | None = None
-    """Folder made by scripts/extract_flow.py; flow is read from it instead of computed."""
+    """Folder made by slt-extract-flow; flow is read from it instead of computed."""
