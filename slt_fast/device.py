@@ -13,11 +13,11 @@ def choose_device(name: str = "auto") -> torch.device:
     """Returns the device of this name.
 
     Args:
-        name: "auto" (the GPU if there is one, and each process of torchrun its own), or a name for
-            torch.device.
+        name: "auto" (the GPU if there is one, and each process of torchrun its own), "cpu", "cuda"
+            or "cuda:N".
 
     Raises:
-        UserError: torch does not know the name, or finds no GPU.
+        UserError: torch finds no such device here.
     """
     if name == "auto" and torch.cuda.is_available():
         rank = os.environ.get("LOCAL_RANK")
@@ -26,13 +26,13 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("cuda", int(rank) % torch.cuda.device_count())
     if name == "auto":
         return torch.device("cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"device: found {name!r}; expected auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device: found {name!r}; expected cpu, as torch finds no CUDA GPU here")
-    return device
+    names = ["auto", "cpu"]
+    if torch.cuda.is_available():
+        names += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if name not in names:
+        expected = f"one that torch finds here: {', '.join(names)}"
+        raise UserError(f"device: found {name!r}; expected {expected}")
+    return torch.device(name)
 
 
 def keep_compiled_convolutions() -> None:

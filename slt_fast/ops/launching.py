@@ -1,8 +1,8 @@
 """The plan of a call: which kernels run, with which blocks, on how many programs, in which memory.
 
-A plan depends on the layout of the tensors (shape, strides, type), on the device and on settings,
-never on values or addresses. It is made once and kept. The operators run it, slt_fast.ops.explain
-prints it, and benchmarks/tuning.py times it.
+A plan depends on the tensors' layout (shape, strides, type), on the device and on settings such as
+the scale, never on the tensors' values or addresses. It is made once and kept. The operators run
+it, slt_fast.ops.explain prints it, and benchmarks/tuning.py times it.
 
 A `Planner` wraps the function that writes a plan down. That function gets stand-ins of the tensors
 (meta tensors, which have a layout and no memory) and adds one launch per kernel. It may hand views

@@ -8,7 +8,6 @@ face show them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -87,12 +86,6 @@ class Sentence:
     glosses: tuple[str, ...]
     mode: str
     text: str
-
-
-def num_sentences() -> int:
-    """Counts the different sentences of the grammar."""
-    counts = [math.prod(len(ROLES[role]) for role in pattern) for pattern in PATTERNS]
-    return sum(counts) * len(MODES)
 
 
 def draw_sentence(generator: np.random.Generator) -> Sentence:
