@@ -19,18 +19,14 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises:
         UserError: torch finds no such device here.
     """
-    if name == "auto" and torch.cuda.is_available():
-        rank = os.environ.get("LOCAL_RANK")
-        if rank is None:
-            return torch.device("cuda")
-        return torch.device("cuda", int(rank) % torch.cuda.device_count())
-    if name == "auto":
-        return torch.device("cpu")
-    names = ["auto", "cpu"]
-    if torch.cuda.is_available():
-        names += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    names = ["cpu", *["cuda"][:num_gpus], *(f"cuda:{index}" for index in range(num_gpus))]
+    if name == "auto" and num_gpus and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{int(os.environ['LOCAL_RANK']) % num_gpus}"
+    elif name == "auto":
+        name = "cuda" if num_gpus else "cpu"
     if name not in names:
-        expected = f"one that torch finds here: {', '.join(names)}"
+        expected = f"auto or one that torch finds here: {', '.join(names)}"
         raise UserError(f"device: found {name!r}; expected {expected}")
     return torch.device(name)
 
