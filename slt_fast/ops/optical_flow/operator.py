@@ -51,8 +51,7 @@ def optical_flow(
         bytes a pixel ("fast": 16) for as many pairs as fit into 256 MiB, or for one.
 
     Raises:
-        UserError: Fewer than 2 frames, sides out of range, or a preset or backend that is unknown
-            or cannot run.
+        UserError: Too few frames, sides out of range, or a preset or backend that cannot run.
         ValueError: Frames of another shape or type, or a library's flow that is not finite.
     """
     chosen, _ = choose_flow_backend(backend, preset, frames.device)
