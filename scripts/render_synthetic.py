@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from tqdm import tqdm
 
@@ -15,6 +16,7 @@ from slt_fast.command_line import parse, run
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.phoenix_layout import render_annotations, write_frames
 from slt_fast.errors import UserError
+from slt_fast.settings import Bounds, check_settings
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,11 @@ class Arguments:
     """Width of the annotated sentences' frames in pixels."""
     height: int = 260
     """Height of the annotated sentences' frames in pixels."""
-    seed: int = 0
+    seed: Annotated[int, Bounds(ge=0)] = 0
     """Seed of signers and rendering, or of the built-in corpus."""
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if (self.annotations is None) == (self.clip is None):
             found = f"annotations {self.annotations} and clip {self.clip}"
             raise UserError(f"render_synthetic: found {found}; expected one of the two")

@@ -12,7 +12,6 @@ from slt_fast.model.config import ModelConfig
 from slt_fast.settings import Bounds, check_settings
 
 _Count = Annotated[int, Bounds(ge=1)]
-_Number = Annotated[int, Bounds(ge=0)]
 _Weight = Annotated[float, Bounds(ge=0)]
 _Positive = Annotated[float, Bounds(gt=0)]
 
@@ -45,9 +44,9 @@ class TrainingConfig:
     """auto takes the GPU if there is one."""
     preload: bool = False
     """Keep the images of all clips in memory; otherwise they are recomputed every epoch."""
-    num_workers: _Number = 2
+    num_workers: Annotated[int, Bounds(ge=0)] = 2
     """Processes that load clips."""
-    seed: _Number = 0
+    seed: Annotated[int, Bounds(ge=0)] = 0
     """Seed of weights, order, dropout and augmentation."""
     evaluate_every: _Count = 1
     """Epochs between two scorings of the dev split."""
