@@ -48,13 +48,8 @@ class Arguments:
 def render_sentences(arguments: Arguments) -> None:
     """Renders annotated sentences in the official layout."""
     size = (arguments.height, arguments.width)
-    rendering = render_annotations(
-        arguments.annotations,
-        arguments.output,
-        limit=arguments.limit,
-        size=size,
-        seed=arguments.seed,
-    )
+    options = {"limit": arguments.limit, "seed": arguments.seed}
+    rendering = render_annotations(arguments.annotations, arguments.output, size=size, **options)
     written = sum(tqdm(rendering, unit="clip", total=arguments.limit))
     print(f"wrote {written} frames; train on them with --data phoenix14t:{arguments.output}")
 
