@@ -39,7 +39,7 @@ class FlowPair(NamedTuple):
     known: np.ndarray
 
     def end_point_error(self, flow: np.ndarray) -> float:
-        """Computes the mean error in pixels of a flow [2, H, W] where the true one is known."""
+        """Computes a flow's mean error in pixels over the positions whose true flow is known."""
         return float(np.linalg.norm(flow - self.flow, axis=0)[self.known].mean())
 
 

@@ -130,7 +130,7 @@ def _speedup(name: str, ours: float | None, other: float | None, factor: float) 
 
 
 def _share(case: Case, direction: str, seconds: float | None, ceilings: Ceilings) -> Target:
-    """Returns the target of 28x28, where the matrix units are the limit."""
+    """Returns the target for 28x28 maps, which the matrix units limit."""
     operations = sum(work.operations for work in floors.ideal(case, direction))
     share = seconds and operations / ceilings.rate / seconds
     name = f"{case.operator} 28x28 {direction} >= {MATRIX_SHARE:.0%} of the matrix units' floor"

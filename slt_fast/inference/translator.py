@@ -51,7 +51,7 @@ class Translator:
 
     @property
     def knows_glosses(self) -> bool:
-        """Whether the model was trained with glosses, so that it can say any."""
+        """True if the model was trained with glosses, so that it can recognise some."""
         return len(self.trained.vocabularies.gloss) > len(GLOSS_SPECIALS)
 
     def __call__(

@@ -39,7 +39,7 @@ def test_bias_and_its_gradient(check_parity, kernel_dtype, shape_and_bias) -> No
     # What all keys share does not change the softmax: the exact gradient is 0, and the error has no
     # scale of its own. It is measured together with dq.
     is_shared = not bias or bias[-1] == 1
-    joined = (1, 4) if is_shared else ()
+    joined = (0, 3) if is_shared else ()
     check_parity(attention, inputs(*shape, bias=bias), kernel_dtype, joined=joined)
 
 

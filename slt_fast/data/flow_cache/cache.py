@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from slt_fast import __version__
 from slt_fast.data.cached_flow import CachedFlow, find_cached_flow, write_cached_flow
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.input import InputConfig
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, remove_leftovers, write_json
+from slt_fast.version import __version__
 
 DESCRIPTION = "cache.json"
 
