@@ -11,7 +11,6 @@ import torch
 from benchmarks import eager
 
 OPERATORS = ("pixel_attention", "pixel_attention_block", "positional_encoding")
-DIRECTIONS = ("forward", "backward", "both")
 # Sides of the maps that are timed, and their channels: those of the paper's ResNet18.
 SIDES = (7, 14, 28, 56)
 CHANNELS, KEY_CHANNELS = 512, 64
@@ -69,18 +68,10 @@ GPU_BLOCK_SIZES = (
 
 @dataclass(frozen=True)
 class Case:
-    """A call of an operator.
+    """A call of one of OPERATORS on B maps of H x W positions.
 
-    Args:
-        operator: One of OPERATORS.
-        B: Number of maps.
-        H: Height of a map.
-        W: Width of a map.
-        C: Channels of a map, and of the values.
-        key_channels: Channels of queries and keys over all heads.
-        num_heads: Number of heads.
-        dtype: Name of the type in torch.
-        device: "cpu" or "cuda".
+    A map and the values have C channels, queries and keys have key_channels over all heads. The
+    device is "cpu" or "cuda", dtype the name of a type in torch.
     """
 
     operator: str
@@ -102,11 +93,6 @@ class Case:
     def torch_dtype(self) -> torch.dtype:
         """The type itself."""
         return getattr(torch, self.dtype)
-
-    @property
-    def shape(self) -> str:
-        """B, C, H, W and the key channels, for a table."""
-        return f"{self.B}x{self.C}x{self.H}x{self.W}, keys {self.key_channels}/{self.num_heads}"
 
 
 @dataclass(frozen=True)
@@ -138,21 +124,15 @@ class Inputs:
 
     def of_maps(self, maps: list[int]) -> Inputs:
         """Returns copies of the inputs for some of the maps only."""
-        leaves = [
-            (leaf[maps] if index < self.num_mapped else leaf).detach().clone().requires_grad_()
-            for index, leaf in enumerate(self.leaves)
-        ]
-        return dataclasses.replace(self, leaves=tuple(leaves), gradient=self.gradient[maps])
+        few = [leaf[maps] for leaf in self.leaves[: self.num_mapped]]
+        leaves = (*few, *self.leaves[self.num_mapped :])
+        few_inputs = dataclasses.replace(self, leaves=leaves, gradient=self.gradient[maps])
+        return few_inputs.changed(torch.clone)
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """All of them."""
         return (*self.leaves, *self.constants, self.gradient)
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of all tensors."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors)
 
 
 def case_of(operator: str, side: int, device: str) -> Case:
@@ -168,7 +148,8 @@ def case_of(operator: str, side: int, device: str) -> Case:
 
 def directions_of(operator: str) -> tuple[str, ...]:
     """Returns what is timed; the encoding alone has nothing to compute backward."""
-    return ("forward", "both") if operator == "positional_encoding" else DIRECTIONS
+    backward = () if operator == "positional_encoding" else ("backward",)
+    return ("forward", *backward, "both")
 
 
 def moving_clip(T: int, H: int, W: int, seed: int = 0) -> torch.Tensor:
@@ -196,27 +177,25 @@ def make_inputs(case: Case, layout: str, seed: int = 0) -> Inputs:
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator, device=case.device)
 
-    if case.operator == "pixel_attention":
+    is_attention = case.operator == "pixel_attention"
+    if is_attention:
         widths = (case.key_channels, case.key_channels, case.C)
         shapes = [(case.B, case.num_heads, case.N, width // case.num_heads) for width in widths]
-        leaves = [random(*shape) for shape in shapes]
-        names: tuple[str, ...] = ("q", "k", "v")
-        constants, gradient = [], random(*shapes[2]) + 0.5
+        leaves, constants = [random(*shape) for shape in shapes], []
     else:
-        shape = (case.B, case.C, case.H, case.W)
-        leaves, names = [random(*shape)], ("x",)
-        constants = [eager.sinusoid(*shape[1:]).to(case.device)]
-        gradient = random(*shape) + 0.5
+        shapes = [(case.B, case.C, case.H, case.W)]
+        leaves = [random(*shapes[0])]
+        constants = [eager.sinusoid(case.C, case.H, case.W).to(case.device)]
+    # Values and gradients of one sign in the mean keep gamma's gradient away from 0, where a
+    # relative error means nothing.
+    gradient = random(*shapes[-1]) + 0.5
     if case.operator == "pixel_attention_block":
         rows = 2 * case.key_channels + case.C
-        # Values and gradients of one sign in the mean keep gamma's gradient away from 0, where a
-        # relative error means nothing.
         leaves += [random(rows, case.C) * case.C**-0.5, random(rows).abs() / 2]
         leaves.append(torch.tensor(0.7, device=case.device))
-        names += ("qkv_weight", "qkv_bias", "gamma")
-    num_mapped = 3 if case.operator == "pixel_attention" else 1
-    inputs = Inputs(tuple(leaves), tuple(constants), gradient, num_mapped, names)
-    place = _tokens_in_memory if case.operator == "pixel_attention" else _map_in_memory
+    names = ("q", "k", "v") if is_attention else ("x", "qkv_weight", "qkv_bias", "gamma")
+    inputs = Inputs(tuple(leaves), tuple(constants), gradient, len(shapes), names[: len(leaves)])
+    place = _tokens_in_memory if is_attention else _map_in_memory
     return inputs.changed(lambda tensor: place(tensor.to(case.torch_dtype), layout))
 
 

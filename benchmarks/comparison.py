@@ -16,12 +16,11 @@ import pytest
 import torch
 
 from benchmarks import timing
-from benchmarks.cases import Case, Inputs, case_of
+from benchmarks.cases import SIDES, Case, Inputs, case_of
 from benchmarks.parity import Function
 from benchmarks.peers import checked, peer_of, peers
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-DIRECTIONS = ("forward", "both")
 NOISE = 0.25  # of the ratio
 PAIR_SECONDS = 0.35  # about how long all pairs of a row take
 MIN_PAIRS, MAX_PAIRS = 5, 50
@@ -79,25 +78,31 @@ def add_row(benchmark, row: Row) -> None:
     benchmark.extra_info |= {"table": row.table, **row.cells, **numbers}
 
 
-def compare(benchmark, operator: str, side: int, name: str, direction: str) -> None:
-    """Times our operator and a peer that takes the same memory layout, if both are right."""
-    case = case_of(operator, side, DEVICE)
-    layout = peer_of(case, name).layout
-    ours = "ours, NCHW" if layout == "nchw" else "ours, channels_last"
-    try:
-        function, inputs = checked_once(case, name)
-    except RuntimeError as error:  # a fused attention that does not take these sizes, or too large
-        if name.startswith("eager"):
-            raise
-        pytest.skip(f"{name} cannot run: {timing.first_line(error)}")
-    steps = [
-        timing.make_step(*checked_once(case, ours), direction),
-        timing.make_step(function, inputs, direction),
-    ]
-    samples = in_turns(benchmark, _repeated(steps[0]), _repeated(steps[1]))
-    facts = {"size": f"{case.B} x {side}x{side}", "dtype": case.dtype, "layout": layout}
-    facts |= {"direction": direction, "peer": name.partition(", ")[0] if "eager" in name else name}
-    add_row(benchmark, Row(operator, facts, *samples.T))
+def against_peers(operator: str) -> Callable:
+    """Makes the test that times an operator in turns with each peer, if both are right."""
+
+    @pytest.mark.parametrize("direction", ["forward", "both"])
+    @pytest.mark.parametrize("name", opponents(operator))
+    @pytest.mark.parametrize("side", SIDES)
+    def test(benchmark, side: int, name: str, direction: str) -> None:
+        case = case_of(operator, side, DEVICE)
+        layout = peer_of(case, name).layout
+        try:
+            other = checked_once(case, name)
+        except RuntimeError as error:  # a fused attention that does not take these sizes, or memory
+            if name.startswith("eager"):
+                raise
+            pytest.skip(f"{name} cannot run: {timing.first_line(error)}")
+        ours = checked_once(case, "ours, NCHW" if layout == "nchw" else "ours, channels_last")
+        steps = [timing.make_step(*both, direction) for both in (ours, other)]
+        samples = in_turns(benchmark, *map(_repeated, steps))
+        facts = {"size": f"{case.B} x {side}x{side}", "dtype": case.dtype, "layout": layout}
+        peer = "eager" if name.startswith("eager") else name  # the layout has its own column
+        add_row(
+            benchmark, Row(operator, facts | {"direction": direction, "peer": peer}, *samples.T)
+        )
+
+    return test
 
 
 def opponents(operator: str) -> list[str]:
@@ -134,10 +139,9 @@ def in_turns(
 
 def _repeated(step: timing.Step) -> Callable[[], float]:
     """Returns what takes a sample of a step."""
-    device = torch.device(DEVICE)
-    seconds = timing.run_calls(itertools.repeat(step), 1, device)
-    calls = max(1, round(SAMPLE_SECONDS / seconds))
-    return lambda: timing.run_calls(itertools.repeat(step), calls, device) / calls
+    turn, device = itertools.repeat(step), torch.device(DEVICE)
+    calls = max(1, round(SAMPLE_SECONDS / timing.run_calls(turn, 1, device)))
+    return lambda: timing.run_calls(turn, calls, device) / calls
 
 
 @functools.lru_cache(maxsize=2)  # the two that are compared; a GPU holds no more

@@ -18,15 +18,10 @@ from benchmarks.timing import Step, time_steps
 
 @dataclass(frozen=True)
 class Work:
-    """The least work of a kernel.
+    """The least work of a kernel."""
 
-    Args:
-        operations: Multiplications and additions of its matrix products.
-        num_bytes: Bytes read and written.
-    """
-
-    operations: float
-    num_bytes: float
+    operations: float  # multiplications and additions of its matrix products
+    num_bytes: float  # read and written
 
 
 @dataclass(frozen=True)
@@ -43,9 +38,7 @@ class Ceilings:
 
     def seconds(self, works: list[Work]) -> float:
         """Computes the floor of kernels that run one after the other."""
-        return sum(
-            max(work.num_bytes / self.bandwidth, work.operations / self.rate) for work in works
-        )
+        return sum(max(w.num_bytes / self.bandwidth, w.operations / self.rate) for w in works)
 
 
 def ideal(case: Case, direction: str) -> list[Work]:
@@ -102,23 +95,16 @@ def _block_bytes(case: Case) -> tuple[float, float, float]:
 
 def measured(device: str, dtype: str) -> dict[str, float]:
     """Copies a large tensor and multiplies two large matrices; returns the fields of Ceilings."""
-    is_gpu = device == "cuda"
+    num_values, side = (2**28, 8192) if device == "cuda" else (2**24, 1024)
+    source = torch.randn(num_values, device=device)
+    target = torch.empty_like(source)
+    bandwidth = 2 * source.nbytes / _seconds(lambda: target.copy_(source), device)
+    left, right = torch.randn(2, side, side, device=device).to(getattr(torch, dtype))
     return {
-        "bandwidth": _copy_rate(2**28 if is_gpu else 2**24, device),
-        "rate": _product_rate(8192 if is_gpu else 1024, device, getattr(torch, dtype)),
+        "bandwidth": bandwidth,
+        "rate": 2 * side**3 / _seconds(lambda: left @ right, device),
     }
 
 
-def _copy_rate(num_values: int, device: str) -> float:
-    source = torch.randn(num_values, device=device)
-    target = torch.empty_like(source)
-    return 2 * 4 * num_values / _seconds(lambda: target.copy_(source), device)
-
-
-def _product_rate(side: int, device: str, dtype: torch.dtype) -> float:
-    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    return 2 * side**3 / _seconds(lambda: left @ right, device)
-
-
 def _seconds(step: Step, device: str) -> float:
-    return time_steps([step], torch.device(device), seconds=0.2).median
+    return time_steps([step], torch.device(device), seconds=0.2)["median"]

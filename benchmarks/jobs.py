@@ -6,6 +6,7 @@ here each costs only the job that did it.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -27,7 +28,7 @@ class Job:
     """A function to run.
 
     Args:
-        section: Part of the report that its result belongs to.
+        section: Part of the report that shows the result.
         name: Its name there.
         function: A module's function, because it is sent to a process; returns what JSON can hold.
         arguments: Its keyword arguments.
@@ -62,18 +63,14 @@ class Outcome:
     seconds: float = 0.0
 
 
-class Workers:
+class Workers(contextlib.AbstractContextManager):
     """Processes that run jobs, one after the other. As a context manager it ends them."""
 
     def __init__(self) -> None:
         self._idle: list[_Worker] = []
 
-    def __enter__(self) -> Workers:
-        return self
-
     def __exit__(self, *_: object) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        self._keep(0)
 
     def run(self, jobs: Iterable[Job], num_workers: int, deadline: float) -> Iterator[Outcome]:
         """Runs jobs in their order, as many at a time as there are workers.
@@ -84,8 +81,7 @@ class Workers:
             deadline: Time on the clock of time.monotonic when running jobs end and others are
                 skipped.
         """
-        while len(self._idle) > num_workers:
-            self._idle.pop().close()
+        self._keep(num_workers)
         pool = ThreadPoolExecutor(num_workers)
         try:
             for future in as_completed([pool.submit(self._run, job, deadline) for job in jobs]):
@@ -93,8 +89,13 @@ class Workers:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def _keep(self, num_workers: int) -> None:
+        while len(self._idle) > num_workers:
+            self._idle.pop().close()
+
     def _run(self, job: Job, deadline: float) -> Outcome:
-        left = max(0.0, deadline - time.monotonic())
+        start = time.monotonic()
+        left = max(0.0, deadline - start)
         if job.seconds > left:
             reason = f"takes about {job.seconds:.0f} s, {left:.0f} s were left"
             return Outcome(job, "skipped", reason=reason)
@@ -102,16 +103,13 @@ class Workers:
             worker = self._idle.pop()
         except IndexError:
             worker = _Worker()
-        start = time.monotonic()
         status, value, is_over = worker.run(job, deadline)
         if is_over:
             worker.close()
         else:
             self._idle.append(worker)
-        seconds = time.monotonic() - start
-        if status == "done":
-            return Outcome(job, status, value, None, seconds)
-        return Outcome(job, status, None, value, seconds)
+        result, reason = (value, None) if status == "done" else (None, value)
+        return Outcome(job, status, result, reason, time.monotonic() - start)
 
 
 class _Worker:
@@ -179,34 +177,23 @@ def _work(connection: Connection) -> None:
     import torch  # not above: tests that need no torch start sooner without it
 
     torch.backends.cudnn.allow_tf32 = False  # as matrix products are by default
-    while True:
+    gpu_is_lost = False
+    while not gpu_is_lost:
         try:
             function, arguments = connection.recv()
         except EOFError:
             return
         try:
-            message = "done", function(**arguments)
+            status, value = "done", function(**arguments)
         except Exception as error:  # the report shows it
-            message = "failed", _describe(error)
-        is_lost = message[0] == "failed" and _gpu_is_lost()
-        connection.send((*message, is_lost))
-        if is_lost:
-            return
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-
-def _gpu_is_lost() -> bool:
-    """Returns True if an error has ended this process's use of the GPU: nothing works after it."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return False
-    try:
-        torch.cuda.synchronize()
-    except RuntimeError:
-        return True
-    return False
+            status, value = "failed", _describe(error)
+        try:  # an error may have ended this process's use of the GPU: nothing works after it
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+                torch.cuda.empty_cache()
+        except RuntimeError:
+            gpu_is_lost = True
+        connection.send((status, value, gpu_is_lost))
 
 
 def _describe(error: Exception) -> str:

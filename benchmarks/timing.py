@@ -9,10 +9,10 @@ A sample is the mean over as many calls as take a millisecond on a GPU; one call
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,23 +21,9 @@ from benchmarks.cases import Inputs
 
 Step = Callable[[], object]
 Steps = Callable[[], list[Step]]
+Timing = dict[str, float]  # "median", "p20" and "p80" in seconds a call, and "num_samples"
 SAMPLE_SECONDS = 1e-3
 MAX_INPUT_SETS = 12
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds a call."""
-
-    median: float
-    p20: float
-    p80: float
-    num_samples: int
-
-    @classmethod
-    def of(cls, seconds: list[float]) -> Timing:
-        p20, median, p80 = np.percentile(seconds, [20, 50, 80]).tolist()
-        return cls(median, p20, p80, len(seconds))
 
 
 def make_step(function: Callable, inputs: Inputs, direction: str) -> Step:
@@ -52,7 +38,7 @@ def make_step(function: Callable, inputs: Inputs, direction: str) -> Step:
 
 
 def time_call(
-    function: Callable, sets: list[Inputs], direction: str, *, seconds: float = 0.1
+    function: Callable, sets: list[Inputs], direction: str, *, seconds: float
 ) -> dict[str, Timing | str]:
     """Takes all times of a call that the device has.
 
@@ -76,19 +62,24 @@ def time_call(
 
     if device.type == "cpu":
         return {"hot": time_steps(steps(sets[:1]), device, seconds)}
-    plans = {"cold": lambda: steps(sets)}
-    if len(sets) > 1:
-        plans["hot"] = lambda: steps(sets[:1])
-    times: dict[str, Timing | str] = {}
-    for name, plan in plans.items():
-        times[name] = time_steps(plan(), device, seconds)
-    for name, plan in plans.items():
-        try:
-            replay, calls = captured(plan)
-            times[f"{name} graph"] = time_steps([replay], device, seconds, calls)
-        except RuntimeError as error:
-            times[f"{name} graph"] = f"not captured: {first_line(error)}"
-    return times
+    used = {"cold": sets, "hot": sets[:1]} if len(sets) > 1 else {"cold": sets}
+    times = {name: time_steps(steps(some), device, seconds) for name, some in used.items()}
+    graphs = {
+        f"{name} graph": time_graph(functools.partial(steps, some), device, seconds)
+        for name, some in used.items()
+    }
+    return times | graphs
+
+
+def time_graph(
+    plan: Steps, device: torch.device, seconds: float, calls_a_step: int = 1
+) -> Timing | str:
+    """Returns the time of steps in a CUDA graph, or a sentence if it cannot be captured."""
+    try:
+        replay, num_steps = captured(plan)
+        return time_steps([replay], device, seconds, num_steps * calls_a_step)
+    except RuntimeError as error:
+        return f"not captured: {first_line(error)}"
 
 
 def time_steps(
@@ -102,8 +93,9 @@ def time_steps(
     steps_a_sample = max(1, round(SAMPLE_SECONDS / estimate)) if on_gpu else 1
     num_samples = min(100, max(3, round(seconds / (estimate * steps_a_sample))))
     sample = _gpu_samples if on_gpu else _cpu_samples
-    elapsed = sample(turn, num_samples, steps_a_sample)
-    return Timing.of([value / (steps_a_sample * calls_a_step) for value in elapsed])
+    values = np.array(sample(turn, num_samples, steps_a_sample)) / (steps_a_sample * calls_a_step)
+    p20, median, p80 = np.percentile(values, [20, 50, 80]).tolist()
+    return {"median": median, "p20": p20, "p80": p80, "num_samples": num_samples}
 
 
 def run_calls(turn: Iterator[Step], num_calls: int, device: torch.device) -> float:
@@ -136,7 +128,7 @@ def captured(plan: Steps) -> tuple[Step, int]:
     """Captures the steps of a plan as one CUDA graph.
 
     Returns:
-        A function that replays it, and its number of calls.
+        A function that replays it, and its number of steps.
 
     Raises:
         RuntimeError: Something in a step cannot be captured.
@@ -166,7 +158,8 @@ def num_input_sets(inputs: Inputs) -> int:
     if device.type == "cpu":
         return 1
     cache = torch.cuda.get_device_properties(device).L2_cache_size
-    return min(MAX_INPUT_SETS, max(1, -(-2 * cache // inputs.num_bytes)))
+    num_bytes = sum(tensor.nbytes for tensor in inputs.tensors)
+    return min(MAX_INPUT_SETS, max(1, -(-2 * cache // num_bytes)))
 
 
 def peak_memory(step: Step) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import torch
 
@@ -44,11 +43,7 @@ def time_peer(case: Case, name: str, directions: Sequence[str], seconds: float) 
             step = timing.make_step(function, inputs, direction)
             result["peak bytes"][direction] = timing.peak_memory(step)
             del step  # and with it what the forward pass saved
-        times = timing.time_call(function, sets, direction, seconds=seconds)
-        result["times"][direction] = {
-            mode: asdict(value) if isinstance(value, timing.Timing) else value
-            for mode, value in times.items()
-        }
+        result["times"][direction] = timing.time_call(function, sets, direction, seconds=seconds)
     return result
 
 
@@ -70,14 +65,10 @@ def time_flow(preset: str, T: int, H: int, W: int, device: str, seconds: float) 
     def step() -> torch.Tensor:
         return optical_flow(frames, preset=preset)
 
-    times: dict = {"launched": _a_pair(timing.time_steps([step], place, seconds), T - 1)}
+    times: dict = {"launched": timing.time_steps([step], place, seconds, T - 1)}
     if device == "cpu":
         return {"times": times, "detail": detail, "peak bytes": 0}
-    try:
-        replay, _ = timing.captured(lambda: [step])
-        times["graph"] = _a_pair(timing.time_steps([replay], place, seconds), T - 1)
-    except RuntimeError as error:
-        times["graph"] = f"not captured: {timing.first_line(error)}"
+    times["graph"] = timing.time_graph(lambda: [step], place, seconds, T - 1)
     return {"times": times, "detail": detail, "peak bytes": timing.peak_memory(step)}
 
 
@@ -87,7 +78,3 @@ def _difference(preset: str, H: int, W: int, device: str) -> list[float]:
     flow = optical_flow(frames.to(device), preset=preset).cpu()
     difference = (flow - optical_flow(frames, preset=preset)).abs().flatten().double()
     return difference.quantile(torch.tensor([0.5, 0.99], dtype=torch.float64)).tolist()
-
-
-def _a_pair(clip: timing.Timing, num_pairs: int) -> dict:
-    return {name: getattr(clip, name) / num_pairs for name in ("median", "p20", "p80")}
