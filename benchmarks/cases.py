@@ -68,21 +68,17 @@ GPU_BLOCK_SIZES = (
 
 @dataclass(frozen=True)
 class Case:
-    """A call of one of OPERATORS on B maps of H x W positions.
-
-    A map and the values have C channels, queries and keys have key_channels over all heads. The
-    device is "cpu" or "cuda", dtype the name of a type in torch.
-    """
+    """A call of one of OPERATORS on B maps of H x W positions."""
 
     operator: str
     B: int
     H: int
     W: int
-    C: int = CHANNELS
-    key_channels: int = KEY_CHANNELS
+    C: int = CHANNELS  # of a map, and of the values
+    key_channels: int = KEY_CHANNELS  # of queries and keys over all heads
     num_heads: int = 1
-    dtype: str = "float32"
-    device: str = "cpu"
+    dtype: str = "float32"  # its name in torch
+    device: str = "cpu"  # or "cuda"
 
     @property
     def N(self) -> int:
@@ -97,21 +93,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The tensors of a call.
+    """The tensors of a call."""
 
-    Args:
-        leaves: Tensors that need a gradient.
-        constants: Tensors that need none; they follow the leaves in the call.
-        gradient: Gradient of the output.
-        num_mapped: Number of leaves that hold one entry for each map; they come first.
-        names: Names of the leaves.
-    """
-
-    leaves: tuple[torch.Tensor, ...]
-    constants: tuple[torch.Tensor, ...]
-    gradient: torch.Tensor
-    num_mapped: int
-    names: tuple[str, ...]
+    leaves: tuple[torch.Tensor, ...]  # they need a gradient
+    constants: tuple[torch.Tensor, ...]  # they need none, and follow the leaves in the call
+    gradient: torch.Tensor  # of the output
+    num_mapped: int  # of leaves that hold one entry for each map; they come first
+    names: tuple[str, ...]  # of the leaves
 
     def changed(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Inputs:
         """Returns changed tensors, with fresh leaves."""
@@ -167,10 +155,7 @@ def moving_clip(T: int, H: int, W: int, seed: int = 0) -> torch.Tensor:
 def make_inputs(case: Case, layout: str, seed: int = 0) -> Inputs:
     """Makes random inputs; the values do not depend on the layout.
 
-    Args:
-        case: The shapes.
-        layout: "channels_last" (for q, k, v: token-major) or "nchw" (channel-major).
-        seed: Seed of the values.
+    The layout is "channels_last" (for q, k, v: token-major) or "nchw" (channel-major).
     """
     generator = torch.Generator(case.device).manual_seed(seed)
 

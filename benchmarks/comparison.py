@@ -29,19 +29,12 @@ SAMPLE_SECONDS = 2e-3  # shorter calls are repeated within a sample
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table.
-
-    Args:
-        table: Its table.
-        facts: What was timed: column to text.
-        ours: Seconds a call, sample by sample.
-        peer: The same of the peer, each sample taken directly after ours; None without a peer.
-    """
+    """A line of a table."""
 
     table: str
-    facts: dict[str, str]
-    ours: np.ndarray
-    peer: np.ndarray | None = None
+    facts: dict[str, str]  # what was timed: column to text
+    ours: np.ndarray  # seconds a call, sample by sample
+    peer: np.ndarray | None = None  # the same, each sample taken directly after ours
 
     @property
     def spread(self) -> tuple[float, float, float]:
@@ -98,9 +91,8 @@ def against_peers(operator: str) -> Callable:
         samples = in_turns(benchmark, *map(_repeated, steps))
         facts = {"size": f"{case.B} x {side}x{side}", "dtype": case.dtype, "layout": layout}
         peer = "eager" if name.startswith("eager") else name  # the layout has its own column
-        add_row(
-            benchmark, Row(operator, facts | {"direction": direction, "peer": peer}, *samples.T)
-        )
+        facts |= {"direction": direction, "peer": peer}
+        add_row(benchmark, Row(operator, facts, *samples.T))
 
     return test
 
@@ -114,16 +106,9 @@ def opponents(operator: str) -> list[str]:
 def in_turns(
     benchmark, ours: Callable[[], float], peer: Callable[[], float], num_pairs: int | None = None
 ) -> np.ndarray:
-    """Takes samples in turns; the benchmark's own time is that of a pair.
+    """Samples the seconds a call of ours and a peer in turns, [pairs, 2].
 
-    Args:
-        benchmark: The fixture.
-        ours: Takes a sample and returns its seconds a call.
-        peer: The same of the peer.
-        num_pairs: Number of samples; None for as many as fit into PAIR_SECONDS.
-
-    Returns:
-        [pairs, 2] seconds.
+    The benchmark's own time is that of a pair. By default as many pairs as fit into PAIR_SECONDS.
     """
     samples: list[tuple[float, float]] = []
 

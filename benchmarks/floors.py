@@ -26,15 +26,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Rates measured on the machine.
+    """Rates measured on the machine."""
 
-    Args:
-        bandwidth: Bytes a second, read plus written, of a large copy.
-        rate: Operations a second of a large matrix product in the case's type.
-    """
-
-    bandwidth: float
-    rate: float
+    bandwidth: float  # bytes a second, read plus written, of a large copy
+    rate: float  # operations a second of a large matrix product in the case's type
 
     def seconds(self, works: list[Work]) -> float:
         """Computes the floor of kernels that run one after the other."""

@@ -25,42 +25,25 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Job:
-    """A function to run.
+    """A function to run."""
 
-    Args:
-        section: Part of the report that shows the result.
-        name: Its name there.
-        function: A module's function, because it is sent to a process; returns what JSON can hold.
-        arguments: Its keyword arguments.
-        seconds: Expected duration; the job is skipped if less time is left.
-        limit: Seconds after which the job counts as hanging.
-    """
-
-    section: str
+    section: str  # part of the report that shows the result
     name: str
-    function: Callable[..., dict]
+    function: Callable[..., dict]  # a module's, as it is sent to a process; returns JSON's types
     arguments: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 5.0
-    limit: float = float("inf")
+    seconds: float = 5.0  # expected duration; the job is skipped if less time is left
+    limit: float = float("inf")  # seconds after which the job counts as hanging
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
-
-    Args:
-        job: The job.
-        status: "done", "failed" or "skipped".
-        result: The function's result if the job is done.
-        reason: Why it is not done.
-        seconds: Its duration.
-    """
+    """What became of a job."""
 
     job: Job
-    status: str
-    result: dict | None = None
-    reason: str | None = None
-    seconds: float = 0.0
+    status: str  # "done", "failed" or "skipped"
+    result: dict | None = None  # the function's, if the job is done
+    reason: str | None = None  # why it is not done
+    seconds: float = 0.0  # its duration
 
 
 class Workers(contextlib.AbstractContextManager):
@@ -75,11 +58,7 @@ class Workers(contextlib.AbstractContextManager):
     def run(self, jobs: Iterable[Job], num_workers: int, deadline: float) -> Iterator[Outcome]:
         """Runs jobs in their order, as many at a time as there are workers.
 
-        Args:
-            jobs: What to run.
-            num_workers: Number of processes.
-            deadline: Time on the clock of time.monotonic when running jobs end and others are
-                skipped.
+        At the deadline, on the clock of time.monotonic, running jobs end and others are skipped.
         """
         self._keep(num_workers)
         pool = ThreadPoolExecutor(num_workers)
@@ -146,10 +125,7 @@ class _Worker:
 def run_command(
     command: list[str], deadline: float, environment: dict[str, str] | None = None
 ) -> tuple[int, str]:
-    """Runs a command in the project's folder.
-
-    Returns:
-        Its exit status, and what it printed.
+    """Returns the exit status of a command in the project's folder, and what it printed.
 
     Raises:
         TimeoutExpired: The deadline is reached; the command and all processes under it are ended.

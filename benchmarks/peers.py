@@ -29,19 +29,12 @@ SDPA = {"memory-efficient": SDPBackend.EFFICIENT_ATTENTION, "math": SDPBackend.M
 
 @dataclass(frozen=True)
 class Peer:
-    """One way to compute an operator.
-
-    Args:
-        name: Its name in tables.
-        build: Makes the function of an Inputs' leaves and constants, for a case.
-        compile_seconds: About how long its first call compiles; 0 if it compiles nothing.
-        layout: Memory format of its inputs: "channels_last" or "nchw".
-    """
+    """One way to compute an operator."""
 
     name: str
-    build: Callable[[Case], Function]
-    compile_seconds: float = 0
-    layout: str = "channels_last"
+    build: Callable[[Case], Function]  # makes the function of an Inputs' leaves and constants
+    compile_seconds: float = 0  # about how long its first call compiles
+    layout: str = "channels_last"  # or "nchw": the memory format of its inputs
 
     @property
     def slack(self) -> float:

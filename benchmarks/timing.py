@@ -40,18 +40,11 @@ def make_step(function: Callable, inputs: Inputs, direction: str) -> Step:
 def time_call(
     function: Callable, sets: list[Inputs], direction: str, *, seconds: float
 ) -> dict[str, Timing | str]:
-    """Takes all times of a call that the device has.
+    """Takes all times of a checked function that the device has, each in about as many seconds.
 
-    Args:
-        function: Function to time; its result was checked before.
-        sets: Input sets; on a GPU as many as `num_input_sets` returns.
-        direction: "forward", "backward" or "both".
-        seconds: About how long each measurement may take.
-
-    Returns:
-        On a CPU {"hot": ...}; on a GPU also "cold" and, through graphs, "hot graph" and
-        "cold graph", without the hot ones if the cache does not hold one set. If a graph cannot
-        be captured, a sentence takes the place of its time.
+    On a CPU they are {"hot": ...}, on a GPU also "cold" and, through graphs, "hot graph" and "cold
+    graph", without the hot ones if the cache does not hold one set. On a GPU there must be as many
+    input sets as `num_input_sets` returns.
     """
     device = sets[0].gradient.device
 
@@ -92,24 +85,24 @@ def time_steps(
     on_gpu = device.type == "cuda"
     steps_a_sample = max(1, round(SAMPLE_SECONDS / estimate)) if on_gpu else 1
     num_samples = min(100, max(3, round(seconds / (estimate * steps_a_sample))))
-    sample = _gpu_samples if on_gpu else _cpu_samples
-    values = np.array(sample(turn, num_samples, steps_a_sample)) / (steps_a_sample * calls_a_step)
-    p20, median, p80 = np.percentile(values, [20, 50, 80]).tolist()
+    if on_gpu:
+        samples = _gpu_samples(turn, num_samples, steps_a_sample)
+    else:
+        samples = [run_calls(turn, 1, device) for _ in range(num_samples)]
+    calls = steps_a_sample * calls_a_step
+    p20, median, p80 = (np.percentile(samples, [20, 50, 80]) / calls).tolist()
     return {"median": median, "p20": p20, "p80": p80, "num_samples": num_samples}
 
 
 def run_calls(turn: Iterator[Step], num_calls: int, device: torch.device) -> float:
     """Returns the seconds of some calls, including the wait for the GPU."""
-    synchronize(device)
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
     start = time.perf_counter()
     for _ in range(num_calls):
         next(turn)()
-    synchronize(device)
+    wait()
     return time.perf_counter() - start
-
-
-def _cpu_samples(turn: Iterator[Step], num_samples: int, steps_a_sample: int) -> list[float]:
-    return [run_calls(turn, steps_a_sample, torch.device("cpu")) for _ in range(num_samples)]
 
 
 def _gpu_samples(turn: Iterator[Step], num_samples: int, steps_a_sample: int) -> list[float]:
@@ -125,10 +118,7 @@ def _gpu_samples(turn: Iterator[Step], num_samples: int, steps_a_sample: int) ->
 
 
 def captured(plan: Steps) -> tuple[Step, int]:
-    """Captures the steps of a plan as one CUDA graph.
-
-    Returns:
-        A function that replays it, and its number of steps.
+    """Captures the steps of a plan as one CUDA graph; returns its replay and number of steps.
 
     Raises:
         RuntimeError: Something in a step cannot be captured.
@@ -170,12 +160,6 @@ def peak_memory(step: Step) -> int:
     result = step()
     del result
     return torch.cuda.max_memory_allocated() - before
-
-
-def synchronize(device: torch.device) -> None:
-    """Waits for a GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def first_line(error: BaseException) -> str:

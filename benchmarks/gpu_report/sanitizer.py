@@ -19,17 +19,11 @@ from slt_fast.ops import optical_flow, pixel_attention
 from slt_fast.ops.extension import cuda_refusal
 from slt_fast.ops.optical_flow import rgb_to_grey
 
-# Up to 64 positions, up to 256, and beyond: each regime has kernels of its own.
-SIDES = (5, 9, 17)
+SIDES = (5, 9, 17)  # up to 64 positions, up to 256, and beyond: regimes with kernels of their own
 
 
 def run(tool: str, device: str, deadline: float) -> dict:
-    """Runs the kernels under a tool of compute-sanitizer: "memcheck", "racecheck" or "synccheck".
-
-    Args:
-        tool: Its name.
-        device: Device of the report.
-        deadline: Time on the clock of time.monotonic when the tool is ended.
+    """Runs the kernels under a tool of compute-sanitizer, until a time of time.monotonic.
 
     Returns:
         {"passed": ..., "detail": its summary}; passed is None if the tool is not installed, and in
