@@ -4,8 +4,6 @@ A ratio is the median of the pairs' ratios. Its 20th and 80th percentiles tell h
 trusted: if they are further apart than NOISE, the row means nothing and is marked.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Callable

@@ -4,8 +4,6 @@ They share no code with slt_fast. Results are checked against them in float64, a
 relative to them.
 """
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 

@@ -6,8 +6,6 @@ writes what it must and finds nothing in the cache. Backward passes read q, k an
 the softmax's weights.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -5,8 +5,6 @@ INTER_NEAREST, and its components are scaled by the ratio of the sizes. Pixels w
 (Middlebury: beyond 1e9, Sintel: marked invalid) do not count in the mean end-point error.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

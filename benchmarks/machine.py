@@ -1,7 +1,5 @@
 """The machine and its software, without which no figure means anything."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

@@ -3,8 +3,6 @@
 A peer's function is handed out only after its output and gradients passed the criterion of parity.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass

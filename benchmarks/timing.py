@@ -7,8 +7,6 @@
 A sample is the mean over as many calls as take a millisecond on a GPU; one call on a CPU.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import time

@@ -7,8 +7,6 @@ operator, with all other kernels at their rows of the table. Each candidate runs
 it may end; candidates that do not compile, spill registers or compute a wrong result are dropped.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import functools

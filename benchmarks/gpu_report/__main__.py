@@ -7,8 +7,6 @@ this package. It writes DIR/report.json and DIR/table.md as it goes. Parts that 
 into --minutes are listed there with their reason. The exit status is 1 if a result is wrong.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

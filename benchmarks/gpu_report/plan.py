@@ -1,7 +1,5 @@
 """Lists what a report runs: on a GPU, or a tiny rehearsal on a CPU that interprets the kernels."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 
@@ -31,10 +29,10 @@ def test_job(output: Path, tiny: bool, num_processes: int, deadline: float) -> J
 
 def sanitizer_jobs(device: str, deadline: float) -> list[Job]:
     """Returns a job for each tool of compute-sanitizer that finds wrong accesses and barriers."""
+    arguments = {"device": device, "deadline": deadline}
     return [
-        Job("sanitizer", f"compute-sanitizer {tool}", sanitizer.run, arguments)
+        Job("sanitizer", f"compute-sanitizer {tool}", sanitizer.run, {"tool": tool, **arguments})
         for tool in ("memcheck", "racecheck", "synccheck")
-        for arguments in [{"tool": tool, "device": device, "deadline": deadline}]
     ]
 
 

@@ -3,8 +3,6 @@
 `python -m benchmarks.gpu_report.sanitizer` runs the kernels; `run` runs that under a tool.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys

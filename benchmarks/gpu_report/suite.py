@@ -4,8 +4,6 @@ This module is also that pytest's plugin: it writes each result to a file as soo
 and ends a worker whose test hangs, or fails on a GPU. xdist then starts another one.
 """
 
-from __future__ import annotations
-
 import faulthandler
 import importlib.util
 import json

@@ -1,7 +1,5 @@
 """Writes a report as Markdown, for docs/benchmarks.md."""
 
-from __future__ import annotations
-
 from benchmarks import floors
 from benchmarks.cases import Case
 from benchmarks.floors import Ceilings
@@ -54,12 +52,10 @@ def _flow(report: Report) -> list[str]:
         if "refused" in result:
             rows.append((outcome.job.name, f"refused: {result['refused']}", "", "", ""))
             continue
-        cells = [
-            time if isinstance(time, str) else f"{time['median'] * 1e6:.1f}"
-            for time in (result["times"].get(mode, "") for mode in ("launched", "graph"))
-        ]
+        times = [result["times"].get(mode, "") for mode in ("launched", "graph")]
+        cells = [time if isinstance(time, str) else f"{time['median'] * 1e6:.1f}" for time in times]
         name = f"{outcome.job.name}, {outcome.job.arguments['T']} frames"
-        rows.append((name, *cells, str(round(result["peak bytes"] / 2**20)), result["detail"]))
+        rows.append((name, *cells, round(result["peak bytes"] / 2**20), result["detail"]))
     header = ("clip", "launched, us a pair", "graph, us a pair", "memory, MiB", "parity")
     return _table("Optical flow", header, rows)
 
@@ -72,13 +68,11 @@ def _timings(outcomes: list[Outcome], ceilings: Ceilings) -> list[str]:
             cases.setdefault(outcome.job.arguments["case"], []).append(outcome)
     lines = []
     for case, rows in cases.items():
-        directions = rows[0].job.arguments["directions"]
-        times = (f"{direction}, us" for direction in directions)
-        lines += _table(
-            f"{case.operator}, {case.shape}, {case.dtype}",
-            ("peer", *times, "launched, hot", "error"),
-            [_peer_row(case, outcome, ceilings) for outcome in rows],
-        )
+        times = (f"{direction}, us" for direction in rows[0].job.arguments["directions"])
+        shape = f"{case.B}x{case.C}x{case.H}x{case.W}, keys {case.key_channels}/{case.num_heads}"
+        title = f"{case.operator}, {shape}, {case.dtype}"
+        header = ("peer", *times, "launched, hot", "error")
+        lines += _table(title, header, [_peer_row(case, outcome, ceilings) for outcome in rows])
     return [*lines, "", NOTE] if lines else []
 
 

@@ -4,8 +4,6 @@ The figures are those of the project's plan for an H100: 1.5 times the floors of
 and of three backward, at 7x7 with 256 maps in bfloat16. Other GPUs are asked for the same factor.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from benchmarks import floors

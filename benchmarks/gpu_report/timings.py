@@ -1,7 +1,5 @@
 """Times of one peer of one operator, or of the flow of a clip, if the result is right."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
