@@ -1,4 +1,4 @@
-"""Shapes that are tested, timed or both, and inputs for them."""
+"""Shapes that are timed, and inputs for them."""
 
 from __future__ import annotations
 
@@ -16,54 +16,6 @@ SIDES = (7, 14, 28, 56)
 CHANNELS, KEY_CHANNELS = 512, 64
 # The plain formula's backward pass keeps several copies of the scores in a GPU's memory.
 EAGER_COPIES = 8
-
-# What the tests of the kernels run, interpreted or on a GPU.
-# B, heads, Nq, Nk, dk, dv: the three regimes and their edges, odd sizes, narrow and wide channels.
-ATTENTION_SIZES = (
-    (2, 1, 1, 1, 16, 16),
-    (2, 2, 35, 35, 48, 80),
-    (2, 1, 49, 49, 64, 512),
-    (3, 2, 7, 49, 32, 32),
-    (1, 1, 64, 64, 128, 64),
-    (1, 2, 81, 81, 16, 48),
-    (1, 1, 70, 196, 64, 128),
-    (1, 1, 256, 256, 16, 16),
-    (2, 1, 100, 20, 32, 16),
-    (1, 1, 10, 257, 16, 32),
-    (1, 1, 70, 270, 48, 272),
-)
-# The same, and the shape of the bias.
-BIAS_SIZES = (
-    ((2, 2, 49, 49, 32, 32), (2, 49, 49)),  # Swin's relative positions
-    ((4, 2, 49, 49, 16, 32), (2, 2, 49, 49)),  # repeated: windows of each image
-    ((3, 1, 20, 30, 16, 16), (3, 1, 20, 30)),
-    ((2, 2, 5, 7, 16, 16), ()),
-    ((2, 2, 5, 7, 16, 16), (7,)),
-    ((2, 2, 5, 7, 16, 16), (2, 2, 1, 7)),
-    ((2, 2, 5, 7, 16, 16), (2, 5, 1)),
-    ((2, 1, 70, 100, 16, 16), (70, 100)),
-    ((2, 1, 40, 260, 16, 16), (1, 40, 260)),
-)
-# B, C, H, W, key channels, heads: the three regimes, odd sizes.
-BLOCK_SIZES = (
-    (2, 512, 7, 7, 64, 1),
-    (2, 64, 7, 7, 32, 2),
-    (3, 32, 1, 1, 16, 1),
-    (2, 48, 5, 7, 16, 1),
-    (1, 64, 9, 9, 16, 1),
-    (1, 32, 13, 21, 32, 2),
-)
-# What only a GPU can run in a test's time: first the sizes that are timed.
-GPU_ATTENTION_SIZES = (
-    *((1, 1, side**2, side**2, KEY_CHANNELS, CHANNELS) for side in SIDES[1:]),
-    (2, 12, 197, 197, 64, 64),  # a ViT's
-    (1, 1, 140, 323, 48, 272),
-)
-GPU_BIAS_SIZES = (((2, 2, 260, 300, 32, 32), (2, 260, 300)),)
-GPU_BLOCK_SIZES = (
-    *((1, CHANNELS, side, side, KEY_CHANNELS, 1) for side in SIDES[1:]),
-    (1, 64, 17, 19, 16, 1),
-)
 
 
 @dataclass(frozen=True)

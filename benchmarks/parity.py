@@ -68,12 +68,9 @@ class Reference:
     ) -> Reference:
         """Computes the plain formula in float64, and in the inputs' own type for its error.
 
-        Args:
-            formula: The plain formula.
-            inputs: Inputs of the operator; their layout does not matter.
-            maps: Maps that are compared; without any, the first and the last.
-            joined: Gradients that are measured as one vector, as an optimiser sees them, because a
-                scalar that sums thousands of terms has no scale of its own.
+        By default the first and the last map are compared. Joined gradients are measured as one
+        vector, as an optimiser sees them, because a scalar that sums thousands of terms has no
+        scale of its own.
         """
         maps = list(maps) or sorted({0, len(inputs.gradient) - 1})
         few = inputs.of_maps(maps)
@@ -94,13 +91,8 @@ def check(function: Function, inputs: Inputs, reference: Reference, poison: bool
     """Compares a function's output and gradients with a reference.
 
     The output's gradient is zero outside the reference's maps. So gradients of weights, which are
-    sums over all maps, can be compared, and gradients of all other maps must be zero.
-
-    Args:
-        function: Function to check; called with all maps.
-        inputs: Its inputs.
-        reference: Reference made from the same values.
-        poison: Fill memory with NaN until it is written. Compiled code would compile twice.
+    sums over all maps, can be compared, and gradients of all other maps must be zero. Poison fills
+    memory with NaN until it is written; compiled code would compile twice.
     """
     gradient = inputs.gradient
     mask = torch.zeros(len(gradient), dtype=torch.bool, device=gradient.device)
