@@ -39,7 +39,6 @@ class Case:
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """The type itself."""
         return getattr(torch, self.dtype)
 
 
@@ -71,7 +70,6 @@ class Inputs:
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All of them."""
         return (*self.leaves, *self.constants, self.gradient)
 
 
@@ -84,12 +82,6 @@ def case_of(operator: str, side: int, device: str) -> Case:
     while operator != "positional_encoding" and EAGER_COPIES * 2 * B * side**4 > 0.6 * memory:
         B //= 2
     return Case(operator, B, side, side, dtype="bfloat16", device=device)
-
-
-def directions_of(operator: str) -> tuple[str, ...]:
-    """Returns what is timed; the encoding alone has nothing to compute backward."""
-    backward = () if operator == "positional_encoding" else ("backward",)
-    return ("forward", *backward, "both")
 
 
 def moving_clip(T: int, H: int, W: int, seed: int = 0) -> torch.Tensor:
@@ -132,19 +124,14 @@ def make_inputs(case: Case, layout: str, seed: int = 0) -> Inputs:
         leaves.append(torch.tensor(0.7, device=case.device))
     names = ("q", "k", "v") if is_attention else ("x", "qkv_weight", "qkv_bias", "gamma")
     inputs = Inputs(tuple(leaves), tuple(constants), gradient, len(shapes), names[: len(leaves)])
-    place = _tokens_in_memory if is_attention else _map_in_memory
-    return inputs.changed(lambda tensor: place(tensor.to(case.torch_dtype), layout))
+    return inputs.changed(lambda tensor: _placed(tensor.to(case.torch_dtype), layout, is_attention))
 
 
-def _tokens_in_memory(heads: torch.Tensor, layout: str) -> torch.Tensor:
-    """Lays out [B, heads, N, channels] as a channels_last or a contiguous map does."""
-    if layout == "nchw":
-        return heads.mT.contiguous().mT
-    return heads.transpose(1, 2).contiguous().transpose(1, 2)
-
-
-def _map_in_memory(tensor: torch.Tensor, layout: str) -> torch.Tensor:
-    """Lays out [B, C, H, W] or [C, H, W]; returns weights and scalars as they are."""
-    if layout == "nchw" or tensor.ndim < 3:
+def _placed(tensor: torch.Tensor, layout: str, is_attention: bool) -> torch.Tensor:
+    """Lays out [B, heads, N, channels] as a map in the layout, or [.., C, H, W]."""
+    if is_attention:
+        axes = (2, 3) if layout == "nchw" else (1, 2)
+        return tensor.transpose(*axes).contiguous().transpose(*axes)
+    if layout == "nchw" or tensor.ndim < 3:  # weights and scalars have no layout
         return tensor
     return tensor.movedim(-3, -1).contiguous().movedim(-1, -3)

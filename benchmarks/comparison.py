@@ -49,7 +49,6 @@ class Row:
 
     @property
     def cells(self) -> dict[str, str]:
-        """The line, column by column."""
         p20, median, p80 = self.spread
         cells = {**self.facts, "ours ms": f"{np.median(self.ours) * 1e3:.3f}"}
         if self.peer is not None:
@@ -96,9 +95,7 @@ def against_peers(operator: str) -> Callable:
 
 
 def opponents(operator: str) -> list[str]:
-    """Returns the names of all peers that are not ours."""
-    names = [peer.name for peer in peers(operator, DEVICE)]
-    return [name for name in names if not name.startswith("ours")]
+    return [p.name for p in peers(operator, DEVICE) if not p.name.startswith("ours")]
 
 
 def in_turns(
@@ -130,5 +127,4 @@ def _repeated(step: timing.Step) -> Callable[[], float]:
 @functools.lru_cache(maxsize=2)  # the two that are compared; a GPU holds no more
 def checked_once(case: Case, name: str) -> tuple[Function, Inputs]:
     """Returns a peer's function and inputs; raises WrongResult if it is wrong."""
-    function, inputs, _ = checked(case, peer_of(case, name))
-    return function, inputs
+    return checked(case, peer_of(case, name))[:2]

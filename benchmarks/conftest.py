@@ -9,6 +9,7 @@ import torch
 from benchmarks import comparison, machine
 
 HEADLINE = "ours against peers, in turns (ratio: ours / peer, below 1 ours is faster)"
+torch.backends.cudnn.allow_tf32 = False  # as for matrix products by default
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -24,12 +25,6 @@ def pytest_report_header() -> str:
     return _machine()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def exact_float32() -> None:
-    """Computes float32 convolutions without TF32, as matrix products are by default."""
-    torch.backends.cudnn.allow_tf32 = False
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints the tables in the order of the files."""
     tables: dict[str, list[comparison.Row]] = {}
@@ -42,8 +37,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(next(lines))
         for row, line in zip(rows, lines, strict=True):
             terminalreporter.write_line(line, red=row.is_noise)
-        noisy = sum(row.is_noise for row in rows)
-        if noisy:
+        if noisy := sum(row.is_noise for row in rows):
             line = f"NOISE: {noisy} of {len(rows)} rows mean nothing; measure on a quiet machine"
             terminalreporter.write_line(line, red=True, bold=True)
 

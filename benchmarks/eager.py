@@ -14,8 +14,6 @@ def attention_tokens(
     """Computes softmax(q k^T / sqrt(dk) + bias) v of [B, heads, N, channels], as in a ViT."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if bias is not None:
-        if bias.ndim == 4 and bias.shape[0] not in (1, len(q)):  # windows of each image, as in Swin
-            bias = bias.repeat(len(q) // bias.shape[0], 1, 1, 1)
         scores = scores + bias
     return scores.softmax(dim=-1) @ v
 
@@ -31,15 +29,15 @@ def attention_channels(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tor
 def block(
     x: torch.Tensor,
     qkv_weight: torch.Tensor,
-    qkv_bias: torch.Tensor | None,
+    qkv_bias: torch.Tensor,
     gamma: torch.Tensor,
-    encoding: torch.Tensor | None,
+    encoding: torch.Tensor,
     *,
     key_channels: int,
-    num_heads: int = 1,
+    num_heads: int,
 ) -> torch.Tensor:
     """Computes h + gamma * attention(h), h = x + encoding, by a convolution and two products."""
-    h = x if encoding is None else x + encoding
+    h = x + encoding
     B, C, H, W = h.shape
     qkv = F.conv2d(h, qkv_weight[:, :, None, None], qkv_bias).flatten(2)
     parts = qkv.split([key_channels, key_channels, C], dim=1)
@@ -50,7 +48,6 @@ def block(
 
 
 def add_encoding(x: torch.Tensor, encoding: torch.Tensor) -> torch.Tensor:
-    """Adds an encoding that was kept."""
     return x + encoding
 
 

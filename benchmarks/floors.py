@@ -6,7 +6,7 @@ writes what it must and finds nothing in the cache. Backward passes read q, k an
 the softmax's weights.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -14,16 +14,14 @@ from benchmarks.cases import Case
 from benchmarks.timing import Step, time_steps
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(NamedTuple):
     """The least work of a kernel."""
 
     operations: float  # multiplications and additions of its matrix products
     num_bytes: float  # read and written
 
 
-@dataclass(frozen=True)
-class Ceilings:
+class Ceilings(NamedTuple):
     """Rates measured on the machine."""
 
     bandwidth: float  # bytes a second, read plus written, of a large copy
@@ -50,11 +48,9 @@ def kernels(case: Case, direction: str) -> list[Work]:
     """Returns the work of separate kernels."""
     if direction == "both":
         return [work for part in ("forward", "backward") for work in kernels(case, part)]
-    itemsize = case.torch_dtype.itemsize
     if case.operator == "positional_encoding":
-        values = case.C * case.N
-        moved = (2 * case.B + 1) * values * itemsize if direction == "forward" else 0
-        return [Work(0, moved)]
+        num_maps = 2 * case.B + 1 if direction == "forward" else 0
+        return [Work(0, num_maps * case.C * case.N * case.torch_dtype.itemsize)]
     attention = _attention(case, direction)
     if case.operator == "pixel_attention":
         return [attention]
@@ -80,8 +76,7 @@ def _attention(case: Case, direction: str) -> Work:
 
 def _block_bytes(case: Case) -> tuple[float, float, float]:
     """Returns the bytes of the maps, of the packed q, k, v, and of the projection's weights."""
-    itemsize = case.torch_dtype.itemsize
-    rows = 2 * case.key_channels + case.C
+    itemsize, rows = case.torch_dtype.itemsize, 2 * case.key_channels + case.C
     tokens = case.B * case.N * itemsize
     return tokens * case.C, tokens * rows, rows * case.C * itemsize
 
@@ -91,12 +86,10 @@ def measured(device: str, dtype: str) -> dict[str, float]:
     num_values, side = (2**28, 8192) if device == "cuda" else (2**24, 1024)
     source = torch.randn(num_values, device=device)
     target = torch.empty_like(source)
-    bandwidth = 2 * source.nbytes / _seconds(lambda: target.copy_(source), device)
     left, right = torch.randn(2, side, side, device=device).to(getattr(torch, dtype))
-    return {
-        "bandwidth": bandwidth,
-        "rate": 2 * side**3 / _seconds(lambda: left @ right, device),
-    }
+    copy = _seconds(lambda: target.copy_(source), device)
+    product = _seconds(lambda: left @ right, device)
+    return {"bandwidth": 2 * source.nbytes / copy, "rate": 2 * side**3 / product}
 
 
 def _seconds(step: Step, device: str) -> float:

@@ -13,14 +13,8 @@ import numpy as np
 
 from slt_fast.data.flow_file import read_flow
 
-PAIRS = (
-    "middlebury/RubberWhale",
-    "middlebury/Dimetrodon",
-    "middlebury/Venus",
-    "middlebury/Grove3",
-    "sintel/easy",
-    "sintel/medium",
-)
+PAIRS = [f"middlebury/{name}" for name in ("RubberWhale", "Dimetrodon", "Venus", "Grove3")]
+PAIRS += ["sintel/easy", "sintel/medium"]
 
 
 class FlowPair(NamedTuple):

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,8 +35,7 @@ class Job:
     limit: float = float("inf")  # seconds after which the job counts as hanging
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a job."""
 
     job: Job
@@ -130,15 +129,9 @@ def run_command(
     Raises:
         TimeoutExpired: The deadline is reached; the command and all processes under it are ended.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    variables = {**os.environ, **(environment or {})}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True, **pipes)
     try:
         output = process.communicate(timeout=max(0.0, deadline - time.monotonic()))[0]
     except subprocess.TimeoutExpired:
@@ -173,7 +166,6 @@ def _work(connection: Connection) -> None:
 
 
 def _describe(error: Exception) -> str:
-    """Returns type, text and place of an error."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     text = str(error).strip()[:600]
     return f"{type(error).__name__}: {text} ({place.name}, line {place.lineno})"

@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
+from unittest import mock
 
 import torch
 
@@ -25,8 +26,7 @@ class WrongResult(ValueError):
     """A result whose error is over its bound; it gets no time."""
 
 
-@dataclass(frozen=True)
-class Parity:
+class Parity(NamedTuple):
     """Errors of the output and of each gradient, and the largest allowed ones."""
 
     errors: dict[str, float]
@@ -34,7 +34,6 @@ class Parity:
 
     @property
     def passed(self) -> bool:
-        """True if no error is over its bound."""
         return all(self.errors[name] <= bound for name, bound in self.bounds.items())
 
     @property
@@ -53,8 +52,7 @@ class Parity:
             raise WrongResult(f"{name}: found relative errors {found}; expected none over a bound")
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """Exact results for some of the maps, and the errors that they allow."""
 
     maps: list[int]
@@ -148,13 +146,11 @@ def poisoned_memory() -> Iterator[None]:
     """Fills memory that torch allocates with NaN, which needs its deterministic mode."""
     before = torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+    filling = mock.patch.object(torch.utils.deterministic, "fill_uninitialized_memory", True)
     try:
-        with warnings.catch_warnings():
+        with filling, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*deterministic.*")
             yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warns)
-        torch.utils.deterministic.fill_uninitialized_memory = fill

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from benchmarks.cases import Inputs
+from benchmarks.cases import Case, Inputs, make_inputs
 
 Step = Callable[[], object]
 Steps = Callable[[], list[Step]]
@@ -41,8 +41,8 @@ def time_call(
     """Takes all times of a checked function that the device has, each in about as many seconds.
 
     On a CPU they are {"hot": ...}, on a GPU also "cold" and, through graphs, "hot graph" and "cold
-    graph", without the hot ones if the cache does not hold one set. On a GPU there must be as many
-    input sets as `num_input_sets` returns.
+    graph", without the hot ones if the cache does not hold one set. On a GPU the
+    sets must be those of `input_sets`.
     """
     device = sets[0].gradient.device
 
@@ -54,11 +54,9 @@ def time_call(
     if device.type == "cpu":
         return {"hot": time_steps(steps(sets[:1]), device, seconds)}
     used = {"cold": sets, "hot": sets[:1]} if len(sets) > 1 else {"cold": sets}
-    times = {name: time_steps(steps(some), device, seconds) for name, some in used.items()}
-    graphs = {
-        f"{name} graph": time_graph(functools.partial(steps, some), device, seconds)
-        for name, some in used.items()
-    }
+    plans = {name: functools.partial(steps, some) for name, some in used.items()}
+    times = {name: time_steps(plan(), device, seconds) for name, plan in plans.items()}
+    graphs = {f"{name} graph": time_graph(plans[name], device, seconds) for name in plans}
     return times | graphs
 
 
@@ -140,14 +138,14 @@ def captured(plan: Steps) -> tuple[Step, int]:
     return replay, len(steps)
 
 
-def num_input_sets(inputs: Inputs) -> int:
-    """Returns how many sets are twice as large as the GPU's L2 cache; 1 on a CPU."""
-    device = inputs.gradient.device
-    if device.type == "cpu":
-        return 1
-    cache = torch.cuda.get_device_properties(device).L2_cache_size
-    num_bytes = sum(tensor.nbytes for tensor in inputs.tensors)
-    return min(MAX_INPUT_SETS, max(1, -(-2 * cache // num_bytes)))
+def input_sets(case: Case, layout: str, first: Inputs) -> list[Inputs]:
+    """Adds sets to a first one until all are twice as large as a GPU's L2 cache."""
+    num_sets = 1
+    if case.device == "cuda":
+        cache = torch.cuda.get_device_properties(case.device).L2_cache_size
+        num_bytes = sum(tensor.nbytes for tensor in first.tensors)
+        num_sets = min(MAX_INPUT_SETS, max(1, -(-2 * cache // num_bytes)))
+    return [first, *(make_inputs(case, layout, seed) for seed in range(1, num_sets))]
 
 
 def peak_memory(step: Step) -> int:
@@ -155,8 +153,7 @@ def peak_memory(step: Step) -> int:
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    result = step()
-    del result
+    step()
     return torch.cuda.max_memory_allocated() - before
 
 

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import torch
@@ -56,7 +55,6 @@ GAIN = 0.98  # a candidate replaces a row if it takes at most this share of its 
 
 
 def base_name(kernel: str) -> str:
-    """Returns the kernel's name without the suffix of its residual."""
     return kernel.removesuffix("_residual")
 
 
@@ -74,20 +72,14 @@ def current_rows(rows: Iterable[Row], architecture: int) -> list[Row]:
 
 def candidates(row: Row) -> list[Row]:
     """Returns rows that differ from this one in one block, in the warps or in the stages."""
-    changes: list[dict[str, Any]] = [
-        {"blocks": row.blocks | {name: size}}
-        for name, sizes in BLOCKS[base_name(row.kernel)].items()
-        for size in sizes
-    ]
-    changes += [{"num_warps": number} for number in WARPS]
+    sizes = BLOCKS[base_name(row.kernel)]
+    others = [replace(row, blocks=row.blocks | {name: n}) for name in sizes for n in sizes[name]]
+    others += [replace(row, num_warps=number) for number in WARPS]
     if row.kernel != "add_encoding":  # it has no loop to pipeline
-        changes += [{"num_stages": number} for number in STAGES]
-    others = [replace(row, **change) for change in changes]
-    return [
-        other
-        for other in others
-        if other != row and math.prod(sorted(other.blocks.values())[-2:]) <= MAX_TILE[row.itemsize]
-    ]
+        others += [replace(row, num_stages=number) for number in STAGES]
+    limit = MAX_TILE[row.itemsize]
+    fitting = [other for other in others if math.prod(sorted(other.blocks.values())[-2:]) <= limit]
+    return [other for other in fitting if other != row]
 
 
 def workload(row: Row) -> tuple[Case, str]:
@@ -125,9 +117,7 @@ def _prepared(
     case: Case, biased: bool, needs_dbias: bool
 ) -> tuple[Callable, list[Inputs], parity.Reference]:
     """Returns the operator, input sets and exact results of a workload."""
-    first = make_inputs(case, "channels_last")
-    seeds = range(timing.num_input_sets(first))
-    sets = [make_inputs(case, "channels_last", seed) for seed in seeds]
+    sets = timing.input_sets(case, "channels_last", make_inputs(case, "channels_last"))
     if biased:
         sets = [_with_bias(inputs, case, needs_dbias) for inputs in sets]
     return ours(case, "triton"), sets, parity.Reference.build(plain(case), sets[0])
@@ -137,8 +127,8 @@ def _with_bias(inputs: Inputs, case: Case, needs_gradient: bool) -> Inputs:
     bias = torch.randn(case.N, case.N, device=case.device, dtype=case.torch_dtype)
     if not needs_gradient:
         return replace(inputs, constants=(bias,))
-    leaves, names = (*inputs.leaves, bias.requires_grad_()), (*inputs.names, "bias")
-    return replace(inputs, leaves=leaves, names=names)
+    leaves = (*inputs.leaves, bias.requires_grad_())
+    return replace(inputs, leaves=leaves, names=(*inputs.names, "bias"))
 
 
 @contextlib.contextmanager
@@ -159,14 +149,6 @@ def using(row: Row) -> Iterator[list[int]]:
         mock.patch.object(Launch, "start", start_and_note),
     ):
         yield spills
-
-
-def tune(rows: list[Row], minutes: float) -> list[Row]:
-    """Returns the fastest row found for each row; those without a time are missing."""
-    deadline = time.monotonic() + 60 * minutes
-    with Workers() as workers:
-        found = [_descend(row, lambda tried: _measured(tried, deadline, workers)) for row in rows]
-    return [row for row in found if row is not None]
 
 
 def _measured(rows: list[Row], deadline: float, workers: Workers) -> dict[int, float]:
@@ -201,7 +183,6 @@ def _descend(row: Row, measured: Callable[[list[Row]], dict[int, float]]) -> Row
 
 
 def describe(row: Row) -> str:
-    """Writes a row as a line."""
     blocks = ", ".join(f"{name} {size}" for name, size in row.blocks.items())
     bias = ", biased" if row.biased else ""
     kind = f"{row.kernel} up to {row.max_size or 'any'}, {row.itemsize} bytes{bias}"
@@ -225,14 +206,12 @@ def merged(table: Sequence[Row], best: Sequence[Row]) -> list[Row]:
 
 
 def write_table(path: Path, rows: Iterable[Row]) -> None:
-    """Writes one row a line."""
     lines = ",\n".join(f" {json.dumps(asdict(row))}" for row in rows)
     with replacing(path) as partial:
         partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Tunes the rows that the command line asks for."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.tuning",
         description=__doc__,
@@ -259,7 +238,10 @@ def main() -> None:
             for candidate in candidates(row):
                 print(f"    {describe(candidate).partition(': ')[2]}")
         return
-    best = [replace(row, architecture=architecture) for row in tune(rows, arguments.minutes)]
+    deadline = time.monotonic() + 60 * arguments.minutes
+    with Workers() as workers:
+        found = [_descend(row, lambda tried: _measured(tried, deadline, workers)) for row in rows]
+    best = [replace(row, architecture=architecture) for row in found if row is not None]
     write_table(arguments.table, merged(kernel_table.rows(), best))
     print(f"{arguments.table}: {len(best)} of {len(rows)} rows measured for sm_{architecture}")
 

@@ -16,7 +16,6 @@ import torch
 
 
 def main() -> int:
-    """Writes a report and prints its table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu_report",
         description=__doc__,

@@ -16,7 +16,6 @@ class Report:
         self.outcomes: list[Outcome] = []
 
     def section(self, name: str) -> list[Outcome]:
-        """Returns the outcomes of a section's jobs."""
         return [outcome for outcome in self.outcomes if outcome.job.section == name]
 
     def result(self, section: str) -> dict:
@@ -57,10 +56,8 @@ class Report:
         """Returns name, status and reason of what failed or gave no result."""
         rows = [(f"{o.job.section}: {o.job.name}", o.status, o.reason) for o in self.outcomes]
         rows += [(test["name"], test["outcome"], test["reason"]) for test in self.tests]
-        names = ("name", "status", "reason")
-        return [
-            dict(zip(names, row, strict=True)) for row in rows if row[1] not in ("done", "passed")
-        ]
+        wrong = [row for row in rows if row[1] not in ("done", "passed")]
+        return [{"name": name, "status": status, "reason": why} for name, status, why in wrong]
 
     def num_wrong(self) -> int:
         """Returns the number of tests and checks that failed; the timed peers do not count."""
@@ -69,7 +66,6 @@ class Report:
         return failed + sum(is_wrong(outcome) for outcome in checks)
 
     def content(self) -> dict:
-        """Returns everything in the types of JSON."""
         once = {name: self.result(name) for name in ("environment", "ceilings")}
         sections = {name: [_record(outcome) for outcome in self.section(name)] for name in SECTIONS}
         return {**once, **sections, "not done": self.not_done()}

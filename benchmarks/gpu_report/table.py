@@ -18,7 +18,6 @@ NOTE = (
 
 
 def render(report: Report) -> str:
-    """Returns the whole table."""
     environment, ceilings = report.result("environment"), report.result("ceilings")
     lines = ["# Report", "", ", ".join(f"{key} {value}" for key, value in environment.items())]
     if ceilings:
@@ -36,7 +35,6 @@ def render(report: Report) -> str:
 
 
 def _tests(report: Report) -> list[str]:
-    """Returns a row for each file of tests."""
     files: dict[str, list[str]] = {}
     for test in report.tests:
         files.setdefault(test["name"].partition("::")[0], []).append(test["outcome"])
@@ -45,7 +43,6 @@ def _tests(report: Report) -> list[str]:
 
 
 def _flow(report: Report) -> list[str]:
-    """Returns a row for each size and preset."""
     rows = []
     for outcome in report.section("flow"):
         result = outcome.result or {"refused": outcome.reason}
@@ -92,7 +89,6 @@ def _peer_row(case: Case, outcome: Outcome, ceilings: Ceilings) -> tuple[str, ..
 
 
 def _not_done(report: Report) -> list[str]:
-    """Returns a row for each reason."""
     names: dict[tuple[str, str], list[str]] = {}
     for row in report.not_done():
         why = str(row["reason"]).replace("\n", " ")[:200]

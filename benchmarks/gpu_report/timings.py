@@ -1,5 +1,6 @@
 """Times of one peer of one operator, or of the flow of a clip, if the result is right."""
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -33,8 +34,7 @@ def time_peer(case: Case, name: str, directions: Sequence[str], seconds: float) 
         function, inputs, worst = checked(case, peer)
     except parity.WrongResult as error:
         return {"refused": str(error)}
-    seeds = range(1, timing.num_input_sets(inputs))
-    sets = [inputs, *(make_inputs(case, peer.layout, seed) for seed in seeds)]
+    sets = timing.input_sets(case, peer.layout, inputs)
     result: dict = {"worst": worst, "times": {}, "peak bytes": {}}
     for direction in directions:
         if case.device == "cuda":
@@ -58,16 +58,14 @@ def time_flow(preset: str, T: int, H: int, W: int, device: str, seconds: float) 
     detail = f"median {median:.1e}, p99 {p99:.1e} pixels from the CPU's flow"
     if not (median <= MEDIAN and p99 <= P99):
         return {"refused": f"found {detail}; expected {MEDIAN} and {P99}", "passed": False}
-    frames, place = moving_clip(T, H, W).to(device), torch.device(device)
-
-    def step() -> torch.Tensor:
-        return optical_flow(frames, preset=preset)
-
+    place = torch.device(device)
+    step = functools.partial(optical_flow, moving_clip(T, H, W).to(device), preset=preset)
     times: dict = {"launched": timing.time_steps([step], place, seconds, T - 1)}
-    if device == "cpu":
-        return {"times": times, "detail": detail, "peak bytes": 0}
-    times["graph"] = timing.time_graph(lambda: [step], place, seconds, T - 1)
-    return {"times": times, "detail": detail, "peak bytes": timing.peak_memory(step)}
+    result = {"times": times, "detail": detail, "peak bytes": 0}
+    if device == "cuda":
+        times["graph"] = timing.time_graph(lambda: [step], place, seconds, T - 1)
+        result["peak bytes"] = timing.peak_memory(step)
+    return result
 
 
 def _difference(preset: str, H: int, W: int, device: str) -> list[float]:
