@@ -13,8 +13,7 @@ def attention_tokens(
 ) -> torch.Tensor:
     """Computes softmax(q k^T / sqrt(dk) + bias) v of [B, heads, N, channels], as in a ViT."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    if bias is not None:
-        scores = scores + bias
+    scores = scores if bias is None else scores + bias
     return scores.softmax(dim=-1) @ v
 
 

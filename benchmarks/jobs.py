@@ -91,8 +91,6 @@ class Workers(contextlib.AbstractContextManager):
 
 
 class _Worker:
-    """A process that runs one job after the other."""
-
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()

@@ -12,7 +12,6 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
-from unittest import mock
 
 import torch
 
@@ -146,11 +145,13 @@ def poisoned_memory() -> Iterator[None]:
     """Fills memory that torch allocates with NaN, which needs its deterministic mode."""
     before = torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
-    filling = mock.patch.object(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
     try:
-        with filling, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*deterministic.*")
             yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warns)
+        torch.utils.deterministic.fill_uninitialized_memory = fill

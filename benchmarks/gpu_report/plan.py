@@ -16,9 +16,8 @@ MIN_SECONDS = 3.0
 
 
 def test_job(output: Path, tiny: bool, num_processes: int, deadline: float) -> Job:
-    arguments = {"tests": suite.TESTS, "keyword": suite.TINY if tiny else ""}
-    arguments |= {"results": output / "tests.jsonl", "deadline": deadline}
-    arguments |= {"num_processes": num_processes}
+    arguments = {"tests": suite.TESTS, "keyword": suite.TINY if tiny else "", "deadline": deadline}
+    arguments |= {"num_processes": num_processes, "results": output / "tests.jsonl"}
     return Job("tests", "pytest", suite.run, arguments)
 
 
@@ -48,8 +47,7 @@ def timed_cases(device: str, tiny: bool) -> list[Case]:
         return [dataclasses.replace(small, operator=operator) for operator in OPERATORS]
     order = ("pixel_attention_block", "pixel_attention", "positional_encoding")
     cases = [case_of(operator, side, device) for side in SIDES for operator in order]
-    others = [dataclasses.replace(case, B=B) for case in cases[:3] for B in OTHER_BATCHES]
-    return cases + others
+    return cases + [dataclasses.replace(case, B=B) for case in cases[:3] for B in OTHER_BATCHES]
 
 
 def timing_jobs(cases: list[Case], tiny: bool) -> list[Job]:
