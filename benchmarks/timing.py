@@ -41,8 +41,8 @@ def time_call(
     """Takes all times of a checked function that the device has, each in about as many seconds.
 
     On a CPU they are {"hot": ...}, on a GPU also "cold" and, through graphs, "hot graph" and "cold
-    graph", without the hot ones if the cache does not hold one set. On a GPU the
-    sets must be those of `input_sets`.
+    graph", without the hot ones if the cache does not hold one set. There the sets are those of
+    `input_sets`.
     """
     device = sets[0].gradient.device
 

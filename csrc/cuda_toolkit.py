@@ -22,21 +22,13 @@ class ToolkitMissing(Exception):
 
 @dataclass(frozen=True)
 class Toolkit:
-    """A CUDA toolkit that can compile the kernels.
+    """A CUDA toolkit that can compile the kernels."""
 
-    Args:
-        root: The toolkit's folder, with bin/nvcc.
-        version: Its version, such as "13.0".
-        include: Folder of cuda_runtime.h.
-        runtime: The static CUDA runtime, so the extension also loads without a driver.
-        targets: Compute capabilities from TARGETS that its compiler knows.
-    """
-
-    root: Path
-    version: str
-    include: Path
-    runtime: Path
-    targets: tuple[int, ...]
+    root: Path  # has bin/nvcc
+    version: str  # such as "13.0"
+    include: Path  # has cuda_runtime.h
+    runtime: Path  # the static CUDA runtime, so the extension also loads without a driver
+    targets: tuple[int, ...]  # compute capabilities from TARGETS that its compiler knows
 
     def architecture_flags(self) -> list[str]:
         """Returns nvcc's flags for machine code of each target and PTX of the newest."""
