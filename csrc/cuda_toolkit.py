@@ -1,7 +1,5 @@
 """Chooses for setup.py whether to build for CUDA GPUs, and with which toolkit."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -24,9 +22,9 @@ class ToolkitMissing(Exception):
 class Toolkit:
     """A CUDA toolkit that can compile the kernels."""
 
-    root: Path  # has bin/nvcc
+    root: Path  # the toolkit's folder, with bin/nvcc
     version: str  # such as "13.0"
-    include: Path  # has cuda_runtime.h
+    include: Path  # folder of cuda_runtime.h
     runtime: Path  # the static CUDA runtime, so the extension also loads without a driver
     targets: tuple[int, ...]  # compute capabilities from TARGETS that its compiler knows
 
