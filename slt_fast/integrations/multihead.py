@@ -30,10 +30,10 @@ class FusedMultiheadAttention(nn.MultiheadAttention):
             query: [B, Nq, C].
             key: [B, Nk, C].
             value: [B, Nk, C].
-            key_padding_mask: [B, Nk]; bool, True = padding, or floating point, added to the scores.
+            key_padding_mask: [B, Nk]; bool with True = padding, or a float that is added.
             need_weights: Whether the weights are returned, computed by the plain formula.
-            attn_mask: [Nq, Nk] or [B * heads, Nq, Nk]; bool, True = hidden, or floating point, added
-                to the scores.
+            attn_mask: [Nq, Nk] or [B * heads, Nq, Nk]; bool with True = hidden, or a float that is
+                added to the scores.
             average_attn_weights: Whether the weights are averaged over heads.
             is_causal: Hint that attn_mask is causal; not used.
 

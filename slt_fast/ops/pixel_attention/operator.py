@@ -141,8 +141,8 @@ def _check_one_type(q: torch.Tensor, k: torch.Tensor) -> None:
 def _check_bias(bias: torch.Tensor, scores: tuple[int, int, int, int]) -> None:
     if not (bias.is_floating_point() or bias.dtype == torch.bool):
         raise ValueError(
-            f"pixel_attention: found bias of {bias.dtype}; expected a floating-point type, which is "
-            "added, or bool, True = the key takes part"
+            f"pixel_attention: found bias of {bias.dtype}; expected a floating-point type or bool "
+            "(True = the key takes part)"
         )
     if not _bias_fits(bias, *scores):
         raise ValueError(
