@@ -55,14 +55,19 @@ def choose_backend(
     return choice
 
 
-def check_tensors(operator: str, tensors: dict[str, Any]) -> None:
-    """Raises TypeError or ValueError if one is no dense tensor on the device of the first."""
-    device = None
+def check_tensors(operator: str, tensors: dict[str, Any], optional: tuple[str, ...] = ()) -> None:
+    """Raises TypeError or ValueError if one is no dense tensor on the device of the first.
+
+    The optional ones may be None.
+    """
+    device, dense = None, torch.strided
     for name, tensor in tensors.items():
+        if tensor is None and name in optional:
+            continue
         if not isinstance(tensor, torch.Tensor):
             found = f"found {name} of type {type(tensor).__name__}; expected a torch.Tensor"
             raise TypeError(f"{operator}: {found}")
-        if tensor.layout != torch.strided or tensor.is_nested:
+        if tensor.layout is not dense or tensor.is_nested:
             kind = "a nested tensor" if tensor.is_nested else f"a tensor of {tensor.layout}"
             raise ValueError(f"{operator}: found {name}, {kind}; expected a dense tensor")
         if device is None:

@@ -141,7 +141,7 @@ def test_a_mask_is_that_of_torchs_own_attention(shape) -> None:
     """True = takes part; a query without a key gets zeros, as do its gradients."""
     mask = torch.rand(shape) > 0.4
     if mask.ndim > 1:
-        mask[..., 1, :] = False
+        mask[..., 0, :] = False
     run, gradient = [], torch.randn(2, 2, 3, 6, dtype=torch.float64)
     tensors = inputs()
     for attend in (

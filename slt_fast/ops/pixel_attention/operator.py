@@ -108,9 +108,8 @@ def to_autocast_type(tensor: MaybeTensor) -> MaybeTensor:
 
 def check(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> None:
     """Raises TypeError or ValueError if the shapes, types or devices do not fit."""
-    tensors = {"q": q, "k": k, "v": v}
-    check_tensors("pixel_attention", tensors if bias is None else {**tensors, "bias": bias})
-    for name, tensor in tensors.items():
+    check_tensors("pixel_attention", {"q": q, "k": k, "v": v, "bias": bias}, ("bias",))
+    for name, tensor in (("q", q), ("k", k), ("v", v)):
         if tensor.ndim != 4:
             raise ValueError(
                 f"pixel_attention: found {name} of {list(tensor.shape)}; "

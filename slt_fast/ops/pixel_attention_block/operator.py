@@ -94,17 +94,15 @@ def check(
     positional_encoding: torch.Tensor | None,
 ) -> None:
     """Raises TypeError or ValueError if the shapes, types or devices do not fit."""
-    optional = {"qkv_bias": qkv_bias, "positional_encoding": positional_encoding}
-    tensors = {"x": x, "qkv_weight": qkv_weight, "gamma": gamma}
-    tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
-    check_tensors("pixel_attention_block", tensors)
+    tensors = {"x": x, "qkv_weight": qkv_weight, "qkv_bias": qkv_bias, "gamma": gamma}
+    tensors["positional_encoding"] = positional_encoding
+    check_tensors("pixel_attention_block", tensors, ("qkv_bias", "positional_encoding"))
     if x.ndim != 4 or not x.is_floating_point():
         found = f"found x of {x.dtype} {list(x.shape)}; expected floating-point [B, C, H, W]"
         raise ValueError(f"pixel_attention_block: {found}")
-    for name, number in (("key_channels", key_channels), ("num_heads", num_heads)):
-        if not hasattr(number, "__index__"):
-            found = f"found {name} {number!r}; expected a whole number"
-            raise TypeError(f"pixel_attention_block: {found}")
+    if not (hasattr(key_channels, "__index__") and hasattr(num_heads, "__index__")):
+        found = f"found key_channels {key_channels!r} and num_heads {num_heads!r}"
+        raise TypeError(f"pixel_attention_block: {found}; expected whole numbers")
     C = x.shape[1]
     rows = 2 * key_channels + C
     if min(num_heads, key_channels) < 1 or key_channels % num_heads or C % num_heads:
@@ -126,7 +124,7 @@ def check(
         found = f"found gamma of {list(gamma.shape)}; expected a scalar"
         raise ValueError(f"pixel_attention_block: {found}")
     for name, tensor in tensors.items():
-        if tensor.dtype != x.dtype:
+        if tensor is not None and tensor.dtype != x.dtype:
             _check_type(name, tensor, x)
 
 
