@@ -54,8 +54,7 @@ def pixel_attention_gradients(
     dv = weights.to(v.dtype).mT @ gradient
     d_weights = (gradient @ v.mT).to(weights.dtype)
     d_scores = weights * (d_weights - (weights * d_weights).sum(-1, keepdim=True))
-    needs_dbias = bias is not None and bias.is_floating_point()
-    dbias = sum_to_bias(d_scores, bias) if needs_dbias else None
+    dbias = None if bias is None or bias.dtype == torch.bool else sum_to_bias(d_scores, bias)
     d_scores = d_scores.to(q.dtype)
     return d_scores @ k * scale, d_scores.mT @ q * scale, dv, dbias
 
