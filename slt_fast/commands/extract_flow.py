@@ -7,8 +7,6 @@ torchrun --nproc-per-node 4 scripts/extract_flow.py manifest.csv --output flow -
 Training reads it with --flow-cache. To resume, run the command again.
 """
 
-from __future__ import annotations
-
 import logging
 import shlex
 import sys
@@ -27,7 +25,8 @@ from slt_fast.data.frame_source import common_rate, with_rate
 from slt_fast.data.input import InputConfig, flow_device
 from slt_fast.data.sources import read_videos
 from slt_fast.device import choose_device
-from slt_fast.errors import DataError, UserError
+from slt_fast.errors import DataError
+from slt_fast.settings import Bounds, check_settings
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Arguments:
     fps: float | Literal["native"] | None = None
     """Frames per second that clips are resampled to; native keeps their own. By default that of the
     folder, if it holds flow already, or else the median of the clips'."""
-    workers: int | None = None
+    workers: Annotated[int, Bounds(ge=0)] | None = None
     """Processes; by default one per core. 0 works in this one."""
     device: str = "auto"
     """auto takes the GPU if there is one that the backend runs on; otherwise processes compute."""
@@ -57,8 +56,7 @@ class Arguments:
     """Leave out and list clips that cannot be read, instead of stopping at the first."""
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 0:
-            raise UserError(f"workers: found {self.workers}; expected 0 or more")
+        check_settings(self)
 
 
 def main() -> None:

@@ -1,7 +1,5 @@
 """Changed inputs that show where a score comes from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +10,6 @@ import numpy as np
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.errors import DataError, UserError
-
-PROBES = ("blank", "neutral")
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class BlankSource:
         """Returns the frames per second of the other source."""
         return self.source.frame_rate()
 
-    def at_rate(self, rate: float) -> BlankSource:
+    def at_rate(self, rate: float) -> FrameSource:
         """Returns black frames for the other source resampled."""
         return BlankSource(self.source.at_rate(rate))
 
@@ -68,9 +64,7 @@ class BlankSource:
 def probe(clip: AnnotatedClip, name: str) -> AnnotatedClip:
     """Changes the input of a clip: what remains of the score does not come from what was removed.
 
-    Args:
-        clip: The clip.
-        name: "blank" (black frames), or "neutral" (head and face as in a statement; synthetic).
+    The probe is "blank" (black frames), or "neutral" (head and face as in a statement; synthetic).
 
     Raises:
         UserError: Another probe, or "neutral" on real video.

@@ -18,10 +18,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VideoTranslation(Translation):
-    """What the network says of a video.
+    """What the network says of a video, and its frames per second before resampling.
 
-    Args:
-        frame_rate: Frames per second of the video, before resampling; None for a frame folder.
+    None stands for those of a frame folder.
     """
 
     frame_rate: float | None
@@ -50,7 +49,7 @@ class Translator:
 
         Args:
             checkpoint: Folder of a checkpoint, or of a run (its best checkpoint).
-            device: "auto" (the GPU if there is one), "cpu" or "cuda".
+            device: "auto" (the GPU if there is one), "cpu", "cuda" or "cuda:N".
             fps: As for Translator.
 
         Raises:
@@ -64,7 +63,7 @@ class Translator:
 
     @property
     def knows_glosses(self) -> bool:
-        """Whether the model was trained with glosses, so that it can say any."""
+        """True if the model was trained with glosses, so that it can recognise some."""
         return len(self.trained.vocabularies.gloss) > len(GLOSS_SPECIALS)
 
     def __call__(

@@ -1,7 +1,5 @@
 """Explains which kernels a call would take, and why not faster ones."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +7,10 @@ from typing import Any
 import torch
 
 from slt_fast.ops.backend import choose_backend
-from slt_fast.ops.launching import Launch, Plan, memory_format
+from slt_fast.ops.launching import Plan, memory_format
 from slt_fast.ops.pixel_attention import operator, plan
 from slt_fast.ops.pixel_attention.operator import pixel_attention, to_autocast_type
+from slt_fast.ops.pixel_attention.reference import additive
 from slt_fast.ops.pixel_attention_block import operator as block_operator
 from slt_fast.ops.pixel_attention_block import plan as block_plan
 from slt_fast.ops.pixel_attention_block.operator import pixel_attention_block
@@ -32,6 +31,7 @@ def explain(function: Callable, *arguments: Any, **options: Any) -> str:
         prevents a faster one.
 
     Raises:
+        TypeError: A call that the function itself would refuse.
         ValueError: Another function, or a call that the function itself would refuse.
     """
     if function not in _EXPLAINERS:
@@ -49,6 +49,8 @@ def _pixel_attention(q, k, v, bias, scale, backend):
     refusal = operator.kernel_refusal(q, k, v)
     lines, is_fused = _backend_line("pixel_attention", backend, q.device, refusal)
     if is_fused:
+        if bias is not None:
+            bias, _ = additive(bias, q.dtype)
         forward = plan.forward_plan.plan(q.device, q, k, v, bias, 1.0)
         out, row_statistics = forward.memory["out"], forward.memory.get("row_statistics")
         needs_dbias = bias is not None and bias.requires_grad
@@ -112,16 +114,15 @@ def _backend_line(
 
 
 def _plan_lines(direction: str, planned: Plan) -> list[str]:
-    return [f"{direction}: {_kernel_line(launch)}" for launch in planned.launches]
-
-
-def _kernel_line(launch: Launch) -> str:
-    row = launch.row
-    sizes = ", ".join(f"{name} {size}" for name, size in launch.blocks.items())
-    return (
-        f"{row.kernel} ({sizes}; {launch.num_programs} programs of {row.num_warps} warps, "
-        f"{row.num_stages} stages; table row of sm_{row.architecture})"
-    )
+    lines = []
+    for launch in planned.launches:
+        row = launch.row
+        sizes = ", ".join(f"{name} {size}" for name, size in launch.blocks.items())
+        lines.append(
+            f"{direction}: {row.kernel} ({sizes}; {launch.num_programs} programs of "
+            f"{row.num_warps} warps, {row.num_stages} stages; table row of sm_{row.architecture})"
+        )
+    return lines
 
 
 def _regime_notes(Nq: int, Nk: int, dtype: torch.dtype) -> list[str]:

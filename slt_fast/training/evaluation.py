@@ -1,7 +1,5 @@
 """Scores of a model on a split, and the translations behind them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,13 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A scored split.
-
-    Args:
-        scores: Scores by name, those of the glosses only if clips have any.
-        clips: The clips, in the order of the translations.
-        translations: What the model said.
-    """
+    """Scores by name (of glosses only if clips have any), and the translation of each clip."""
 
     scores: dict[str, Score]
     clips: list[AnnotatedClip]
@@ -107,7 +99,8 @@ def score(clips: Sequence[AnnotatedClip], translations: Sequence[Translation]) -
     """Scores translations against the clips' own annotations, never a decoded copy of them.
 
     Raises:
-        UserError: There is no clip.
+        ValueError: There is no clip.
+        UserError: No clip has a gloss to recognise.
     """
     hypotheses = [translation.text for translation in translations]
     scores = translation_scores(hypotheses, [clip.text for clip in clips])

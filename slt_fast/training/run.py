@@ -1,7 +1,5 @@
 """What a run reads and where it writes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,4 +27,4 @@ class RunConfig:
     """Frames per second that clips are resampled to; native keeps their own. By default the flow
     cache's, or else the median of the training clips'."""
     flow_cache: Path | None = None
-    """Folder made by scripts/extract_flow.py; flow is read from it instead of computed."""
+    """Folder made by slt-extract-flow; flow is read from it instead of computed."""

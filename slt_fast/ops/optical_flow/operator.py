@@ -13,6 +13,7 @@ from dataclasses import asdict, astuple
 import torch
 
 from slt_fast.errors import UserError
+from slt_fast.ops.backend import check_tensors
 from slt_fast.ops.optical_flow.backends import choose_flow_backend
 from slt_fast.ops.optical_flow.grey import rgb_to_grey
 from slt_fast.ops.optical_flow.opencv import opencv_flow, opencv_parameters
@@ -51,14 +52,28 @@ def optical_flow(
         bytes a pixel ("fast": 16) for as many pairs as fit into 256 MiB, or for one.
 
     Raises:
-        UserError: The shape, type or size of the frames, the preset or the backend does not fit.
+        UserError: Too few frames, sides out of range, or a preset or backend that cannot run.
+        TypeError: The frames are not a tensor.
+        ValueError: Frames of another shape, type or layout, without values (meta), or a library's
+            flow that is not finite.
+        MemoryError: Too little memory.
     """
-    chosen, _ = choose_flow_backend(backend, preset, frames.device)
     _check_frames(frames)
+    try:
+        return _flow(frames, preset, backend)
+    except Exception as error:
+        if not _is_lack_of_memory(error):
+            raise
+        found = f"found too little memory for {list(frames.shape)} frames and their flow"
+        raise MemoryError(f"optical_flow: {found}; expected shorter clips") from None
+
+
+def _flow(frames: torch.Tensor, preset: str, backend: str) -> torch.Tensor:
+    chosen, _ = choose_flow_backend(backend, preset, frames.device)
     if chosen == "raft":
         return _checked(raft_flow(frames, preset))
     if chosen == "cuda" and not frames.is_cuda:
-        return optical_flow(frames.cuda(), preset=preset, backend=backend).to(frames.device)
+        return _flow(frames.cuda(), preset, backend).to(frames.device)
     grey = rgb_to_grey(frames) if frames.ndim == 4 else frames
     if chosen == "opencv":
         return _checked(opencv_flow(grey.cpu().contiguous(), preset)).to(frames.device)
@@ -93,14 +108,20 @@ def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str,
     return {"algorithm": "disvr", "version": DISVR_VERSION, "preset": preset, **settings}
 
 
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Recognises the errors of our extension, of torch on a CPU and a GPU, and of OpenCV."""
+    texts = ("can't allocate memory", "out of memory", "Insufficient memory")
+    return isinstance(error, MemoryError) or any(text in str(error) for text in texts)
+
+
 def _check_frames(frames: torch.Tensor) -> None:
+    check_tensors("optical_flow", {"frames": frames})
+    if frames.device.type == "meta":
+        raise ValueError("optical_flow: found frames on meta; expected frames with values")
     shape = list(frames.shape)
-    if frames.dtype != torch.uint8:
-        raise UserError(f"optical_flow: found frames of {frames.dtype}; expected torch.uint8")
-    if frames.ndim not in (3, 4) or (frames.ndim == 4 and shape[3] != 3):
-        raise UserError(
-            f"optical_flow: found frames of shape {shape}; expected [T, H, W] or [T, H, W, 3]"
-        )
+    if frames.dtype != torch.uint8 or frames.ndim not in (3, 4) or shape[3:] not in ([], [3]):
+        expected = "torch.uint8 of [T, H, W] or [T, H, W, 3]"
+        raise ValueError(f"optical_flow: found {frames.dtype} of {shape}; expected {expected}")
     if shape[0] < 2:
         raise UserError(f"optical_flow: found {shape[0]} frames; expected at least 2")
     if min(shape[1:3]) < MINIMUM_SIDE or max(shape[1:3]) > MAXIMUM_SIDE:
@@ -118,5 +139,5 @@ def _checked(flow: torch.Tensor) -> torch.Tensor:
     """
     if not torch.isfinite(flow).all():
         H, W = flow.shape[2:]
-        raise UserError(f"optical_flow: found flow of {H}x{W} frames with NaN or infinity in it")
+        raise ValueError(f"optical_flow: found flow of {H}x{W} frames with NaN or infinity in it")
     return flow
