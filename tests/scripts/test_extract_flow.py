@@ -13,7 +13,8 @@ import pytest
 
 from slt_fast.data.cached_flow import CachedFlow
 from slt_fast.data.flow_cache import extraction
-from slt_fast.data.flow_cache.cache import open_flow_cache
+from slt_fast.data.flow_cache.cache import cached_rate, open_flow_cache
+from slt_fast.data.frame_source import with_rate
 from slt_fast.data.input import InputConfig
 from slt_fast.data.sources import read_videos
 from slt_fast.data.synthetic import read_synthetic
@@ -30,8 +31,9 @@ OPTIONS = ["--size", 32, "--preset", "fast", "--workers", 0]
 def flow_of(data: object, output: Path) -> dict[str, CachedFlow]:
     """The flow of each clip, by the name of its source; all of it there and whole."""
     root, sources = read_videos(str(data))
-    cache = open_flow_cache(output, FLOW, root)
-    found = {source.name: cache.find(source) for source in sources}
+    fps = cached_rate(output)
+    cache = open_flow_cache(output, FLOW, root, fps=fps)
+    found = {source.name: cache.find(with_rate(source, fps)) for source in sources}
     for flow in found.values():
         assert len(flow.read()) == flow.num_frames
     return found
@@ -79,9 +81,11 @@ def test_plain_videos(run_script, manifest: Path, tmp_path: Path, name: str) -> 
     assert finished.status == 0, finished.err
     assert len(flow_of(place, tmp_path / "flow")) == (2 if name == "." else 1)
     # Their names are those of a manifest in the same folder.
-    cache = open_flow_cache(tmp_path / "flow", FLOW, manifest.parent)
+    fps = cached_rate(tmp_path / "flow")
+    cache = open_flow_cache(tmp_path / "flow", FLOW, manifest.parent, fps=fps)
     _, sources = read_videos(str(manifest))
-    assert sum(cache.path(source).exists() for source in sources) == (2 if name == "." else 1)
+    paths = [cache.path(with_rate(source, fps)) for source in sources]
+    assert sum(path.exists() for path in paths) == (2 if name == "." else 1)
 
 
 def test_real_videos(run_script, shared_data: Path, tmp_path: Path) -> None:

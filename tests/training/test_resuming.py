@@ -333,7 +333,7 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
 def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
     data = f"manifest:{manifest}"
     run = RunConfig(data, tmp_path, skip_bad=True, train_split="dev", dev_split="test")
-    run = replace(run, flow_cache=Path("flow"))
+    run = replace(run, flow_cache=Path("flow"), fps=25)
     bare = RunConfig(output=tmp_path, resume=True)
     clips = read_split(run.data, "dev")
     words = Vocabularies.build(clips)
@@ -341,11 +341,12 @@ def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path
     trained = TrainedModel(model, tiny_recipe, words, trained_on(run, clips))
     save_checkpoint(tmp_path, 1, ("last",), trained, tensors={}, progress={})
     assert settings_to_resume(bare) == (tiny_recipe, replace(run, resume=True))
-    # Before there was a flow cache, checkpoints did not name one.
+    # Before there were flow caches and frame rates, checkpoints did not name them.
     description = read_json(tmp_path / "last" / "model.json")
-    del description["trained_on"]["flow_cache"]
+    del description["trained_on"]["flow_cache"], description["trained_on"]["fps"]
     write_json(tmp_path / "last" / "model.json", description)
-    assert settings_to_resume(bare) == (tiny_recipe, replace(run, resume=True, flow_cache=None))
+    old = replace(run, resume=True, flow_cache=None, fps="native")
+    assert settings_to_resume(bare) == (tiny_recipe, old)
 
 
 def test_resuming_with_another_flow_cache(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
