@@ -93,6 +93,9 @@ def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
 
 def _search(network: TranslationNetwork, encoded: Encoded, search: SearchConfig) -> list[list[int]]:
     repeated = Encoded(*(part.repeat_interleave(search.beam_size, dim=0) for part in encoded))
+    # Attention transposes the memory; of a strided one, oneDNN's bfloat16 product takes gigabytes.
+    memory = repeated.memory.transpose(0, 1).contiguous().transpose(0, 1)
+    repeated = repeated._replace(memory=memory)
     return beam_search(
         lambda tokens: network.decode(repeated, tokens)[:, -1],
         num_clips=len(encoded.lengths),
