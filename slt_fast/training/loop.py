@@ -31,9 +31,11 @@ from slt_fast.files import read_json, write_json
 from slt_fast.recipe import Recipe
 from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on, warn_of_long_texts
 from slt_fast.training.evaluation import Evaluation, evaluate
+from slt_fast.training.lock import locked
 from slt_fast.training.log import RunLog
 from slt_fast.training.losses import translation_loss
 from slt_fast.training.resuming import (
+    check_one_process,
     check_resumable,
     check_same_run,
     has_checkpoint_to_resume,
@@ -65,11 +67,18 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
 
     Raises:
         DataError: A bad clip without run.skip_bad, or a checkpoint that does not fit.
-        UserError: A setting cannot be used here, or the gradient is not finite.
+        UserError: A setting cannot be used here, several processes train, or the gradient is not
+            finite.
     """
     started = time.monotonic()
     keep_compiled_convolutions()
+    check_one_process()
     check_resumable(run)
+    with locked(run.output):
+        return _train(recipe, run, started)
+
+
+def _train(recipe: Recipe, run: RunConfig, started: float) -> tuple[dict[str, Any], Evaluation]:
     recipe.input.parameters()  # raises before any clip is read if the flow cannot be computed
     skipped = SkippedClips() if run.skip_bad else None
     load = partial(load_dataset, recipe, run.data, flow_cache=run.flow_cache, on_error=skipped)

@@ -8,11 +8,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from slt_fast.checkpoint import TrainedModel, checkpoint_folder, read_description
-from slt_fast.errors import DataError
+from slt_fast.data.flow_cache.extraction import share_of_work
+from slt_fast.errors import DataError, UserError
 from slt_fast.recipe import Recipe, differences
 from slt_fast.training.run import RunConfig
 
 logger = logging.getLogger(__name__)
+
+# What a run writes to its folder.
+RUN_FILES = (
+    *("metrics.jsonl", "metrics.json", "tensorboard", "skipped.txt"),
+    *("checkpoints", "best", "last"),
+)
 
 
 def has_checkpoint_to_resume(run: RunConfig) -> bool:
@@ -45,6 +52,14 @@ def check_same_run(folder: Path, found: TrainedModel, wanted: TrainedModel) -> N
         raise DataError(folder, "other words or glosses", "those of the training split given now")
 
 
+def check_one_process() -> None:
+    """Raises UserError if torchrun started several processes, each of which would train alone."""
+    _, num_processes = share_of_work()
+    if num_processes > 1:
+        expected = "one, as training on several GPUs is left to a later version"
+        raise UserError(f"torchrun: found {num_processes} processes; expected {expected}")
+
+
 def check_resumable(run: RunConfig) -> None:
     """Raises DataError if a run shall be resumed in a folder that does not exist."""
     if run.resume and not run.output.is_dir():
@@ -52,13 +67,21 @@ def check_resumable(run: RunConfig) -> None:
 
 
 def prepare_output(run: RunConfig) -> None:
-    """Makes the output folder; moves an earlier run in it aside, unless it is resumed."""
-    if not run.resume and (run.output / "last").exists():
-        aside = next(
-            path
-            for number in range(1, 10_000)
-            if not (path := run.output.with_name(f"{run.output.name}.{number}")).exists()
-        )
-        run.output.rename(aside)
-        logger.warning("%s held a run: it is now %s (--resume goes on instead)", run.output, aside)
-    run.output.mkdir(parents=True, exist_ok=True)
+    """Moves an earlier run in the output folder aside, unless it is resumed.
+
+    Only what a run writes is moved, so that the folder may be any, the working directory included.
+    """
+    if run.resume or not os.path.lexists(run.output / "last"):
+        return
+    folder = run.output.resolve()
+    aside = next(
+        path
+        for number in range(1, 10_000)
+        if not os.path.lexists(path := folder.with_name(f"{folder.name}.{number}"))
+    )
+    aside.mkdir()
+    # "last" goes last: a kill in between leaves a run that the next start moves aside.
+    for name in RUN_FILES:
+        if os.path.lexists(folder / name):
+            os.rename(folder / name, aside / name)
+    logger.warning("%s held a run: it is now %s (--resume goes on instead)", run.output, aside)

@@ -15,11 +15,12 @@ from slt_fast import checkpoint
 from slt_fast.checkpoint import TrainedModel, build_network, save_checkpoint
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.sources import read_split
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, write_json
 from slt_fast.recipe import Recipe
 from slt_fast.training import loop
 from slt_fast.training.datasets import trained_on
+from slt_fast.training.lock import locked
 from slt_fast.training.loop import Trainer, train
 from slt_fast.training.resuming import (
     check_resumable,
@@ -307,15 +308,41 @@ def test_an_epoch_that_is_not_saved_is_logged_all_the_same(tiny_recipe, run, mon
     assert [record["epoch"] for record in records(run)] == [1, 1, 2]
 
 
-def test_a_finished_run_is_moved_aside(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["run", "."])
+def test_a_finished_run_is_moved_aside(tmp_path: Path, monkeypatch, place: str) -> None:
+    """Nothing that is not a run's own is touched: the folder may be the working directory."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    monkeypatch.chdir(folder if place == "." else tmp_path)
     for number in range(3):
-        run = RunConfig(output=tmp_path / "run")
+        run = RunConfig(output=Path(place))
         prepare_output(run)
-        assert not list(run.output.iterdir())
-        (run.output / "last").mkdir()
-        (run.output / "note").write_text(str(number))
-    notes = {path.name: (path / "note").read_text() for path in tmp_path.iterdir()}
+        assert [path.name for path in folder.iterdir()] == ["own.txt"] * (number > 0)
+        (folder / "last").mkdir()
+        (folder / "metrics.json").write_text(str(number))
+        (folder / "own.txt").touch()
+    notes = {path.name: (path / "metrics.json").read_text() for path in tmp_path.iterdir()}
     assert notes == {"run.1": "0", "run.2": "1", "run": "2"}
+
+
+def test_a_folder_in_use_is_left_alone(tiny_recipe, finished) -> None:
+    before = sorted(path.name for path in finished.output.iterdir())
+    for resume in (False, True):
+        with (
+            locked(finished.output),
+            pytest.raises(DataError, match=r"run: found a training by process \d+ on .*, started"),
+        ):
+            train(tiny_recipe, replace(finished, resume=resume))
+    assert sorted(path.name for path in finished.output.iterdir()) == before
+    assert not finished.output.with_name("run.1").exists()
+
+
+def test_several_processes_are_refused(tiny_recipe, run, monkeypatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="torchrun: found 2 processes; expected one, as"):
+        train(tiny_recipe, run)
+    assert not run.output.exists()
 
 
 def test_a_run_to_resume_stays(tmp_path: Path) -> None:
