@@ -15,7 +15,7 @@ from slt_fast import command_line
 from slt_fast.checkpoint import load_model
 from slt_fast.device import choose_device
 from slt_fast.errors import DataError
-from slt_fast.files import write_json
+from slt_fast.files import check_writable, write_json
 from slt_fast.training.datasets import load_dataset
 from slt_fast.training.evaluation import evaluate
 
@@ -47,25 +47,28 @@ class Arguments:
 def main() -> None:
     """Scores a checkpoint as the command line says."""
     arguments = command_line.parse(Arguments, __doc__)
+    device = choose_device(arguments.device)
+    if arguments.output:
+        check_writable(arguments.output)
     trained = load_model(arguments.checkpoint)
-    trained.network.to(choose_device(arguments.device))
+    trained.network.to(device)
     split = arguments.split or trained.trained_on.test_split
     problems: list[DataError] = []
     on_error = problems.append if arguments.skip_bad else None
     recipe = trained.recipe
+    search = recipe.search
+    if arguments.beam_size is not None:
+        search = replace(search, beam_size=arguments.beam_size)
     # Each clip is read once, so that nothing is gained by keeping it.
     settings = replace(recipe.training, device=arguments.device, preload=False)
     dataset = load_dataset(
         replace(recipe, training=settings),
-        arguments.data or trained.trained_on.data,
+        arguments.data or trained.trained_on.located().data,
         split,
         flow_cache=arguments.flow_cache,
         probe_name=arguments.probe,
         on_error=on_error,
     )
-    search = recipe.search
-    if arguments.beam_size is not None:
-        search = replace(search, beam_size=arguments.beam_size)
     scores = evaluate(trained, dataset, search=search, on_error=on_error).flat(split)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)

@@ -9,6 +9,7 @@ import torchvision
 from torch import nn
 
 from slt_fast.errors import DataError, UserError
+from slt_fast.files import seen_from
 from slt_fast.state_dict import StateDict, check_state_dict, download_state_dict, read_state_dict
 
 STAGE_CHANNELS = (64, 128, 256, 512)
@@ -86,6 +87,8 @@ def _file_state(path: Path) -> StateDict:
     expected = "a state dict of ResNet18"
     if not path.is_file():
         raise DataError(
-            "backbone_weights", f"no file {path}", f"imagenet, none, or a file with {expected}"
+            "backbone_weights",
+            f"no file {path}",
+            f"imagenet, none, or a file with {expected}{seen_from(path)}",
         )
     return read_state_dict(path, expected)

@@ -33,27 +33,62 @@ def load_dataset(
     probe_name: str | None = None,
     on_error: ErrorHandler | None = None,
 ) -> ClipDataset:
-    """Reads a split of `data` (synthetic[:SEED], phoenix14t:PATH or manifest:FILE) for batching.
+    """Reads a split for batching: find_clips, then read_clips; raises as they do."""
+    clips = find_clips(
+        recipe, data, split, flow_cache=flow_cache, probe_name=probe_name, on_error=on_error
+    )
+    return read_clips(recipe, data, clips, on_error=on_error)
 
-    With training.preload its images are computed here. Otherwise its frames are only counted, so
-    that a clip too short for its glosses is known before training starts.
+
+def find_clips(
+    recipe: Recipe,
+    data: str,
+    split: str,
+    *,
+    flow_cache: Path | None = None,
+    probe_name: str | None = None,
+    on_error: ErrorHandler | None = None,
+) -> list[AnnotatedClip]:
+    """Reads the annotations of a split.
 
     Args:
+        data: synthetic[:SEED], phoenix14t:PATH or manifest:FILE.
         flow_cache: Folder to read flow from, as far as it is there.
         probe_name: Probe that changes the clips; None for none.
-        on_error: Called with each bad annotation or clip; None raises the first.
+        on_error: Called with each bad annotation; None raises the first.
 
     Raises:
-        DataError: A bad annotation or clip, if on_error is None, or no usable flow cache.
-        UserError: No clip can be read, or a flow cache is given for RGB input.
+        DataError: A bad annotation, if on_error is None, or no usable flow cache.
+        UserError: There is no clip, or a flow cache is given for RGB input.
     """
     cache = flow_cache and open_flow_cache(flow_cache, recipe.input, data_root(data))
     clips = read_split(data, split, on_error=on_error)
     if probe_name:
         clips = [probe(clip, probe_name) for clip in clips]
-    if cache:
-        clips = with_cached_flow(clips, cache)
-    settings = recipe.training
+    return with_cached_flow(clips, cache) if cache else clips
+
+
+def read_clips(
+    recipe: Recipe,
+    data: str,
+    clips: list[AnnotatedClip],
+    *,
+    on_error: ErrorHandler | None = None,
+) -> ClipDataset:
+    """Makes a data set of the clips of a split.
+
+    With training.preload its images are computed here. Otherwise its frames are only counted, so
+    that a clip too short for its glosses is known before training starts.
+
+    Args:
+        data: Name of the data, for errors.
+        on_error: Called with each bad clip; None raises the first.
+
+    Raises:
+        DataError: A bad clip, if on_error is None.
+        UserError: No clip can be read.
+    """
+    settings, split = recipe.training, clips[0].split
     images = None
     if settings.preload:
         device = flow_device(recipe.input, choose_device(settings.device))
@@ -74,7 +109,8 @@ def trained_on(run: RunConfig, clips: Sequence[AnnotatedClip]) -> TrainedOn:
         digest.update(json.dumps([clip.id, clip.text, clip.glosses]).encode())
     splits = (run.train_split, run.dev_split, run.test_split)
     flow_cache = None if run.flow_cache is None else str(run.flow_cache)
-    return TrainedOn(run.data, *splits, digest.hexdigest(), run.skip_bad, flow_cache)
+    known, folder = digest.hexdigest(), str(Path.cwd())
+    return TrainedOn(run.data, *splits, known, run.skip_bad, flow_cache, folder)
 
 
 def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int) -> None:

@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from tqdm import tqdm
@@ -29,14 +29,20 @@ from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle
 from slt_fast.files import read_json, write_json
 from slt_fast.recipe import Recipe
-from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on, warn_of_long_texts
+from slt_fast.settings import Bounds, check_settings
+from slt_fast.training.checks import check_one_process, check_recipe, check_resumable
+from slt_fast.training.datasets import (
+    SkippedClips,
+    find_clips,
+    read_clips,
+    trained_on,
+    warn_of_long_texts,
+)
 from slt_fast.training.evaluation import Evaluation, evaluate
 from slt_fast.training.lock import locked
 from slt_fast.training.log import RunLog
 from slt_fast.training.losses import translation_loss
 from slt_fast.training.resuming import (
-    check_one_process,
-    check_resumable,
     check_same_run,
     has_checkpoint_to_resume,
     prepare_output,
@@ -52,11 +58,14 @@ logger = logging.getLogger(__name__)
 class Progress:
     """How far a run has come; training.json in a checkpoint."""
 
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    best_bleu4: float = -1.0
-    seconds: float = 0.0
+    epoch: Annotated[int, Bounds(ge=0)] = 0
+    batch: Annotated[int, Bounds(ge=0)] = 0
+    step: Annotated[int, Bounds(ge=0)] = 0
+    best_bleu4: Annotated[float, Bounds(ge=-1, le=100.001)] = -1.0  # rounding passes 100
+    seconds: Annotated[float, Bounds(ge=0)] = 0.0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
@@ -79,11 +88,13 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
 
 
 def _train(recipe: Recipe, run: RunConfig, started: float) -> tuple[dict[str, Any], Evaluation]:
-    recipe.input.parameters()  # raises before any clip is read if the flow cannot be computed
+    check_recipe(recipe, run)
     skipped = SkippedClips() if run.skip_bad else None
-    load = partial(load_dataset, recipe, run.data, flow_cache=run.flow_cache, on_error=skipped)
-    train_set, dev_set = load(run.train_split), load(run.dev_split)
-    test_set = load(run.test_split)
+    find = partial(find_clips, recipe, run.data, flow_cache=run.flow_cache, on_error=skipped)
+    splits = [find(split) for split in (run.train_split, run.dev_split, run.test_split)]
+    train_set, dev_set, test_set = (
+        read_clips(recipe, run.data, clips, on_error=skipped) for clips in splits
+    )
     warn_of_long_texts(train_set.clips, recipe.search.max_text_length)
     trainer = Trainer(recipe, run, train_set, skipped, started=started)
     if run.resume:
@@ -283,5 +294,5 @@ def _read_progress(path: Path) -> Progress:
     values = read_json(path)
     try:
         return Progress(**values)
-    except TypeError as error:
+    except (TypeError, UserError) as error:
         raise DataError(path, str(error), "the state that slt_fast writes") from error

@@ -95,10 +95,14 @@ SYNTHETIC = ["--data", "synthetic", "--split", "dev"]
         (["--probe", "upside-down"], 2, "upside-down"),
         (["--beam-size", "0"], 1, "beam_size: found 0; expected at least 1"),
         (["--flavour", "vanilla"], 2, "--flavour"),
+        (["--output", "gone/scores.json"], 1, "No such file or directory: 'gone/scores.json'"),
+        (["--output", "/"], 1, "Is a directory: '/'"),
+        (["--device", "gpu"], 1, "device: found 'gpu'"),
     ],
 )
 def test_bad_options(run_script, checkpoint, monkeypatch, options, status, message: str) -> None:
     monkeypatch.setitem(NUM_CLIPS, "dev", 1)
+    monkeypatch.setattr(evaluation, "batches", lambda *_, **__: pytest.fail("read a clip"))
     finished = run_script("evaluate.py", "--checkpoint", checkpoint, *SYNTHETIC, *options)
     assert finished.status == status
     assert message in finished.out + finished.err

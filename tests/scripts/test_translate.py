@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from slt_fast.checkpoint import build_network, load_model, save_checkpoint
+from slt_fast.checkpoint import build_network, checkpoint_folder, load_model, save_checkpoint
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, Vocabulary
 from slt_fast.inference import translate
 
@@ -82,7 +82,7 @@ def test_checkpoints_that_cannot_be_used(run_script, checkpoint, manifest, tmp_p
     folder = tmp_path / "copy"
     options = ["translate.py", manifest.parent / "second", "--checkpoint", folder]
     fails(run_script(*options), "copy: found nothing; expected a checkpoint's folder")
-    shutil.copytree(checkpoint / "best", folder)
+    shutil.copytree(checkpoint_folder(checkpoint / "best"), folder)
     weights = load_file(folder / "model.safetensors")
     name = max(weights, key=lambda name: weights[name].numel())
     save_file(weights | {name: weights[name][1:].clone()}, folder / "model.safetensors")

@@ -12,18 +12,18 @@ import torchvision
 from safetensors.torch import load_file
 
 from slt_fast import checkpoint
-from slt_fast.checkpoint import TrainedModel, build_network, save_checkpoint
+from slt_fast.checkpoint import TrainedModel, build_network, checkpoint_folder, save_checkpoint
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.sources import read_split
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, write_json
 from slt_fast.recipe import Recipe
 from slt_fast.training import loop
+from slt_fast.training.checks import check_resumable
 from slt_fast.training.datasets import trained_on
 from slt_fast.training.lock import locked
 from slt_fast.training.loop import Trainer, train
 from slt_fast.training.resuming import (
-    check_resumable,
     check_same_run,
     prepare_output,
     settings_to_resume,
@@ -36,7 +36,7 @@ def with_training(recipe: Recipe, **settings) -> Recipe:
 
 
 def weights(run: RunConfig, link: str = "last") -> dict[str, torch.Tensor]:
-    return load_file(run.output / link / "model.safetensors")
+    return load_file(checkpoint_folder(run.output / link) / "model.safetensors")
 
 
 def assert_same_weights(first: RunConfig, second: RunConfig) -> None:
@@ -90,7 +90,8 @@ def test_a_resumed_run_equals_an_unbroken_one(
     expected, _ = train(recipe, unbroken)
     break_off(recipe, run, steps, monkeypatch)
     if saved_step:
-        assert read_json(run.output / "last" / "training.json")["step"] == saved_step
+        progress = read_json(checkpoint_folder(run.output / "last") / "training.json")
+        assert progress["step"] == saved_step
     torch.manual_seed(123)
     torch.rand(7)  # another process starts from other random states
     metrics, _ = train(recipe, replace(run, resume=True))
@@ -120,12 +121,13 @@ def test_a_run_of_version_0_1_is_resumed_exactly(tiny_recipe, run, monkeypatch) 
     unbroken = replace(run, output=run.output.with_name("unbroken"))
     train(tiny_recipe, unbroken)
     break_off(tiny_recipe, run, 3, monkeypatch)
-    path = run.output / "last" / "model.json"
+    path = checkpoint_folder(run.output / "last") / "model.json"
     old = read_json(Path(__file__).parents[1] / "model_0_1_0.json")
     assert old["recipe"]["training"]["beam_size"] == 2
     write_json(path, read_json(path) | {"slt_fast": "0.1.0", "recipe": old["recipe"]})
     train(tiny_recipe, replace(run, resume=True))
     assert_same_weights(run, unbroken)
+    path = checkpoint_folder(run.output / "last") / "model.json"
     path.write_text(path.read_text().replace('"beam_size": 2', '"beam_size": 3'))
     with pytest.raises(DataError, match=r"found search\.beam_size 3; expected 2, as asked for now"):
         train(tiny_recipe, replace(run, resume=True))
@@ -195,6 +197,61 @@ def test_resuming_with_other_data(tiny_recipe, run, own_manifest: Path) -> None:
         train(recipe, finished)
 
 
+def test_resuming_with_data_that_moved(
+    tiny_recipe, run, own_manifest: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """Relative, absolute, from another working directory, copied: the digest knows the clips."""
+    recipe = with_training(tiny_recipe, epochs=1)
+    monkeypatch.chdir(own_manifest.parent)
+    run = replace(run, data="manifest:manifest.csv")
+    train(recipe, run)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found, known = settings_to_resume(RunConfig(output=run.output, resume=True))
+    assert found == recipe and known.data == f"manifest:{own_manifest}"
+    train(recipe, known)
+    moved = own_manifest.parent.rename(tmp_path / "moved") / own_manifest.name
+    _, gone = settings_to_resume(RunConfig(output=run.output, resume=True))
+    with pytest.raises(DataError, match="manifest.csv: found no such file"):
+        train(recipe, gone)
+    train(recipe, replace(gone, data=f"manifest:{moved}"))
+    rows = moved.read_text().splitlines()
+    moved.write_text("\n".join([rows[0], rows[2], rows[1], *rows[3:]]))
+    with pytest.raises(DataError, match="found train_clips_sha256 '"):
+        train(recipe, replace(gone, data=f"manifest:{moved}"))
+
+
+def test_a_relative_path_is_looked_for_where_the_error_says(tiny_recipe, run, tmp_path) -> None:
+    message = rf"^gone\.csv: found no such file; .* file \(looked for in {Path.cwd()}\)$"
+    with pytest.raises(DataError, match=message):
+        train(tiny_recipe, replace(run, data="manifest:gone.csv"))
+
+
+def test_a_copied_run_that_followed_links_is_resumed(tiny_recipe, finished, tmp_path) -> None:
+    for name in ("best", "last"):
+        folder = checkpoint_folder(finished.output / name)
+        (finished.output / name).unlink()
+        shutil.copytree(folder, finished.output / name)
+    recipe = with_training(tiny_recipe, epochs=1)
+    train(recipe, finished)
+    assert "test.bleu4" in read_json(finished.output / "metrics.json")
+
+
+def test_the_file_of_the_first_weights_may_have_moved(tiny_recipe, manifest, tmp_path) -> None:
+    clips = read_split(f"manifest:{manifest}", "dev")
+    words, data = Vocabularies.build(clips), trained_on(RunConfig(), clips)
+    network = build_network(tiny_recipe, words)
+
+    def began(weights: str) -> TrainedModel:
+        model = replace(tiny_recipe.model, backbone_weights=weights)
+        return TrainedModel(network, replace(tiny_recipe, model=model), words, data)
+
+    check_same_run(tmp_path, began("old/resnet.pth"), began("new/resnet.pth"))
+    for other in ("imagenet", "none"):
+        with pytest.raises(DataError, match=r"found model\.backbone_weights"):
+            check_same_run(tmp_path, began("old/resnet.pth"), began(other))
+
+
 def test_resuming_without_the_clip_that_stopped_the_run(tiny_recipe, finished) -> None:
     recipe = with_training(tiny_recipe, epochs=1)
     metrics, _ = train(recipe, replace(finished, skip_bad=True))
@@ -205,7 +262,7 @@ def test_resuming_fetches_no_backbone_weights(tiny_recipe, finished, monkeypatch
     def fetch(*arguments: object, **options: object) -> None:
         raise AssertionError("looked for weights that the checkpoint holds")
 
-    path = finished.output / "last" / "model.json"
+    path = checkpoint_folder(finished.output / "last") / "model.json"
     description = read_json(path)
     description["recipe"]["model"]["backbone_weights"] = "imagenet"
     write_json(path, description)
@@ -227,7 +284,7 @@ def test_resuming_fetches_no_backbone_weights(tiny_recipe, finished, monkeypatch
     ],
 )
 def test_resuming_from_a_broken_checkpoint(tiny_recipe, finished, name, content, message) -> None:
-    path = finished.output / "last" / name
+    path = checkpoint_folder(finished.output / "last") / name
     path.unlink()
     if content is not None:
         path.write_text(content)
@@ -236,15 +293,15 @@ def test_resuming_from_a_broken_checkpoint(tiny_recipe, finished, name, content,
 
 
 def test_resuming_from_the_wrong_tensors(tiny_recipe, finished) -> None:
-    last = finished.output / "last"
+    last = checkpoint_folder(finished.output / "last")
     shutil.copy(last / "model.safetensors", last / "training.safetensors")
     with pytest.raises(DataError, match=r"found no 'random\.cpu'.*; expected the state that slt"):
         train(with_training(tiny_recipe, epochs=1), finished)
 
 
-def test_resuming_from_a_link_to_nothing(tiny_recipe, finished) -> None:
+def test_resuming_from_a_pointer_to_nothing(tiny_recipe, finished) -> None:
     shutil.rmtree(finished.output / "checkpoints")
-    with pytest.raises(DataError, match="last: found nothing; expected a checkpoint's folder"):
+    with pytest.raises(DataError, match="last: found a pointer to .*, which is missing"):
         train(with_training(tiny_recipe, epochs=1), finished)
 
 
@@ -265,7 +322,7 @@ def test_disk_full_leaves_the_checkpoint_before(tiny_recipe, run, monkeypatch) -
         with pytest.raises(OSError, match=r"step-00000006.*No space left on device"):
             train(recipe, run)
     assert len(list((run.output / "checkpoints").iterdir())) == 1
-    assert read_json(run.output / "last" / "training.json")["epoch"] == 1
+    assert read_json(checkpoint_folder(run.output / "last") / "training.json")["epoch"] == 1
     train(recipe, replace(run, resume=True))
     unbroken = replace(run, output=run.output.with_name("unbroken"))
     train(recipe, unbroken)
@@ -284,7 +341,7 @@ def test_killed_while_scoring_dev(tiny_recipe, run, monkeypatch) -> None:
         patch.setattr(loop, "evaluate", evaluate)
         with pytest.raises(BrokenOff):
             train(tiny_recipe, run)
-    progress = read_json(run.output / "last" / "training.json")
+    progress = read_json(checkpoint_folder(run.output / "last") / "training.json")
     assert (progress["epoch"], progress["batch"], progress["step"]) == (0, 3, 3)
     assert progress["seconds"] > 0
     train(tiny_recipe, replace(run, resume=True))
@@ -369,9 +426,9 @@ def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path
     save_checkpoint(tmp_path, 1, ("last",), trained, tensors={}, progress={})
     assert settings_to_resume(bare) == (tiny_recipe, replace(run, resume=True))
     # Before there was a flow cache, checkpoints did not name one.
-    description = read_json(tmp_path / "last" / "model.json")
+    description = read_json(checkpoint_folder(tmp_path / "last") / "model.json")
     del description["trained_on"]["flow_cache"]
-    write_json(tmp_path / "last" / "model.json", description)
+    write_json(checkpoint_folder(tmp_path / "last") / "model.json", description)
     assert settings_to_resume(bare) == (tiny_recipe, replace(run, resume=True, flow_cache=None))
 
 

@@ -17,6 +17,7 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.text_lines import read_text_lines
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
+from slt_fast.files import seen_from
 
 HEADER = ("name", "video", "start", "end", "speaker", "orth", "translation")
 FRAMES_FOLDER = Path("features", "fullFrame-210x260px")
@@ -123,7 +124,8 @@ def _annotation_files(root: Path) -> dict[str, Path]:
     folder = root / "annotations" / "manual"
     files = {file.name.split(".")[1]: file for file in folder.glob("PHOENIX-2014-T.*.corpus.csv")}
     if not files:
-        raise DataError(folder, "no annotation files", "PHOENIX-2014-T.{train,dev,test}.corpus.csv")
+        expected = "PHOENIX-2014-T.{train,dev,test}.corpus.csv" + seen_from(folder)
+        raise DataError(folder, "no annotation files", expected)
     return files
 
 

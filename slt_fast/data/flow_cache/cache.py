@@ -28,7 +28,7 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.input import InputConfig
 from slt_fast.errors import DataError, UserError
-from slt_fast.files import read_json, remove_leftovers, write_json
+from slt_fast.files import read_json, remove_leftovers, seen_from, write_json
 
 DESCRIPTION = "cache.json"
 
@@ -126,7 +126,8 @@ def open_flow_cache(
             write_json(path, ours)
     if not path.is_file():
         expected = f"a flow cache with its {DESCRIPTION}, as scripts/extract_flow.py makes"
-        raise DataError(folder, "none" if cache.folder.is_dir() else "no such folder", expected)
+        found = "none" if cache.folder.is_dir() else "no such folder"
+        raise DataError(folder, found, expected + seen_from(folder))
     _check_same(path, cache)
     return cache
 

@@ -21,6 +21,7 @@ import torch
 from torch.nn import functional
 
 from slt_fast.errors import DataError
+from slt_fast.files import seen_from
 from slt_fast.state_dict import (
     StateDict,
     check_state_dict,
@@ -157,7 +158,7 @@ def _torchvision_weights(preset: str) -> StateDict:
 def _file_weights(path: Path, preset: str) -> StateDict:
     expected = f"a state dict of torchvision's {preset}"
     if not path.is_file():
-        raise DataError(WEIGHTS_VARIABLE, f"no file {path}", expected)
+        raise DataError(WEIGHTS_VARIABLE, f"no file {path}", expected + seen_from(path))
     return read_state_dict(path, expected)
 
 
