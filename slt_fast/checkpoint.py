@@ -4,16 +4,13 @@ A run's folder holds `checkpoints/step-N.0/` and two pointers, `best` and `last`
 that name a checkpoint, so that any copy of a run is whole. A checkpoint is written under a
 temporary name, synced, renamed, and only then pointed at. Pointers are swapped atomically.
 Checkpoints without a pointer are deleted. Weights are safetensors, the rest is JSON, and nothing is
-ever unpickled. Earlier runs have links instead, and copies of those may have
-folders; both are read.
+ever unpickled. Runs of earlier versions have links; those, and folders copied from them, are read.
 
     model.safetensors       weights and buffers
     model.json              recipe, data set, vocabularies, flow parameters, version
     training.safetensors    optimiser and random states
     training.json           epoch, step, scores
 """
-
-from __future__ import annotations
 
 import logging
 import re
@@ -26,7 +23,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from slt_fast import __version__
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError, UserError
@@ -38,6 +34,7 @@ from slt_fast.ops.optical_flow.presets import OPENCV_PRESETS
 from slt_fast.recipe import Recipe, recipe_from_json, upgraded_from_0_1
 from slt_fast.settings import check_settings
 from slt_fast.state_dict import StateDict, check_state_dict, read_state_dict
+from slt_fast.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -48,32 +45,21 @@ _ITS_TENSORS = "the tensors of the model that model.json describes"
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The data of a run.
+    """The data of a run."""
 
-    Args:
-        data: "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE".
-        train_split: Split the model learned from.
-        dev_split: Split that chose the best checkpoint.
-        test_split: Split that is scored at the end.
-        train_clips_sha256: Hash of id, text and glosses of the training clips.
-        skip_bad: Whether clips that could not be read were left out.
-        flow_cache: Folder the flow was read from; None if flow was computed.
-        folder: Working directory of the run, to which relative paths belong; None if unknown.
-    """
-
-    data: str
-    train_split: str
-    dev_split: str
-    test_split: str
-    train_clips_sha256: str
-    skip_bad: bool
-    flow_cache: str | None = None
-    folder: str | None = None
+    data: str  # "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE"
+    train_split: str  # split the model learned from
+    dev_split: str  # split that chose the best checkpoint
+    test_split: str  # split that is scored at the end
+    train_clips_sha256: str  # hash of id, text and glosses of the training clips
+    skip_bad: bool  # whether clips that could not be read were left out
+    flow_cache: str | None = None  # folder the flow was read from; None if flow was computed
+    folder: str | None = None  # working directory, to which relative paths belong
 
     def __post_init__(self) -> None:
         check_settings(self)
 
-    def located(self) -> TrainedOn:
+    def located(self) -> "TrainedOn":
         """Returns the same with relative paths that lead nowhere from here, but do from folder."""
         kind, colon, place = self.data.partition(":")
         cache = None if self.flow_cache is None else self._locate(self.flow_cache)
@@ -254,10 +240,8 @@ def _check_specials(words: Vocabularies) -> None:
 
 
 def _with_runnable_backend(values: dict[str, Any]) -> dict[str, Any]:
-    """Replaces a flow backend that cannot run here by "auto", which computes the same flow.
-
-    The CPU computes a GPU's flow, and cv2 that of version 0.1's own code for OpenCV's presets.
-    """
+    """Replaces a flow backend that cannot run here by "auto", which computes the same flow."""
+    # The CPU computes a GPU's flow, and cv2 that of version 0.1's own code for OpenCV's presets.
     backend, preset = values["input"]["flow_backend"], values["input"]["flow_preset"]
     is_cuda_missing = backend == "cuda" and cuda_refusal() is not None
     if is_cuda_missing or (backend == "cpu" and preset in OPENCV_PRESETS):
@@ -273,14 +257,12 @@ def _upgraded_flow_from_0_1(recorded: object) -> object:
 
 
 def _check_flow(path: Path, recorded: object, recipe: Recipe) -> None:
-    """Raises DataError if the model was trained on other flow than is computed here.
-
-    Another version of OpenCV only warns, because a new release need not change the flow.
-    """
+    """Raises DataError if the model was trained on other flow than is computed here."""
     computed = recipe.input.parameters()
     if not isinstance(recorded, dict):
         raise DataError(path, f"flow {recorded!r}", "the flow's parameters")
     expected = dict(computed)
+    # Another version of OpenCV only warns, because a new release need not change the flow.
     if computed.get("algorithm") == "opencv_dis" and "version" in recorded:
         expected["version"] = recorded["version"]
     if recorded != expected:

@@ -36,6 +36,8 @@ def read_state_dict(path: Path, expected: str) -> StateDict:
     """
     try:
         state = _read(path)
+    except UnpicklingError as error:
+        raise DataError(path, "no file of tensors alone", expected) from error
     except Exception as error:  # torch's unpickler raises anything on a damaged file
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(path, reason, expected) from error

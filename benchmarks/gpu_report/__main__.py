@@ -7,8 +7,6 @@ this package. It writes DIR/report.json and DIR/table.md as it goes. Parts that 
 into --minutes are listed there with their reason. The exit status is 1 if a result is wrong.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
@@ -18,7 +16,6 @@ import torch
 
 
 def main() -> int:
-    """Writes a report and prints its table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu_report",
         description=__doc__,

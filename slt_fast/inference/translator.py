@@ -14,13 +14,9 @@ from slt_fast.inference.translate import Translation, translate_source
 
 @dataclass(frozen=True)
 class VideoTranslation(Translation):
-    """What the network says of a video.
+    """What the network says of a video."""
 
-    Args:
-        frame_rate: Frames per second, as the video's container says; None for a frame folder.
-    """
-
-    frame_rate: float | None
+    frame_rate: float | None  # frames per second by the video's container; None for a frame folder
 
 
 class Translator:
@@ -55,7 +51,7 @@ class Translator:
 
     @property
     def knows_glosses(self) -> bool:
-        """Whether the model was trained with glosses, so that it can say any."""
+        """True if the model was trained with glosses, so that it can recognise some."""
         return len(self.trained.vocabularies.gloss) > len(GLOSS_SPECIALS)
 
     def __call__(

@@ -1,7 +1,5 @@
 """Word error rate of gloss lines."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from itertools import groupby
@@ -35,7 +33,8 @@ def word_error_rate(hypotheses: Sequence[str], references: Sequence[str]) -> dic
         percent of the reference glosses.
 
     Raises:
-        UserError: There is no reference gloss, or not one hypothesis for each reference.
+        UserError: There is no reference gloss.
+        ValueError: There is not one hypothesis for each reference.
     """
     check_pairs(hypotheses, references)
     lengths = [len(reference.split()) for reference in references]
@@ -71,10 +70,8 @@ def clean_phoenix_gloss(line: str) -> str:
 
 
 def _align(hypothesis: list[str], reference: list[str]) -> tuple[int, int, int]:
-    """Returns (deletions, insertions, substitutions) of the cheapest alignment.
-
-    A match is always taken; of equal costs, substitution goes before insertion before deletion.
-    """
+    """Returns (deletions, insertions, substitutions) of the cheapest alignment."""
+    # A match is always taken; of equal costs, substitution goes before insertion before deletion.
     # (cost, deletions, insertions, substitutions) of each prefix of the hypothesis
     row = [(_INSERTION_COST * length, 0, length, 0) for length in range(len(hypothesis) + 1)]
     for word in reference:

@@ -1,13 +1,9 @@
 """A score with its interval, by bootstrap over the clips, and its signature."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from slt_fast.errors import UserError
 
 _NUM_RESAMPLINGS = 1000
 
@@ -35,22 +31,18 @@ def flat_scores(scores: Mapping[str, Score]) -> dict[str, float | str]:
 
 
 def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    """Raises UserError if there is nothing to score, or not one hypothesis for each reference."""
+    """Raises ValueError if there is nothing to score, or not one hypothesis for each reference."""
     if isinstance(hypotheses, str) or isinstance(references, str):
-        raise UserError("scores: found one string; expected a list of sentences")
+        raise ValueError("scores: found one string; expected a list of sentences")
     if not references or len(hypotheses) != len(references):
         found = f"{len(hypotheses)} hypotheses and {len(references)} references"
-        raise UserError(f"scores: found {found}; expected as many of each, and at least one")
+        raise ValueError(f"scores: found {found}; expected as many of each, and at least one")
 
 
 def resampled_sums(statistics: Sequence[Sequence[int]]) -> np.ndarray:
-    """Sums the statistics of as many clips, drawn with replacement, again and again.
+    """Sums the K statistics of clips drawn with replacement: [_NUM_RESAMPLINGS, K].
 
-    Args:
-        statistics: K numbers for each clip.
-
-    Returns:
-        [_NUM_RESAMPLINGS, K]; the draws depend on nothing but the number of clips.
+    The draws depend on nothing but the number of clips.
     """
     N = len(statistics)
     draws = np.random.default_rng(0).multinomial(N, np.full(N, 1 / N), _NUM_RESAMPLINGS)

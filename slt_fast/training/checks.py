@@ -1,7 +1,5 @@
 """What is checked before the first clip is read, because reading may take hours."""
 
-from __future__ import annotations
-
 import torch
 
 from slt_fast.checkpoint import build_network, without_weights

@@ -32,12 +32,13 @@ def load_dataset(
     flow_cache: Path | None = None,
     probe_name: str | None = None,
     on_error: ErrorHandler | None = None,
+    checks_clips: bool = True,
 ) -> ClipDataset:
     """Reads a split for batching: find_clips, then read_clips; raises as they do."""
     clips = find_clips(
         recipe, data, split, flow_cache=flow_cache, probe_name=probe_name, on_error=on_error
     )
-    return read_clips(recipe, data, clips, on_error=on_error)
+    return read_clips(recipe, data, clips, on_error=on_error, checks_clips=checks_clips)
 
 
 def find_clips(
@@ -74,15 +75,15 @@ def read_clips(
     clips: list[AnnotatedClip],
     *,
     on_error: ErrorHandler | None = None,
+    checks_clips: bool = True,
 ) -> ClipDataset:
-    """Makes a data set of the clips of a split.
-
-    With training.preload its images are computed here. Otherwise its frames are only counted, so
-    that a clip too short for its glosses is known before training starts.
+    """Makes a data set of the clips of a split; with training.preload their images as well.
 
     Args:
         data: Name of the data, for errors.
         on_error: Called with each bad clip; None raises the first.
+        checks_clips: Count the frames of clips that are not preloaded, so that a clip too short for
+            its glosses is known before training starts.
 
     Raises:
         DataError: A bad clip, if on_error is None.
@@ -95,7 +96,7 @@ def read_clips(
         num_workers, label = settings.num_workers, f"reading {split}"
         found = preload(clips, recipe.input, num_workers=num_workers, label=label, device=device)
         clips, images = keep_good(clips, found, on_error)
-    else:
+    elif checks_clips:
         clips, _ = keep_good(clips, [count_frames(clip) for clip in clips], on_error)
     if not clips:
         raise UserError(f"{data}: found no readable clip in {split!r}; expected at least one")

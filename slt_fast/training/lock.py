@@ -5,8 +5,6 @@ machine is recognised at once, in containers as well. Another machine may not se
 the lock's age decides, because a living process renews it.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import json

@@ -1,7 +1,5 @@
 """The training run, top to bottom: data, model, epochs, dev scores, checkpoints, test scores."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time
@@ -99,7 +97,7 @@ def _train(recipe: Recipe, run: RunConfig, started: float) -> tuple[dict[str, An
     trainer = Trainer(recipe, run, train_set, skipped, started=started)
     if run.resume:
         trainer.resume()
-    prepare_output(run)  # now that nothing can be wrong any more
+    prepare_output(run)  # after every check, as it moves an earlier run aside
     if skipped:
         skipped.open(run.output / "skipped.txt", append=run.resume)
     while trainer.progress.epoch < recipe.training.epochs:

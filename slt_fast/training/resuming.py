@@ -1,7 +1,5 @@
 """How a run starts in its folder: fresh, or from the last checkpoint with the same settings."""
 
-from __future__ import annotations
-
 import logging
 import os
 from dataclasses import asdict, replace
@@ -48,8 +46,8 @@ def check_same_run(folder: Path, found: TrainedModel, wanted: TrainedModel) -> N
     if not {"imagenet", "none"} & set(changes.get(_BACKBONE_WEIGHTS, ("none",))):
         del changes[_BACKBONE_WEIGHTS]
     before, now = asdict(found.trained_on), asdict(wanted.trained_on)
-    identity = now.keys() - {"data", "folder", "skip_bad", "flow_cache"}
-    changes |= {name: (before[name], now[name]) for name in identity if before[name] != now[name]}
+    before |= {name: now[name] for name in ("data", "folder", "skip_bad", "flow_cache")}
+    changes |= {name: (before[name], now[name]) for name in now if before[name] != now[name]}
     for name, (theirs, ours) in changes.items():
         raise DataError(folder, f"{name} {theirs!r}", f"{ours!r}, as asked for now")
     if found.vocabularies != wanted.vocabularies:

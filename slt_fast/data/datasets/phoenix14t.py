@@ -7,8 +7,6 @@ The csv files are separated by "|" and have no quoting: a quotation mark is part
 `video` column says <name>/1/*.png, but release v3 has no folder "1"; both are read.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,38 +18,28 @@ from slt_fast.errors import DataError, ErrorHandler, handle
 from slt_fast.files import seen_from
 
 HEADER = ("name", "video", "start", "end", "speaker", "orth", "translation")
+ANNOTATIONS_FOLDER = Path("annotations", "manual")
 FRAMES_FOLDER = Path("features", "fullFrame-210x260px")
 _FRAMES_PER_SECOND = 25
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """One row of an annotation file.
+    """One row of an annotation file."""
 
-    Args:
-        name: Name of the clip and of its frame folder.
-        signer: Name of the signer.
-        glosses: Glosses in signing order (column `orth`).
-        text: German sentence, lower case, without a final dot (column `translation`).
-        origin: "file:line" of the row.
-    """
-
-    name: str
+    name: str  # of the clip and of its frame folder
     signer: str
-    glosses: tuple[str, ...]
-    text: str
-    origin: str
+    glosses: tuple[str, ...]  # in signing order (column `orth`)
+    text: str  # German sentence, lower case, without a final dot (column `translation`)
+    origin: str  # "file:line" of the row
 
 
 def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) -> list[Annotation]:
-    """Reads an annotation file; its frames need not exist.
+    """Reads the rows of an annotation file, in file order; their frames need not exist.
 
     Args:
         path: A PHOENIX-2014-T.*.corpus.csv.
         on_error: Called with the error of each bad row, which is then left out; None raises it.
-
-    Returns:
-        The rows, in file order.
 
     Raises:
         DataError: The file is not an annotation file; or, without `on_error`, a row is bad.
@@ -80,7 +68,7 @@ def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) 
 def read_phoenix14t(
     root: str | Path, split: str, *, on_error: ErrorHandler | None = None
 ) -> list[AnnotatedClip]:
-    """Reads the clips of a split.
+    """Reads the clips of a split, in file order.
 
     Args:
         root: The folder PHOENIX-2014-T, or the release folder that holds it.
@@ -88,16 +76,16 @@ def read_phoenix14t(
         on_error: Called with the error of each bad row or missing frame folder, which is then left
             out; None raises it.
 
-    Returns:
-        The clips, in file order.
-
     Raises:
         DataError: There is no such data set or split; or, without `on_error`, a row is bad.
     """
     root = phoenix14t_root(root)
-    path = _annotation_file(root, split)
+    files = _annotation_files(root)
+    if split not in files:
+        expected = f"one of {', '.join(sorted(files))}"
+        raise DataError(root / ANNOTATIONS_FOLDER, f"no split {split!r}", expected)
     clips = []
-    for annotation in read_annotations(path, on_error=on_error):
+    for annotation in read_annotations(files[split], on_error=on_error):
         try:
             clips.append(_to_clip(root, split, annotation))
         except DataError as error:
@@ -121,20 +109,12 @@ def phoenix14t_splits(root: str | Path) -> list[str]:
 
 
 def _annotation_files(root: Path) -> dict[str, Path]:
-    folder = root / "annotations" / "manual"
+    folder = root / ANNOTATIONS_FOLDER
     files = {file.name.split(".")[1]: file for file in folder.glob("PHOENIX-2014-T.*.corpus.csv")}
     if not files:
         expected = "PHOENIX-2014-T.{train,dev,test}.corpus.csv" + seen_from(folder)
         raise DataError(folder, "no annotation files", expected)
     return files
-
-
-def _annotation_file(root: Path, split: str) -> Path:
-    files = _annotation_files(root)
-    if split not in files:
-        folder = root / "annotations" / "manual"
-        raise DataError(folder, f"no split {split!r}", f"one of {', '.join(sorted(files))}")
-    return files[split]
 
 
 def _parse_row(path: Path, line: int, content: str) -> Annotation:
