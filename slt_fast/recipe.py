@@ -63,7 +63,7 @@ class SearchConfig:
 
     beam_size: _Count = 4
     """Beams; 1 is greedy, as dev is scored during training."""
-    length_penalty: Annotated[float, Bounds(ge=0, le=30)] = 1.0
+    length_penalty: Annotated[float, Bounds(ge=0), Bounds(le=30)] = 1.0
     """Sentences are ranked by log probability / length ** length_penalty."""
     max_text_length: _Count = 60
     """Longest translation in tokens."""

@@ -1,5 +1,9 @@
 """The commands slt-train, slt-evaluate, slt-translate and slt-extract-flow."""
 
+from slt_fast.threads import wait_asleep
+
+wait_asleep()
+
 try:
     import tyro  # noqa: F401
 except ModuleNotFoundError as error:

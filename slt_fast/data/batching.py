@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from slt_fast.data.augmentation import AugmentationConfig, augment
 from slt_fast.data.clip import AnnotatedClip, Clip, minimum_ctc_frames
 from slt_fast.data.input import InputConfig
+from slt_fast.data.loader_processes import InSharedMemory, checked
 from slt_fast.data.loading import ClipDataset, images_or_error
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError, UserError, result_or_error
@@ -190,6 +191,8 @@ def batches(
         generator = _generator(maker.seed, shuffle_epoch)
         order = torch.randperm(len(dataset), generator=generator).tolist()
     keys = [(shuffle_epoch or 0, index) for index in order[skip * batch_size :]]
+    make: Callable = list if maker.device else maker
+    tensors = _read_tensors if maker.device else _batch_tensors
     loader: Iterable = DataLoader(
         Readings(dataset),
         sampler=keys,
@@ -198,11 +201,20 @@ def batches(
         multiprocessing_context="spawn" if num_workers else None,
         # Otherwise it draws from the global generator, which changes the dropout of resumed runs.
         generator=torch.Generator(),
-        collate_fn=list if maker.device else maker,
+        collate_fn=InSharedMemory(make, tensors) if num_workers else make,
     )
+    loader = checked(loader)
     if maker.device:
         loader = map(maker, loader)
     return (replace(batch, images=batch.images.float()) for batch in loader)
+
+
+def _read_tensors(readings: Sequence[Reading]) -> list[torch.Tensor]:
+    return [reading.read for reading in readings if isinstance(reading.read, torch.Tensor)]
+
+
+def _batch_tensors(batch: Batch) -> list[torch.Tensor]:
+    return [value for value in vars(batch).values() if isinstance(value, torch.Tensor)]
 
 
 def too_many_frames(clips: Sequence[Clip], num_frames: int, device: torch.device) -> str:

@@ -10,6 +10,7 @@ from slt_fast.checkpoint import TrainedModel
 from slt_fast.data.batching import BatchMaker, batches
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.input import flow_device
+from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
 from slt_fast.errors import ErrorHandler, UserError, handle
 from slt_fast.inference.translate import Translation, translate_batch
@@ -45,6 +46,7 @@ class Evaluation:
         return {f"{split}.{name}": value for name, value in values.items()}
 
 
+@naming_killed_loaders()
 def evaluate(
     trained: TrainedModel,
     dataset: ClipDataset,

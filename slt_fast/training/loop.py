@@ -22,6 +22,7 @@ from slt_fast.checkpoint import (
 )
 from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches, too_many_frames
 from slt_fast.data.input import flow_device
+from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
 from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle
@@ -157,6 +158,7 @@ class Trainer:
         self.started = now
         return self.progress.seconds
 
+    @naming_killed_loaders()
     def train_epoch(self) -> dict[str, float]:
         """Trains the rest of the current epoch; returns its mean losses."""
         progress, settings = self.progress, self.recipe.training
