@@ -1,6 +1,8 @@
 """What all commands share: options, readable logging, and bad input as one line."""
 
+import io
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -26,9 +28,12 @@ def run(main: Callable[[], None]) -> None:
     An error that the user can mend (UserError, OSError) ends the program with one line and exit
     status 1. Any other error is a defect and keeps its traceback; --traceback shows it for all.
     """
-    console = Console(stderr=True)  # standard output is for results
-    handler = RichHandler(console=console, show_path=False, rich_tracebacks=False, markup=False)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as slt_fast.commands leaves it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
+    _log_to_standard_error()
     shows_traceback = _TRACEBACK in sys.argv[1:]
     sys.argv = [argument for argument in sys.argv if argument != _TRACEBACK]
     try:
@@ -41,3 +46,13 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _log_to_standard_error() -> None:
+    """Logs in colours to a terminal, in whole lines to a file; standard output is for results."""
+    console = Console(stderr=True)
+    handler: logging.Handler = RichHandler(console=console, show_path=False, markup=False)
+    form = "%(message)s"
+    if not console.is_terminal:
+        handler, form = logging.StreamHandler(), "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, handlers=[handler])

@@ -25,7 +25,7 @@ FLOORS = [
     {"commands"},
 ]
 # What slt_fast/__init__.py may import.
-FRONT_DOOR = {"slt_fast.version", "slt_fast.inference.translator"}
+FRONT_DOOR = {"slt_fast.threads", "slt_fast.version", "slt_fast.inference.translator"}
 
 
 def read_imports(package: Path) -> dict[str, set[str]]:

@@ -31,14 +31,15 @@ from slt_fast.errors import DataError, UserError
 class Arguments:
     """Computes the optical flow of a data set once, for training from disk."""
 
-    source: Annotated[str, tyro.conf.Positional]
-    """Video, folder of videos or frames, manifest, phoenix14t:PATH or synthetic[:SEED]."""
     output: Path
     """Folder of the flow; the --flow-cache of training."""
+    source: Annotated[str, tyro.conf.Positional] = ""
+    """Video, folder of videos or frames, manifest, phoenix14t:PATH or synthetic[:SEED]."""
     preset: str = InputConfig.flow_preset
-    """Preset of slt_fast.ops.optical_flow; training needs the same --flow-preset."""
+    """Preset of the flow: fast, default, best, opencv_ultrafast, opencv_fast, opencv_medium,
+    raft_small or raft_large; training needs the same --flow-preset."""
     backend: str = InputConfig.flow_backend
-    """Backend of slt_fast.ops.optical_flow."""
+    """auto, cpu, cuda, opencv, raft or reference."""
     size: int = InputConfig.image_size
     """Height and width of the flow in pixels; training needs the same --image-size."""
     workers: int | None = None
@@ -51,6 +52,12 @@ class Arguments:
     """Leave out and list clips that cannot be read, instead of stopping at the first."""
 
     def __post_init__(self) -> None:
+        if not self.source and self.splits:  # the last word after --splits is the source
+            *splits, source = self.splits
+            object.__setattr__(self, "splits", tuple(splits))
+            object.__setattr__(self, "source", source)
+        if not self.source:
+            raise UserError("source: found none; expected a video, a folder or a data set")
         if self.workers is not None and self.workers < 0:
             raise UserError(f"workers: found {self.workers}; expected 0 or more")
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from slt_fast.errors import UserError
+from slt_fast.workers import interrupts_blocked
 
 _CURE = "a larger /dev/shm (Docker: --shm-size 8g) or --num-workers 0"
 
@@ -44,6 +45,8 @@ class InSharedMemory:
 
 def checked(loaded: Iterable[Any]) -> Iterator[Any]:
     """Yields batches; raises the error that a loader process returned instead of one."""
+    with interrupts_blocked():  # here the processes start
+        loaded = iter(loaded)
     for batch in loaded:
         if isinstance(batch, UserError):
             raise batch

@@ -120,7 +120,7 @@ def with_cached_flow(clips: Sequence[AnnotatedClip], cache: FlowCache) -> list[A
     """Adds to each clip its flow on disk, if it is there; warns once if some is missing."""
     found: list[AnnotatedClip] = []
     problems: list[Exception] = []
-    for clip in tqdm(clips, "finding flow", unit="clip", leave=False):
+    for clip in tqdm(clips, "finding flow", unit="clip", leave=False, disable=None):
         try:
             found.append(replace(clip, cached_flow=cache.find(clip.source)))
         except (DataError, OSError) as error:
