@@ -161,7 +161,9 @@ def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn]:
         values = upgraded_from_0_1(description["recipe"])
         recipe = recipe_from_json(_with_runnable_backend(values))
         vocabularies = Vocabularies(
-            Vocabulary.from_json(description["text"]), Vocabulary.from_json(description["glosses"])
+            Vocabulary.from_json(description["text"]),
+            Vocabulary.from_json(description["glosses"]),
+            recipe.text.text_units,
         )
         _check_specials(vocabularies)
         trained_on = TrainedOn(**description["trained_on"])

@@ -16,6 +16,7 @@ from slt_fast.errors import DataError
 from slt_fast.files import check_writable, write_json
 from slt_fast.training.datasets import load_dataset
 from slt_fast.training.evaluation import evaluate
+from slt_fast.training.translations import check_translations_file, save_translations
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Arguments:
     """Folder made by slt-extract-flow; flow is read from it instead of computed."""
     output: Path | None = None
     """File to write the scores to, as JSON."""
+    save_translations: Path | None = None
+    """File for the translations, .csv or .jsonl: id, reference, hypothesis, glosses."""
     skip_bad: bool = False
     """Leave out and list clips that cannot be read."""
     device: str = "auto"
@@ -48,6 +51,8 @@ def main() -> None:
     device = choose_device(arguments.device)
     if arguments.output:
         check_writable(arguments.output)
+    if arguments.save_translations:
+        check_translations_file(arguments.save_translations)
     trained = load_model(arguments.checkpoint)
     trained.network.to(device)
     split = arguments.split or trained.trained_on.test_split
@@ -68,7 +73,10 @@ def main() -> None:
         on_error=on_error,
         checks_clips=False,
     )
-    scores = evaluate(trained, dataset, search=search, on_error=on_error).flat(split)
+    evaluation = evaluate(trained, dataset, search=search, on_error=on_error)
+    if arguments.save_translations:
+        save_translations(arguments.save_translations, evaluation)
+    scores = evaluation.flat(split)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     print(json.dumps(scores, indent=1))

@@ -16,6 +16,7 @@ from slt_fast.data.clip import AnnotatedClip, Clip, minimum_ctc_frames
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loader_processes import InSharedMemory, checked
 from slt_fast.data.loading import ClipDataset, images_or_error
+from slt_fast.data.text import join_text, split_text
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError, UserError, result_or_error
 
@@ -26,14 +27,24 @@ class Vocabularies:
 
     text: Vocabulary
     gloss: Vocabulary
+    units: str = "word"  # of the text, as TextConfig has them
 
     @classmethod
-    def build(cls, clips: Sequence[AnnotatedClip]) -> Vocabularies:
+    def build(cls, clips: Sequence[AnnotatedClip], units: str = "word") -> Vocabularies:
         """Builds the vocabularies of training clips."""
         return cls(
-            Vocabulary.build([clip.text.lower() for clip in clips], TEXT_SPECIALS),
+            Vocabulary.build([split_text(clip.text, units) for clip in clips], TEXT_SPECIALS),
             Vocabulary.build([clip.glosses or () for clip in clips], GLOSS_SPECIALS),
+            units,
         )
+
+    def encode_text(self, text: str) -> list[int]:
+        """Returns the numbers of a text's tokens, without specials."""
+        return self.text.encode(split_text(text, self.units))
+
+    def decode_text(self, numbers: Iterable[int]) -> str:
+        """Returns the text of the numbers up to the first "<eos>"."""
+        return join_text(self.text.decode(numbers).split(), self.units)
 
 
 @dataclass(frozen=True)
@@ -153,8 +164,8 @@ class BatchMaker:
             none = torch.zeros(0, 0, dtype=torch.long)
             return Batch((), torch.zeros(0, 3, 1, 1), empty, none, empty, none, errors)
         words = self.vocabularies
-        glosses = [_tokens(words.gloss, clip.glosses or ()) for clip, _ in good]
-        text = [_tokens(words.text, clip.text.lower(), BOS, EOS) for clip, _ in good]
+        glosses = [torch.tensor(words.gloss.encode(clip.glosses or ())).long() for clip, _ in good]
+        text = [torch.tensor([BOS, *words.encode_text(clip.text), EOS]) for clip, _ in good]
         return Batch(
             tuple(clip for clip, _ in good),
             torch.cat([images for _, images in good]),
@@ -224,11 +235,6 @@ def too_many_frames(clips: Sequence[Clip], num_frames: int, device: torch.device
         f"clips {names}: found {num_frames} frames, more than the memory of {device} holds; "
         "expected fewer, a smaller --image-size or --batch-size, or --device cpu"
     )
-
-
-def _tokens(vocabulary: Vocabulary, sequence: str | Sequence[str], *ends: int) -> torch.Tensor:
-    numbers = vocabulary.encode(sequence)
-    return torch.tensor([*ends[:1], *numbers, *ends[1:]], dtype=torch.long)
 
 
 def _generator(*seeds: int) -> torch.Generator:

@@ -2,7 +2,7 @@
 
 import torch
 
-from slt_fast.checkpoint import build_network, without_weights
+from slt_fast.checkpoint import build_network, checkpoint_folder, without_weights
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.flow_cache.extraction import share_of_work
 from slt_fast.device import autocast, choose_device
@@ -11,6 +11,7 @@ from slt_fast.files import seen_from
 from slt_fast.recipe import Recipe
 from slt_fast.training.resuming import has_checkpoint_to_resume
 from slt_fast.training.run import RunConfig
+from slt_fast.training.translations import check_translations_file
 
 
 def check_one_process() -> None:
@@ -36,6 +37,10 @@ def check_recipe(recipe: Recipe, run: RunConfig) -> None:
         UserError: A setting cannot be used here.
     """
     recipe.input.parameters()
+    if run.save_translations:
+        check_translations_file(run.save_translations)
+    if run.init_from:
+        checkpoint_folder(run.init_from)
     device = choose_device(recipe.training.device)
     start = without_weights(recipe) if has_checkpoint_to_resume(run) else recipe
     words = Vocabularies.build([])

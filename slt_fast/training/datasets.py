@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from slt_fast.data.input import flow_device
 from slt_fast.data.loading import ClipDataset, count_frames, keep_good, preload
 from slt_fast.data.probes import probe
 from slt_fast.data.sources import data_root, read_split
+from slt_fast.data.text import split_text
 from slt_fast.device import choose_device
 from slt_fast.errors import DataError, ErrorHandler, UserError
 from slt_fast.files import replacing
@@ -114,21 +116,37 @@ def trained_on(run: RunConfig, clips: Sequence[AnnotatedClip]) -> TrainedOn:
     return TrainedOn(run.data, *splits, known, run.skip_bad, flow_cache, folder)
 
 
-def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int) -> None:
+def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int, units: str = "word") -> None:
     """Warns of training texts that are longer than any translation may be, in tokens."""
-    long = [clip for clip in clips if len(clip.text.split()) > limit]
-    if long:
-        longest = max(long, key=lambda clip: len(clip.text.split()))
+    lengths = [len(split_text(clip.text, units)) for clip in clips]
+    num_long = sum(length > limit for length in lengths)
+    if num_long:
+        longest = max(range(len(clips)), key=lengths.__getitem__)
         logger.warning(
             "%s: %d tokens of text in clip %r; translations are cut off after %d "
             "(--max-text-length), which is too few for %d of %d training clips",
-            longest.origin,
-            len(longest.text.split()),
-            longest.id,
+            clips[longest].origin,
+            lengths[longest],
+            clips[longest].id,
             limit,
-            len(long),
+            num_long,
             len(clips),
         )
+
+
+def warn_of_rare_words(clips: Sequence[AnnotatedClip], units: str) -> None:
+    """Warns of training texts that cannot be learned by these units."""
+    texts = [split_text(clip.text, units) for clip in clips]
+    counts = Counter(token for text in texts for token in text)
+    num_single = sum(len(text) == 1 for text in texts)
+    num_once = sum(count == 1 for count in counts.values())
+    advice = "--text-units punctuated splits punctuation off, character takes single characters"
+    if 2 * num_single > len(texts):
+        message = "%d of %d training texts have one token, as in languages without spaces; %s"
+        logger.warning(message, num_single, len(texts), advice)
+    elif 2 * num_once > len(counts):
+        message = "%d of %d words of the training texts occur once; %s"
+        logger.warning(message, num_once, len(counts), advice)
 
 
 class SkippedClips:

@@ -78,7 +78,9 @@ def evaluate(
     maker = BatchMaker(trained.vocabularies, config, device=device)
     num_workers = dataset.num_workers(settings.num_workers)
     loader = batches(dataset, maker, batch_size=settings.batch_size, num_workers=num_workers)
-    with tqdm(total=len(dataset), desc="translating", unit="clip", leave=False) as bar:
+    with tqdm(
+        total=len(dataset), desc="translating", unit="clip", leave=False, disable=None
+    ) as bar:
         for batch in loader:
             for error in batch.errors:
                 handle(error, on_error)

@@ -40,11 +40,15 @@ def check_same_run(folder: Path, found: TrainedModel, wanted: TrainedModel) -> N
 
     The data are known by the digest of the training clips, wherever they are now. So are the
     weights that the backbone began with: the checkpoint holds what became of them. A run that met a
-    bad clip can continue without it, and cached flow is the same as computed flow.
+    bad clip can continue without it, cached flow is the same as computed flow, and there may be
+    more epochs.
     """
     changes = differences(found.recipe, wanted.recipe)
     if not {"imagenet", "none"} & set(changes.get(_BACKBONE_WEIGHTS, ("none",))):
         del changes[_BACKBONE_WEIGHTS]
+    epochs, wanted_epochs = changes.get("training.epochs", (0, 0))
+    if wanted_epochs > epochs:  # a longer training
+        del changes["training.epochs"]
     before, now = asdict(found.trained_on), asdict(wanted.trained_on)
     before |= {name: now[name] for name in ("data", "folder", "skip_bad", "flow_cache")}
     changes |= {name: (before[name], now[name]) for name in now if before[name] != now[name]}

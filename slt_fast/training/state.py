@@ -27,14 +27,14 @@ def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Ten
     Raises:
         UserError: There are no states, or states of other parameters.
     """
+    if "random.cpu" not in tensors:
+        raise UserError("training state: found no 'random.cpu'; expected the states of a run")
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         if part := re.fullmatch(r"optimizer\.([0-9]{1,9})\.(\w+)", key):
             state.setdefault(int(part[1]), {})[part[2]] = tensor
         elif key not in ("random.cpu", "random.cuda"):
             raise UserError(f"training state: found {key!r}; expected the states of a run")
-    if "random.cpu" not in tensors:
-        raise UserError("training state: found no 'random.cpu'; expected the states of a run")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for number, values in state.items():
         parameter = parameters[number] if number < len(parameters) else None

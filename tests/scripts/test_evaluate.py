@@ -14,10 +14,14 @@ from slt_fast.training import evaluation
 def test_scores_a_split(run_script, checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
     where = ["--data", f"manifest:{manifest}", "--split", "train"]
     output = tmp_path / "scores.json"
-    scored = run_script("evaluate.py", "--checkpoint", checkpoint, *where, "--output", output)
+    outputs = ["--output", output, "--save-translations", tmp_path / "said.jsonl"]
+    scored = run_script("evaluate.py", "--checkpoint", checkpoint, *where, *outputs)
     assert scored.status == 0, scored.err
     scores = json.loads(scored.out)
     assert scores == read_json(output)
+    rows = [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["first", "second"]
+    assert rows[0]["reference"] == "the mother is asleep ."
     assert scores["train.num_clips"] == 2
     assert {f"train.bleu{order}" for order in (1, 2, 3, 4)} <= scores.keys()
     assert {"train.wer", "train.exact_match", "train.rouge_l"} <= scores.keys()

@@ -93,6 +93,15 @@ def test_checkpoints_that_cannot_be_used(run_script, checkpoint, manifest, tmp_p
     fails(run_script(*options), "expected a whole safetensors file")
 
 
+def test_several_videos_in_one_start(run_script, checkpoint: Path, manifest: Path) -> None:
+    videos = [manifest.parent / name for name in ("first.mp4", "second")]
+    alone = [run_script("translate.py", video, "--checkpoint", checkpoint).out for video in videos]
+    both = run_script("translate.py", *videos, "--checkpoint", checkpoint)
+    assert both.status == 0, both.err
+    named = [f"{video}:\n{said}" for video, said in zip(videos, alone, strict=True)]
+    assert both.out == "".join(named)
+
+
 def test_bad_options(run_script, checkpoint: Path) -> None:
     assert run_script("translate.py", "--checkpoint", checkpoint).status == 2
     assert run_script("translate.py", "clip.mp4").status == 2

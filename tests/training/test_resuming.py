@@ -157,7 +157,6 @@ def test_resuming_a_finished_run_scores_it_again(tiny_recipe, run) -> None:
 @pytest.mark.parametrize(
     ("part", "name", "value", "message"),
     [
-        ("training", "epochs", 3, r"training\.epochs 1; expected 3, as asked for now"),
         ("training", "learning_rate", 0.5, r"training\.learning_rate 0\.003; expected 0\.5, as"),
         ("training", "seed", 9, r"training\.seed 0; expected 9, as asked for now"),
         ("model", "width", 64, r"model\.width 32; expected 64, as asked for now"),
@@ -173,6 +172,16 @@ def test_resuming_with_other_settings(
     with pytest.raises(DataError, match=rf"checkpoints|last.*: found {message}") as caught:
         train(recipe, finished)
     assert len(str(caught.value)) < 300
+
+
+def test_a_longer_training(tiny_recipe, finished) -> None:
+    """More epochs continue a finished run; fewer are refused."""
+    train(with_training(tiny_recipe, epochs=2), finished)
+    assert [record["epoch"] for record in records(finished)] == [1, 2]
+    recipe, _ = settings_to_resume(finished)
+    assert recipe.training.epochs == 2
+    with pytest.raises(DataError, match=r"training\.epochs 2; expected 1, as asked for now"):
+        train(with_training(tiny_recipe, epochs=1), finished)
 
 
 def test_resuming_on_another_machine(tiny_recipe, finished) -> None:
