@@ -65,10 +65,12 @@ def _expected(name: str, hint: Any, value: Any) -> str | None:
         return None if None in found else found[0]
     if kind is Literal:
         return None if value in parts else str(parts)
+    if kind is tuple and isinstance(value, tuple) and parts[1:] == (...,):
+        parts = parts[:1] * len(value)
     if kind is tuple:
         good = isinstance(value, tuple) and len(value) == len(parts)
         good = good and not any(map(_expected, [name] * len(parts), parts, value))
-        return None if good else f"{len(parts)} of {parts[0].__name__}"
+        return None if good else f"{len(parts)} of {get_args(hint)[0].__name__}"
     if hint in _KINDS:
         holds, expected = _KINDS[hint]
         return None if holds(value) else expected

@@ -25,6 +25,7 @@ class Settings:
     name: str = "anything"
     scale: float | None = None
     size: tuple[int, int] = (1, 2)
+    names: tuple[str, ...] = ()
     is_on: bool = False
 
     def __post_init__(self) -> None:
@@ -94,6 +95,7 @@ def test_settings_within_their_annotations(settings: dict) -> None:
         ("size", (1, True), "2 of int"),
         ("size", (1, 2, 3), "2 of int"),
         ("size", 1, "2 of int"),
+        ("names", ("a", 1), "2 of str"),
         ("is_on", "true", "True or False"),
         ("is_on", 1, "True or False"),
         ("is_on", None, "True or False"),

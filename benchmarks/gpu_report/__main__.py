@@ -4,7 +4,8 @@
 
 It needs torch, triton, numpy and pytest (with pytest-xdist and hypothesis), and no installation of
 this package. It writes DIR/report.json and DIR/table.md as it goes. Parts that fail or do not fit
-into --minutes are listed there with their reason. The exit status is 1 if a result is wrong.
+into --minutes are listed there with their reason. The exit status is 1 if a result is wrong
+or not all tests ran.
 """
 
 import argparse

@@ -25,6 +25,7 @@ from slt_fast.data.input import InputConfig, flow_device
 from slt_fast.data.sources import read_videos
 from slt_fast.device import choose_device
 from slt_fast.errors import DataError, UserError
+from slt_fast.settings import Bounds, check_settings
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Arguments:
     """auto, cpu, cuda, opencv, raft or reference."""
     size: int = InputConfig.image_size
     """Height and width of the flow in pixels; training needs the same --image-size."""
-    workers: int | None = None
+    workers: Annotated[int, Bounds(ge=0)] | None = None
     """Processes; by default one per core. 0 works in this one."""
     device: str = "auto"
     """auto takes the GPU if there is one that the backend runs on; otherwise processes compute."""
@@ -58,8 +59,7 @@ class Arguments:
             object.__setattr__(self, "source", source)
         if not self.source:
             raise UserError("source: found none; expected a video, a folder or a data set")
-        if self.workers is not None and self.workers < 0:
-            raise UserError(f"workers: found {self.workers}; expected 0 or more")
+        check_settings(self)
 
 
 def main() -> None:

@@ -18,7 +18,10 @@ SIZES = [
     (2, 48, 5, 7, 16, 1),
     (1, 64, 9, 9, 16, 1),
     pytest.param((1, 32, 13, 21, 32, 2), marks=pytest.mark.slow),  # for the interpreter
-    *(pytest.param((1, 512, side, side, 64, 1), marks=GPU) for side in cases.SIDES[1:]),
+    *(
+        pytest.param((1, cases.CHANNELS, side, side, cases.KEY_CHANNELS, 1), marks=GPU)
+        for side in cases.SIDES[1:]
+    ),
     pytest.param((1, 64, 17, 19, 16, 1), marks=GPU),
 ]
 SIDES = [4, 5, 7]  # one for each regime, as small_regimes sets them

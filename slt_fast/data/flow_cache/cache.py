@@ -109,7 +109,7 @@ def open_flow_cache(
             written = {"slt_fast": __version__, "image_size": cache.image_size, "flow": flow}
             write_json(path, written)
     if not path.is_file():
-        expected = f"a flow cache with its {DESCRIPTION}, as scripts/extract_flow.py makes"
+        expected = f"a flow cache with its {DESCRIPTION}, as slt-extract-flow makes"
         found = "none" if cache.folder.is_dir() else "no such folder"
         raise DataError(folder, found, expected + seen_from(folder))
     _check_same(path, cache)
@@ -129,7 +129,7 @@ def with_cached_flow(clips: Sequence[AnnotatedClip], cache: FlowCache) -> list[A
     if problems:
         logger.warning(
             "flow cache %s: found the flow of %d of %d clips (first problem: %s); the others' is "
-            "computed whenever they are read, unless scripts/extract_flow.py completes the cache",
+            "computed whenever they are read, unless slt-extract-flow completes the cache",
             cache.folder,
             len(clips) - len(problems),
             len(clips),
