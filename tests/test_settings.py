@@ -45,6 +45,7 @@ class Settings:
             "name": "",
             "scale": 2,
             "size": (3, 4),
+            "names": ("a", "b", "c"),
         },
     ],
 )
