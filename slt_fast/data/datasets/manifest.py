@@ -1,8 +1,9 @@
 """Reads manifests: any data set as one table of clips, in csv, tsv or jsonl.
 
-The columns are `id, video, text`, and optionally `gloss, signer, split, start, end, fps`; others
-are ignored. Videos are files or frame folders inside the manifest's folder, with relative paths;
-start (from 0) and end (exclusive) are frame numbers. csv follows RFC 4180 with each row on one
+The columns are `id, video, text`, and optionally `gloss, signer, split, start, end, start_seconds,
+end_seconds, fps`; others are ignored. Videos are files or frame folders inside the manifest's
+folder, with relative paths. start (from 0) and end (exclusive) are frame numbers; times in seconds
+are rounded to the nearest frame by `fps`, or by the rate that the video declares. csv follows RFC 4180 with each row on one
 line, tsv has no quoting, jsonl has one object a line. If no row names a split, all are "train".
 """
 
@@ -14,7 +15,8 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,13 @@ from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
 
 _REQUIRED = ("id", "video", "text")
-_COLUMNS = (*_REQUIRED, "gloss", "signer", "split", "start", "end", "fps")
+_TIMES = {"start": "start_seconds", "end": "end_seconds"}
+_COLUMNS = (*_REQUIRED, "gloss", "signer", "split", *_TIMES, *_TIMES.values(), "fps")
 _TABLE_FORMATS: dict[str, dict[str, Any]] = {
     ".csv": {"delimiter": ",", "strict": True},
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
 }
+_MAX_NUMBER = 1e6  # seconds, or frames per second
 MANIFEST_SUFFIXES = (*_TABLE_FORMATS, ".jsonl")
 # NUL ends a path early; lone surrogates, which JSON can spell, cannot be written to any file.
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
@@ -109,9 +113,22 @@ def _read_rows(path: Path, on_error: ErrorHandler | None) -> Iterator[tuple[int,
 def _read_header(path: Path, line: int, content: str) -> list[str]:
     columns = _split_fields(path, line, content)
     if len(set(columns)) < len(columns) or not set(_REQUIRED) <= set(columns):
-        expected = f"{', '.join(_REQUIRED)}, and each once"
+        expected = f"{', '.join(_REQUIRED)}, and each once{_format_hint(path, content)}"
         raise DataError(path, f"columns {', '.join(columns)}", expected, line)
     return columns
+
+
+def _format_hint(path: Path, content: str) -> str:
+    """Returns what the file seems to be, if another format would have the columns."""
+    if content.startswith("{"):
+        return " (the rows are JSON objects: call the file .jsonl)"
+    for name, separator in (("tabs", "\t"), ("commas", ","), ("semicolons", ";"), ("bars", "|")):
+        columns = [column.strip(' "') for column in content.split(separator)]
+        suffix = {"\t": ".tsv", ",": ".csv"}.get(separator)
+        if set(_REQUIRED) <= set(columns) and suffix != path.suffix.lower():
+            advice = f"call the file {suffix}" if suffix else "write commas, or tabs in a .tsv"
+            return f" (the columns are separated by {name}: {advice})"
+    return ""
 
 
 def _split_fields(path: Path, line: int, content: str) -> list[str]:
@@ -162,13 +179,10 @@ def _check_row(path: Path, line: int, row: Row, splits: list[str], first_line: i
 
 
 def _to_clip(path: Path, line: int, row: Row, split: str) -> AnnotatedClip:
+    video = VideoSource(_video_path(path, line, row["video"]), fps=_frame_rate(path, line, row))
+    start, end = (_frame_number(path, line, row, name, video) for name in _TIMES)
     try:
-        source = VideoSource(
-            _video_path(path, line, row["video"]),
-            start=_frame_number(path, line, row, "start"),
-            end=_frame_number(path, line, row, "end"),
-            fps=_frame_rate(path, line, row),
-        )
+        source = replace(video, start=start, end=end)
     except DataError as error:
         raise DataError(path, error.found, error.expected, line) from error
     return AnnotatedClip(
@@ -200,19 +214,41 @@ def _video_path(path: Path, line: int, video: str) -> Path:
     return resolved
 
 
-def _frame_number(path: Path, line: int, row: Row, name: str) -> int | None:
+def _frame_number(path: Path, line: int, row: Row, name: str, video: VideoSource) -> int | None:
+    """Returns the frame at which a clip starts or ends, given as its number or in seconds."""
+    if name in row and _TIMES[name] in row:
+        raise DataError(path, f"{name} and {_TIMES[name]}", "one of them", line)
+    if _TIMES[name] in row:
+        seconds, rate = _number(path, line, row, _TIMES[name]), _declared_rate(video)
+        if rate is None:
+            raise DataError(path, f"{_TIMES[name]} without a frame rate", "a value for fps", line)
+        return round(seconds * rate)
     if name in row and not re.fullmatch("[0-9]{1,9}", row[name]):
-        raise DataError(path, f"{name} {row[name]!r}", "a frame number, from 0", line)
+        expected = f"a frame number, from 0 (for a time, name the column {_TIMES[name]})"
+        raise DataError(path, f"{name} {row[name]!r}", expected, line)
     return int(row[name]) if name in row else None
+
+
+@lru_cache
+def _declared_rate(video: VideoSource) -> float | None:
+    return video.frame_rate()  # opens the file, of which other rows may be parts
 
 
 def _frame_rate(path: Path, line: int, row: Row) -> float | None:
     if "fps" not in row:
         return None
-    try:
-        fps = float(row["fps"])
-    except ValueError:
-        fps = math.nan
-    if not 0 < fps < math.inf:
+    fps = _number(path, line, row, "fps")
+    if fps == 0:
         raise DataError(path, f"fps {row['fps']!r}", "frames per second", line)
     return fps
+
+
+def _number(path: Path, line: int, row: Row, name: str) -> float:
+    try:
+        number = float(row[name])
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < _MAX_NUMBER:
+        unit = "frames per second" if name == "fps" else "seconds from 0, such as 12.48"
+        raise DataError(path, f"{name} {row[name]!r}", unit, line)
+    return number
