@@ -1,7 +1,5 @@
 """Chooses for setup.py whether to build for CUDA GPUs, and with which toolkit."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -22,21 +20,13 @@ class ToolkitMissing(Exception):
 
 @dataclass(frozen=True)
 class Toolkit:
-    """A CUDA toolkit that can compile the kernels.
+    """A CUDA toolkit that can compile the kernels."""
 
-    Args:
-        root: The toolkit's folder, with bin/nvcc.
-        version: Its version, such as "13.0".
-        include: Folder of cuda_runtime.h.
-        runtime: The static CUDA runtime, so the extension also loads without a driver.
-        targets: Compute capabilities from TARGETS that its compiler knows.
-    """
-
-    root: Path
-    version: str
-    include: Path
-    runtime: Path
-    targets: tuple[int, ...]
+    root: Path  # the toolkit's folder, with bin/nvcc
+    version: str  # such as "13.0"
+    include: Path  # folder of cuda_runtime.h
+    runtime: Path  # the static CUDA runtime, so the extension also loads without a driver
+    targets: tuple[int, ...]  # compute capabilities from TARGETS that its compiler knows
 
     def architecture_flags(self) -> list[str]:
         """Returns nvcc's flags for machine code of each target and PTX of the newest."""

@@ -4,8 +4,6 @@ python scripts/render_synthetic.py --annotations PHOENIX-2014-T.dev.corpus.csv -
 python scripts/render_synthetic.py --clip test-00000 --output DIR
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

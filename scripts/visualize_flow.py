@@ -4,8 +4,6 @@ python scripts/visualize_flow.py first.mp4 second.gif folder --output page.png
 python scripts/visualize_flow.py --height 112 --output signers.webp
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -11,8 +11,6 @@ ever unpickled.
     training.json           epoch, step, scores
 """
 
-from __future__ import annotations
-
 import logging
 import shutil
 from dataclasses import asdict, dataclass, replace
@@ -38,25 +36,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The data of a run.
+    """The data of a run."""
 
-    Args:
-        data: "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE".
-        train_split: Split the model learned from.
-        dev_split: Split that chose the best checkpoint.
-        test_split: Split that is scored at the end.
-        train_clips_sha256: Hash of id, text and glosses of the training clips.
-        skip_bad: Whether clips that could not be read were left out.
-        flow_cache: Folder the flow was read from; None if flow was computed.
-    """
-
-    data: str
-    train_split: str
-    dev_split: str
-    test_split: str
-    train_clips_sha256: str
-    skip_bad: bool
-    flow_cache: str | None = None
+    data: str  # "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE"
+    train_split: str  # split the model learned from
+    dev_split: str  # split that chose the best checkpoint
+    test_split: str  # split that is scored at the end
+    train_clips_sha256: str  # hash of id, text and glosses of the training clips
+    skip_bad: bool  # whether clips that could not be read were left out
+    flow_cache: str | None = None  # folder the flow was read from; None if flow was computed
 
 
 @dataclass(frozen=True)
@@ -188,10 +176,8 @@ def _description(trained: TrainedModel) -> dict[str, Any]:
 
 
 def _with_runnable_backend(values: dict[str, Any]) -> dict[str, Any]:
-    """Replaces a flow backend that cannot run here by "auto", which computes the same flow.
-
-    The CPU computes a GPU's flow, and cv2 that of version 0.1's own code for OpenCV's presets.
-    """
+    """Replaces a flow backend that cannot run here by "auto", which computes the same flow."""
+    # The CPU computes a GPU's flow, and cv2 that of version 0.1's own code for OpenCV's presets.
     backend, preset = values["input"]["flow_backend"], values["input"]["flow_preset"]
     is_cuda_missing = backend == "cuda" and cuda_refusal() is not None
     if is_cuda_missing or (backend == "cpu" and preset in OPENCV_PRESETS):
@@ -207,14 +193,12 @@ def _upgraded_flow_from_0_1(recorded: object) -> object:
 
 
 def _check_flow(path: Path, recorded: object, recipe: Recipe) -> None:
-    """Raises DataError if the model was trained on other flow than is computed here.
-
-    Another version of OpenCV only warns, because a new release need not change the flow.
-    """
+    """Raises DataError if the model was trained on other flow than is computed here."""
     computed = recipe.input.parameters()
     if not isinstance(recorded, dict):
         raise DataError(path, f"flow {recorded!r}", "the flow's parameters")
     expected = dict(computed)
+    # Another version of OpenCV only warns, because a new release need not change the flow.
     if computed.get("algorithm") == "opencv_dis" and "version" in recorded:
         expected["version"] = recorded["version"]
     if recorded != expected:

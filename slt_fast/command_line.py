@@ -1,7 +1,5 @@
 """What all commands share: options, readable logging, and bad input as one line."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Callable
@@ -18,13 +16,7 @@ _HELP = f"Every command also takes {_TRACEBACK}: it shows where in the code an e
 
 
 def parse(kind: Any, description: str | None, **options: Any) -> Any:
-    """Reads the command line.
-
-    Args:
-        kind: Dataclass of the options.
-        description: Text of --help.
-        options: More arguments of tyro.cli.
-    """
+    """Reads a dataclass from the command line; more options are those of tyro.cli."""
     return tyro.cli(kind, description=f"{description or ''}\n\n{_HELP}", **options)
 
 

@@ -1,7 +1,5 @@
 """Errors that a user causes and can mend: shown in one line, without a traceback."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -45,11 +43,7 @@ ErrorHandler = Callable[[DataError], None]
 
 
 def handle(error: DataError, on_error: ErrorHandler | None) -> None:
-    """Passes an error to a handler, which may leave the clip out.
-
-    Raises:
-        DataError: The error itself, if `on_error` is None.
-    """
+    """Passes an error to a handler, which may leave the clip out; None raises the error."""
     if on_error is None:
         raise error
     on_error(error)
@@ -59,14 +53,7 @@ def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError
     """Turns the errors of a clip into values; the only place that does.
 
     Only errors that a user can mend are turned: UserError and OSError. A defect raises, so that
-    leaving out bad clips never hides one.
-
-    Args:
-        name: Name of the clip's source in errors.
-        work: Reads the clip or computes its images.
-
-    Returns:
-        The result of `work`, or the error.
+    leaving out bad clips never hides one. The name is that of the clip's source.
     """
     try:
         return work()

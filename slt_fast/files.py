@@ -1,7 +1,5 @@
 """Writes files and folders whole or not at all, even if the program is killed."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -24,9 +22,6 @@ def replacing(path: Path) -> Iterator[Path]:
     """Writes a file under a temporary name and renames it once the block has succeeded.
 
     Several processes may write the same file; the last one wins.
-
-    Args:
-        path: The file to write; an older one is replaced.
 
     Yields:
         The temporary name, hidden and in the same folder; deleted if the block raises.
@@ -107,11 +102,7 @@ def sync(path: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object.
-
-    Raises:
-        DataError: The file is missing or broken.
-    """
+    """Reads a JSON object; raises DataError if the file is missing or broken."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,7 +1,5 @@
 """Prints what is installed, what is built and what will run: `python -m slt_fast.info`."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 
@@ -17,11 +15,7 @@ ATTENTION_OPERATORS = ("pixel_attention", "add_positional_encoding_2d", "pixel_a
 
 
 def describe() -> str:
-    """Describes the installation.
-
-    Returns:
-        One fact a line: versions, device, extension, and the backend of each operator.
-    """
+    """Describes versions, device, extension and the backend of each operator, one a line."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = [
         ("slt_fast", slt_fast.__version__),

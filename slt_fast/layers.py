@@ -1,7 +1,5 @@
 """Modules over the operators: encoding, pixel-wise attention, feed-forward."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Checks settings against their annotations, so that a rule is written once, beside its field."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,19 +11,12 @@ from slt_fast.errors import UserError
 
 @dataclass(frozen=True)
 class Bounds:
-    """Limits of a number, as in `Annotated[int, Bounds(ge=1)]`; NaN is outside of all limits.
+    """Limits of a number, as in `Annotated[int, Bounds(ge=1)]`; NaN is outside of all limits."""
 
-    Args:
-        ge: The number is at least this, and finite.
-        gt: The number is more than this.
-        le: The number is at most this.
-        lt: The number is less than this.
-    """
-
-    ge: float | None = None
-    gt: float | None = None
-    le: float | None = None
-    lt: float | None = None
+    ge: float | None = None  # the number is at least this, and finite
+    gt: float | None = None  # the number is more than this
+    le: float | None = None  # the number is at most this
+    lt: float | None = None  # the number is less than this
 
     def hold(self, value: float) -> bool:
         """Returns True if a number is within the limits."""
@@ -50,16 +41,10 @@ class Bounds:
 
 
 def check_settings(settings: Any) -> None:
-    """Raises UserError if a field is outside of what its annotation allows.
+    """Raises UserError for the first field of a dataclass that its annotation does not allow.
 
     Call it in `__post_init__`. It knows `Literal[...]` and `Annotated[..., Bounds(...)]`, also with
     `| None`; other annotations pass.
-
-    Args:
-        settings: An instance of a dataclass.
-
-    Raises:
-        UserError: "name: found X; expected Y" for the first such field.
     """
     for name, hint in get_type_hints(type(settings), include_extras=True).items():
         value, parts = getattr(settings, name), list(_parts(hint))

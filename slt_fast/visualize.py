@@ -1,7 +1,5 @@
 """Draws what goes into the network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -144,13 +142,11 @@ def _titled(title: str, columns: Sequence[np.ndarray]) -> np.ndarray:
 def page(sheets: Sequence[np.ndarray]) -> np.ndarray:
     """Puts sheets below each other, uint8 [*, *, 3] RGB."""
     width = max(sheet.shape[1] for sheet in sheets)
-    margins = [((0, _GAP), (0, width - sheet.shape[1]), (0, 0)) for sheet in sheets]
-    return np.concatenate(
-        [
-            np.pad(sheet, margin, constant_values=_PAPER)
-            for sheet, margin in zip(sheets, margins, strict=True)
-        ]
-    )
+    padded = [
+        np.pad(sheet, ((0, _GAP), (0, width - sheet.shape[1]), (0, 0)), constant_values=_PAPER)
+        for sheet in sheets
+    ]
+    return np.concatenate(padded)
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

@@ -1,7 +1,5 @@
 """Works on many clips in several processes, with a progress bar."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -3,8 +3,6 @@
 slt-evaluate --checkpoint runs/quickstart/best --split test
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import dataclass, replace

@@ -7,8 +7,6 @@ torchrun --nproc-per-node 4 scripts/extract_flow.py manifest.csv --output flow -
 Training reads it with --flow-cache. To resume, run the command again.
 """
 
-from __future__ import annotations
-
 import logging
 import shlex
 import sys

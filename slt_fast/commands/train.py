@@ -5,8 +5,6 @@ slt-train --recipe quickstart
 slt-train --recipe paper --data phoenix14t:PATH --output runs/phoenix
 """
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import dataclass, field
 from pathlib import Path

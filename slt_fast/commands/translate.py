@@ -3,8 +3,6 @@
 slt-translate clip.mp4 --checkpoint runs/quickstart/best
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated

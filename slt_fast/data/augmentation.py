@@ -1,7 +1,5 @@
 """Random changes of a clip that keep its meaning: distance, place, vigour and missing frames."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -54,9 +52,8 @@ def augment(
     kept = torch.rand(len(images), generator=generator) >= config.frame_dropout
     if kept.sum() >= max(minimum_frames, 1):
         images = images[kept]
-    zoom, vigour = (
-        _factor(limit, generator) for limit in (config.zoom, config.vigour)
-    )  # always drawn, so that one range does not change what the others draw
+    # Always drawn, so that one range does not change what the others draw.
+    zoom, vigour = _factor(config.zoom, generator), _factor(config.vigour, generator)
     shift = (2 * torch.rand(2, generator=generator) - 1) * 2 * config.shift
     blank = blank_value(input_config).to(images)
     centred = images - blank

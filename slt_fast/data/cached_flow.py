@@ -4,8 +4,6 @@ The file holds [T, 2, size, size] in pixels of that size as float16, the first f
 header of texts: the checksum of the flow, and what the flow cache needs to find it.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,15 +22,10 @@ _TENSOR, _TYPE, _CHECKSUM = "flow", "F16", "crc32"
 
 @dataclass(frozen=True)
 class CachedFlow:
-    """The flow of one clip on disk.
-
-    Args:
-        path: Its file.
-        num_frames: Frames of the clip.
-    """
+    """The flow of one clip on disk."""
 
     path: Path
-    num_frames: int
+    num_frames: int  # of the clip
 
     def read(self) -> torch.Tensor:
         """Reads the flow, float16 [T, 2, size, size] in pixels of that size; zero in frame 0.
@@ -48,13 +41,7 @@ class CachedFlow:
 
 
 def find_cached_flow(path: Path, header: Mapping[str, str], size: int, name: str) -> CachedFlow:
-    """Finds the flow of a clip by the header of its file.
-
-    Args:
-        path: The file.
-        header: Texts that its header must hold.
-        size: Height and width of the flow.
-        name: Name of the clip's source in errors.
+    """Finds a clip's flow [T, 2, size, size] in a file with these texts in its header.
 
     Raises:
         DataError: The file is missing or broken, or holds other flow.
@@ -73,12 +60,7 @@ def find_cached_flow(path: Path, header: Mapping[str, str], size: int, name: str
 
 
 def write_cached_flow(path: Path, flow: torch.Tensor, header: Mapping[str, str]) -> None:
-    """Writes the flow of a clip, whole or not at all.
-
-    Args:
-        path: The file.
-        flow: float16 [T, 2, size, size], as to_float16 returns it.
-        header: Texts for the header.
+    """Writes flow, float16 [T, 2, size, size], with texts for the header, whole or not at all.
 
     Raises:
         OSError: The file cannot be written, for example because the disk is full.

@@ -1,7 +1,5 @@
 """Clips: frames that are read on demand, and the annotation of what is signed in them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
@@ -62,23 +60,12 @@ class AnnotatedClip(Clip):
 
 
 def minimum_ctc_frames(glosses: tuple[str, ...]) -> int:
-    """Returns the fewest steps in which CTC can emit the glosses.
-
-    Each gloss takes one step; a gloss that repeats the one before it needs a blank in between.
-    """
+    """Returns CTC's fewest steps: one a gloss, and a blank before each that repeats the last."""
     return len(glosses) + sum(first == second for first, second in pairwise(glosses))
 
 
 def check_ctc_length(clip: AnnotatedClip, num_steps: int) -> None:
-    """Raises DataError if CTC cannot align the clip's glosses; clips without glosses pass.
-
-    Args:
-        clip: The clip.
-        num_steps: Steps of the CTC head for this clip: its frames, if time is not pooled.
-
-    Raises:
-        DataError: There are fewer steps than the glosses need.
-    """
+    """Raises DataError if CTC cannot align the clip's glosses, if any, with so many steps."""
     if clip.glosses is None:
         return
     minimum = minimum_ctc_frames(clip.glosses)

@@ -4,8 +4,6 @@ Little-endian: float32 202021.25, int32 width, int32 height, then height x width
 (u, v), row by row. A component beyond 1e9 marks unknown flow.
 """
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 
@@ -20,13 +18,7 @@ _HEADER = struct.Struct("<fii")
 
 
 def read_flow(path: str | Path) -> np.ndarray:
-    """Reads a .flo file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        float32 [2, H, W], (u, v) in pixels; unknown values as in the file.
+    """Reads a .flo file as float32 [2, H, W], (u, v) in pixels; unknown values as in the file.
 
     Raises:
         DataError: The file is missing, has another tag or an absurd size, or its bytes do not match
@@ -54,11 +46,7 @@ def read_flow(path: str | Path) -> np.ndarray:
 
 
 def write_flow(path: str | Path, flow: np.ndarray) -> None:
-    """Writes a .flo file, whole or not at all.
-
-    Args:
-        path: The file.
-        flow: [2, H, W] of real numbers, (u, v) in pixels; written as float32.
+    """Writes flow [2, H, W], (u, v) in pixels, to a .flo file as float32, whole or not at all.
 
     Raises:
         ValueError: The flow has another shape or an absurd size.

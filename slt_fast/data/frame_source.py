@@ -43,20 +43,14 @@ class FrameSource(Protocol):
         """Estimates the number of frames without decoding any."""
 
     def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
-        """Returns name and place of the source's identity; does not touch the disk.
-
-        Args:
-            data_root: Folder of the data set, to which paths are relative.
+        """Returns name and place, relative to the data set, of the identity, without the disk.
 
         Raises:
             DataError: The source has no identity, because its frames are not its own.
         """
 
     def identity(self, data_root: Path) -> Identity:
-        """Returns the identity of the source as it is now.
-
-        Args:
-            data_root: Folder of the data set, to which paths are relative.
+        """Returns the identity of the source as it is now; paths are relative to the data set.
 
         Raises:
             DataError: The source has no identity, or is a folder without frames.

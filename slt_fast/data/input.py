@@ -1,7 +1,5 @@
 """Input of the network: flow images or RGB images of one size."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -11,12 +9,7 @@ from torch.nn import functional
 
 from slt_fast.data.flow_images import ENCODERS, flow_images
 from slt_fast.errors import UserError
-from slt_fast.ops.optical_flow import (
-    GPU_BACKENDS,
-    PRESETS,
-    choose_flow_backend,
-    flow_parameters,
-)
+from slt_fast.ops.optical_flow import GPU_BACKENDS, PRESETS, choose_flow_backend, flow_parameters
 from slt_fast.settings import Bounds, check_settings
 
 _FRAMES_AT_ONCE = 16
@@ -58,10 +51,7 @@ class InputConfig:
 def flow_device(config: InputConfig, device: torch.device) -> torch.device | None:
     """Returns the GPU that makes the images, or None: then the processes that read make them.
 
-    Args:
-        config: Settings of the images.
-        device: Device of the model. A GPU makes the images only if it can compute the flow; colours
-            and other backends' flow are work for the CPU's cores.
+    The model's GPU makes them only if it can compute the flow; the rest is work for the cores.
     """
     if config.input != "flow" or device.type != "cuda":
         return None
@@ -70,14 +60,7 @@ def flow_device(config: InputConfig, device: torch.device) -> torch.device | Non
 
 
 def clip_images(frames: torch.Tensor, config: InputConfig) -> torch.Tensor:
-    """Makes the input images of a clip, on the device of its frames.
-
-    Args:
-        frames: uint8 [T, H, W, 3] RGB, T >= 1.
-        config: Settings of the images.
-
-    Returns:
-        float32 [T, 3, image_size, image_size] in [0, 1].
+    """Makes images, float32 [T, 3, size, size] in [0, 1], of frames, uint8 [T, H, W, 3] RGB.
 
     Raises:
         UserError: The frames are too small for optical flow.

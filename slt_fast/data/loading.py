@@ -1,10 +1,7 @@
 """Reads clips, and makes images of what was read.
 
-Images are float16 from the moment they are made: in memory, and between processes. So they are the
-same with and without `--preload`, and for any number of workers.
+Images are float16 as soon as they are made, so that `--preload` and workers do not change them.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
@@ -49,10 +46,7 @@ class ClipDataset(Dataset[torch.Tensor]):
 
 
 def read_clip(clip: Clip) -> torch.Tensor:
-    """Reads a clip.
-
-    Returns:
-        Frames, uint8 [T, H, W, 3] RGB; or cached flow, float16 [T, 2, size, size].
+    """Reads frames, uint8 [T, H, W, 3] RGB, or cached flow, float16 [T, 2, size, size].
 
     Raises:
         DataError: The frames or the flow cannot be used.
@@ -68,15 +62,10 @@ def read_clip(clip: Clip) -> torch.Tensor:
 def make_images(
     read: torch.Tensor, config: InputConfig, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
-    """Makes the images of a clip.
-
-    Args:
-        read: Frames or flow as read_clip returns them, or images, which stay as they are.
-        config: Settings of the images.
-        device: Device that computes.
+    """Makes images of what read_clip returned; images stay as they are.
 
     Returns:
-        float16 [T, 3, image_size, image_size] in [0, 1], on the device.
+        float16 [T, 3, image_size, image_size] in [0, 1], on the device, which also computes.
 
     Raises:
         UserError: The frames are too small for optical flow.
@@ -117,7 +106,7 @@ def preload(
     label: str,
     device: torch.device | None = None,
 ) -> list[torch.Tensor | DataError]:
-    """Makes the images of all clips, with a progress bar, and keeps them in the CPU's memory.
+    """Makes the images of each clip, or its error, in the CPU's memory, with a progress bar.
 
     Args:
         clips: The clips.
@@ -125,9 +114,6 @@ def preload(
         num_workers: Number of processes that read clips; 0 reads in this one.
         label: Name on the progress bar.
         device: GPU that makes the images, from flow_device; None makes them in the workers.
-
-    Returns:
-        The images of each clip, or its error.
     """
     work = partial(_read_or_images, config=None if device else config)
     found = in_processes(work, clips, num_workers=num_workers, label=label)
@@ -156,13 +142,7 @@ def keep_good(
     found: Sequence[Result | DataError],
     on_error: ErrorHandler | None,
 ) -> tuple[list[AnnotatedClip], list[Result]]:
-    """Keeps the clips that could be read, and what was found of them.
-
-    Args:
-        clips: The clips.
-        found: What `preload` or `count_frames` returned for them.
-        on_error: Called with each error; None raises the first.
-    """
+    """Keeps the clips without an error, and what `preload` or `count_frames` found of them."""
     good_clips, good = [], []
     for clip, result in zip(clips, found, strict=True):
         if isinstance(result, DataError):

@@ -1,7 +1,5 @@
 """Changed inputs that show where a score comes from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,9 +53,7 @@ class BlankSource:
 def probe(clip: AnnotatedClip, name: str) -> AnnotatedClip:
     """Changes the input of a clip: what remains of the score does not come from what was removed.
 
-    Args:
-        clip: The clip.
-        name: "blank" (black frames), or "neutral" (head and face as in a statement; synthetic).
+    The probe is "blank" (black frames), or "neutral" (head and face as in a statement; synthetic).
 
     Raises:
         UserError: Another probe, or "neutral" on real video.

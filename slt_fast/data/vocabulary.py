@@ -39,12 +39,7 @@ class Vocabulary:
 
     @classmethod
     def build(cls, sequences: Iterable[str | Sequence[str]], specials: Sequence[str]) -> Vocabulary:
-        """Collects the words of a training set, by falling count, then by alphabet.
-
-        Args:
-            sequences: Texts, split at whitespace, or sequences of words.
-            specials: The special tokens.
-        """
+        """Collects the words of texts, or of word lists, by falling count, then by alphabet."""
         counts = Counter(word for sequence in sequences for word in _split(sequence))
         words = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(tuple(specials), tuple(words))

@@ -1,7 +1,5 @@
 """Gloss sequences from CTC logits (Graves et al., 2006)."""
 
-from __future__ import annotations
-
 import torch
 
 from slt_fast.data.vocabulary import BLANK

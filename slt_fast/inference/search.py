@@ -1,7 +1,5 @@
 """Beam search on the decoder; a beam of 1 is greedy search."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """From clips to sentences: search on the decoder, best path on the gloss head."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -33,15 +31,9 @@ class Translation:
 def translate_batch(
     trained: TrainedModel, batch: PackedClips, *, search: SearchConfig
 ) -> list[Translation]:
-    """Translates the clips of a batch with a trained model, in its own precision.
+    """Translates each clip of a batch, in order, on the device and in the precision of the model.
 
-    Args:
-        trained: The model, in evaluation mode; its device computes.
-        batch: Images of the clips.
-        search: Settings of the search.
-
-    Returns:
-        One translation for each clip, in the order of the batch.
+    The model is in evaluation mode.
 
     Raises:
         UserError: The batch has more frames than the device's memory holds.
@@ -62,11 +54,7 @@ def translate_batch(
 
 
 def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
-    """Translates a video.
-
-    Args:
-        trained: The model, in evaluation mode; its device computes.
-        source: Where the frames come from.
+    """Translates a video on the device of a model in evaluation mode.
 
     Raises:
         DataError: The video cannot be read, or its frames are too small for optical flow.

@@ -14,13 +14,9 @@ from slt_fast.inference.translate import Translation, translate_source
 
 @dataclass(frozen=True)
 class VideoTranslation(Translation):
-    """What the network says of a video.
+    """What the network says of a video."""
 
-    Args:
-        frame_rate: Frames per second, as the video's container says; None for a frame folder.
-    """
-
-    frame_rate: float | None
+    frame_rate: float | None  # frames per second by the video's container; None for a frame folder
 
 
 class Translator:

@@ -5,8 +5,6 @@ attend_maps and fused_sagan_block are for SAGAN and non-local blocks, which have
 Outputs and gradients stay the same up to rounding. Nothing is patched at import.
 """
 
-from __future__ import annotations
-
 from torch import nn
 from torchvision.models.swin_transformer import ShiftedWindowAttention, ShiftedWindowAttentionV2
 

@@ -1,7 +1,5 @@
 """nn.MultiheadAttention, as in torchvision's ViT, with the fused attention."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -133,11 +131,10 @@ def _attend(
         bias = bias.masked_fill(blind, 0)  # otherwise NaN, also in all gradients
     attended = pixel_attention(q, k, v, bias=bias, backend=backend)
     weights = attention_weights(q, k, bias=bias) if need_weights else None
-    if bias is None:
-        return attended, weights
-    return attended.masked_fill(blind, 0), None if weights is None else weights.masked_fill(
-        blind, 0
-    )
+    if bias is not None:
+        attended = attended.masked_fill(blind, 0)
+        weights = None if weights is None else weights.masked_fill(blind, 0)
+    return attended, weights
 
 
 def check_dropout(module: nn.Module, name: str, probability: float) -> None:

@@ -1,7 +1,5 @@
 """Attention between maps, for SAGAN and non-local blocks, which have no common class."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

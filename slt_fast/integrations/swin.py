@@ -1,7 +1,5 @@
 """The window attentions of torchvision's Swin, both versions, with the fused attention."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Word error rate of gloss lines."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from itertools import groupby
@@ -71,10 +69,8 @@ def clean_phoenix_gloss(line: str) -> str:
 
 
 def _align(hypothesis: list[str], reference: list[str]) -> tuple[int, int, int]:
-    """Returns (deletions, insertions, substitutions) of the cheapest alignment.
-
-    A match is always taken; of equal costs, substitution goes before insertion before deletion.
-    """
+    """Returns (deletions, insertions, substitutions) of the cheapest alignment."""
+    # A match is always taken; of equal costs, substitution goes before insertion before deletion.
     # (cost, deletions, insertions, substitutions) of each prefix of the hypothesis
     row = [(_INSERTION_COST * length, 0, length, 0) for length in range(len(hypothesis) + 1)]
     for word in reference:

@@ -1,7 +1,5 @@
 """A score with its interval, by bootstrap over the clips, and its signature."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,13 +42,9 @@ def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
 
 
 def resampled_sums(statistics: Sequence[Sequence[int]]) -> np.ndarray:
-    """Sums the statistics of as many clips, drawn with replacement, again and again.
+    """Sums the K statistics of clips drawn with replacement: [_NUM_RESAMPLINGS, K].
 
-    Args:
-        statistics: K numbers for each clip.
-
-    Returns:
-        [_NUM_RESAMPLINGS, K]; the draws depend on nothing but the number of clips.
+    The draws depend on nothing but the number of clips.
     """
     N = len(statistics)
     draws = np.random.default_rng(0).multinomial(N, np.full(N, 1 / N), _NUM_RESAMPLINGS)

@@ -1,7 +1,5 @@
 """Images to feature maps by ResNet18 (He et al., 2016), cut after any stage."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """Settings of the network; the defaults are the paper's, or our assumption where it is silent."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal
 

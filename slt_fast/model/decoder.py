@@ -1,7 +1,5 @@
 """Transformer decoder (Vaswani et al., 2017) over the memory of a clip."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

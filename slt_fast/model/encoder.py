@@ -1,7 +1,5 @@
 """Turns packed images into the memory of each clip: backbone, pixel-wise attention, time."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -16,19 +14,12 @@ from slt_fast.ops.positional_encoding import sinusoidal_encoding
 
 
 class Encoded(NamedTuple):
-    """What decoder and CTC head see of B clips; masks: True = padding.
+    """What decoder and CTC head see of B clips; N = T, or T * h * w for pixel memory."""
 
-    Args:
-        memory: [B, N, D]; the decoder attends to it. N = T, or T * h * w for pixel memory.
-        memory_padding_mask: bool [B, N].
-        gloss_logits: [B, T, G]; rows past the length of a clip are meaningless.
-        lengths: int64 [B], frames of each clip.
-    """
-
-    memory: torch.Tensor
-    memory_padding_mask: torch.Tensor
-    gloss_logits: torch.Tensor
-    lengths: torch.Tensor
+    memory: torch.Tensor  # [B, N, D]; the decoder attends to it
+    memory_padding_mask: torch.Tensor  # bool [B, N], True = padding
+    gloss_logits: torch.Tensor  # [B, T, G]; rows past the length of a clip are meaningless
+    lengths: torch.Tensor  # int64 [B], frames of each clip
 
 
 class Encoder(nn.Module):

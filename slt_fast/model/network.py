@@ -1,7 +1,5 @@
 """The whole network: from images of clips to glosses and text."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -13,17 +11,11 @@ from slt_fast.model.encoder import Encoded, Encoder
 
 
 class Output(NamedTuple):
-    """Logits of a training step.
+    """Logits of a training step."""
 
-    Args:
-        gloss_logits: [B, T, G]; rows past the length of a clip are meaningless.
-        gloss_lengths: int64 [B], valid rows: the frames of each clip.
-        text_logits: [B, S-1, V]; row s predicts token s + 1.
-    """
-
-    gloss_logits: torch.Tensor
-    gloss_lengths: torch.Tensor
-    text_logits: torch.Tensor
+    gloss_logits: torch.Tensor  # [B, T, G]; rows past the length of a clip are meaningless
+    gloss_lengths: torch.Tensor  # int64 [B], valid rows: the frames of each clip
+    text_logits: torch.Tensor  # [B, S-1, V]; row s predicts token s + 1
 
 
 class TranslationNetwork(nn.Module):

@@ -1,7 +1,5 @@
 """Chooses the backend of an operator, and says why."""
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import logging

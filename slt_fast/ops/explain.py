@@ -1,7 +1,5 @@
 """Explains which kernels a call would take, and why not faster ones."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import torch
 
 from slt_fast.ops.backend import choose_backend
-from slt_fast.ops.launching import Launch, Plan, memory_format
+from slt_fast.ops.launching import Plan, memory_format
 from slt_fast.ops.pixel_attention import operator, plan
 from slt_fast.ops.pixel_attention.operator import pixel_attention, to_autocast_type
 from slt_fast.ops.pixel_attention_block import operator as block_operator
@@ -112,16 +110,15 @@ def _backend_line(
 
 
 def _plan_lines(direction: str, planned: Plan) -> list[str]:
-    return [f"{direction}: {_kernel_line(launch)}" for launch in planned.launches]
-
-
-def _kernel_line(launch: Launch) -> str:
-    row = launch.row
-    sizes = ", ".join(f"{name} {size}" for name, size in launch.blocks.items())
-    return (
-        f"{row.kernel} ({sizes}; {launch.num_programs} programs of {row.num_warps} warps, "
-        f"{row.num_stages} stages; table row of sm_{row.architecture})"
-    )
+    lines = []
+    for launch in planned.launches:
+        row = launch.row
+        sizes = ", ".join(f"{name} {size}" for name, size in launch.blocks.items())
+        lines.append(
+            f"{direction}: {row.kernel} ({sizes}; {launch.num_programs} programs of "
+            f"{row.num_warps} warps, {row.num_stages} stages; table row of sm_{row.architecture})"
+        )
+    return lines
 
 
 def _regime_notes(Nq: int, Nk: int, dtype: torch.dtype) -> list[str]:

@@ -1,7 +1,5 @@
 """Loads the compiled extension slt_fast._C; its operators are then in torch.ops.slt_fast."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 
@@ -36,8 +34,7 @@ def built_for() -> str:
 def cuda_refusal(device: torch.device | None = None) -> str | None:
     """Returns why the extension's kernels cannot run on a GPU, or None if they can.
 
-    Args:
-        device: The GPU. None, or a device of another type, means the current GPU.
+    No device, or one of another type, means the current GPU.
     """
     index = device.index if device is not None and device.type == "cuda" else None
     return _cuda_refusal(index)

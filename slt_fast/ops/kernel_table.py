@@ -5,8 +5,6 @@ architecture (80, 90, 100), bytes of an element (2, 4), presence of a bias, and 
 of the attention; 0 for any). `python -m benchmarks.tuning` measures the rows on a GPU.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from dataclasses import dataclass
@@ -22,27 +20,16 @@ INTERPRETED_ARCHITECTURE = 90
 
 @dataclass(frozen=True)
 class Row:
-    """How a kernel is launched.
-
-    Args:
-        kernel: Name of the kernel.
-        architecture: Oldest GPUs of the row: 80 (A100), 90 (H100), 100 (B200).
-        itemsize: Bytes of an element.
-        biased: Whether scores have a bias, whose tile takes registers of its own.
-        max_size: Largest size of the row; 0 for any.
-        blocks: The kernel's BLOCK_* arguments.
-        num_warps: Warps of a program.
-        num_stages: Stages of the software pipeline.
-    """
+    """How a kernel is launched."""
 
     kernel: str
-    architecture: int
-    itemsize: int
-    biased: bool
-    max_size: int
-    blocks: dict[str, int]
-    num_warps: int
-    num_stages: int
+    architecture: int  # oldest GPUs of the row: 80 (A100), 90 (H100), 100 (B200)
+    itemsize: int  # bytes of an element
+    biased: bool  # whether scores have a bias, whose tile takes registers of its own
+    max_size: int  # largest size of the row; 0 for any
+    blocks: dict[str, int]  # the kernel's BLOCK_* arguments
+    num_warps: int  # of a program
+    num_stages: int  # of the software pipeline
 
 
 @functools.cache

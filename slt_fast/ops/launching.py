@@ -1,15 +1,10 @@
 """The plan of a call: which kernels run, with which blocks, on how many programs, in which memory.
 
 A plan depends on the layout of the tensors (shape, strides, type), on the device and on settings,
-never on values or addresses. It is made once and kept. The operators run it, slt_fast.ops.explain
-prints it, and benchmarks/tuning.py times it.
-
-A `Planner` wraps the function that writes a plan down. That function gets stand-ins of the tensors
-(meta tensors, which have a layout and no memory) and adds one launch per kernel. It may hand views
-of the stand-ins to kernels: a plan keeps a view as the name of its tensor, an offset and strides.
+never on values or addresses. A `Planner` keeps it. The function that writes it down gets stand-ins
+of the tensors (meta tensors, which have a layout and no memory). It may hand views of them to
+kernels: a plan keeps a view as the name of its tensor, an offset and strides.
 """
-
-from __future__ import annotations
 
 import contextlib
 import functools
@@ -29,19 +24,12 @@ Tensors = dict[str, Any]  # by name; None for one that is absent
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor, or a view of one, as a kernel takes it.
+    """A tensor, or a view of one, as a kernel takes it."""
 
-    Args:
-        tensor: Name of the tensor in the call.
-        dtype: Type of its values.
-        offset: Offset of the view from the start of the tensor, in values.
-        strides: Strides of the view; None if the kernel takes a bare pointer.
-    """
-
-    tensor: str
-    dtype: torch.dtype
-    offset: int
-    strides: tuple[int, ...] | None
+    tensor: str  # its name in the call
+    dtype: torch.dtype  # of its values
+    offset: int  # of the view from the start of the tensor, in values
+    strides: tuple[int, ...] | None  # of the view; None if the kernel takes a bare pointer
 
     def of(self, tensors: Tensors) -> Any:
         """Returns the kernel's argument: the pointer, or a tuple of pointer and strides."""
@@ -53,21 +41,13 @@ class Operand:
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel of a plan.
+    """One kernel of a plan."""
 
-    Args:
-        kernel: The Triton function.
-        row: Its row of the kernel table.
-        num_programs: Size of its one-dimensional grid.
-        operands: Its tensors, by parameter.
-        constants: Its other arguments, by parameter; None for a tensor that is absent.
-    """
-
-    kernel: Any
-    row: Row
-    num_programs: int
-    operands: dict[str, Operand]
-    constants: dict[str, Any]
+    kernel: Any  # the Triton function
+    row: Row  # its row of the kernel table
+    num_programs: int  # size of its one-dimensional grid
+    operands: dict[str, Operand]  # its tensors, by parameter
+    constants: dict[str, Any]  # its other arguments, by parameter; None for a tensor that is absent
 
     @property
     def blocks(self) -> dict[str, int]:
@@ -106,14 +86,10 @@ class Plan:
         return stand_in
 
     def launch(self, kernel: Any, row: Row, num_programs: int, **arguments: Any) -> None:
-        """Plans a launch.
+        """Plans a launch of a Triton function.
 
-        Args:
-            kernel: The Triton function.
-            row: Its row of the kernel table.
-            num_programs: Size of the grid.
-            arguments: The kernel's arguments: stand-ins for bare pointers, `strided` ones for
-                matrices, None, or constants; constants override the row's blocks.
+        Its arguments are stand-ins for bare pointers, `strided` ones for matrices, None, or
+        constants, which override the row's blocks.
         """
         operands, constants = {}, dict(row.blocks)
         for name, value in arguments.items():
@@ -156,13 +132,8 @@ class Planner:
         _planners.append(self)
 
     def plan(self, device: torch.device, *arguments: Any) -> Plan:
-        """Returns the plan of a call.
-
-        Args:
-            device: Where the kernels run.
-            arguments: Tensors and hashable settings of the call. Addresses are no part of the key:
-                Triton checks the alignment of pointers itself, in each launch.
-        """
+        """Returns the plan of a call with these tensors and hashable settings."""
+        # Without addresses: Triton checks the alignment of pointers itself, in each launch.
         layouts = tuple(map(_layout, arguments))
         # Tuning replaces these functions to try other rows.
         table = (kernel_table.find, kernel_table.architecture_of)

@@ -1,7 +1,5 @@
 """Scores of a model on a split, and the translations behind them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,17 +28,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A scored split.
+    """A scored split."""
 
-    Args:
-        scores: Scores by name, those of the glosses only if clips have any.
-        clips: The clips, in the order of the translations.
-        translations: What the model said.
-    """
-
-    scores: dict[str, Score]
-    clips: list[AnnotatedClip]
-    translations: list[Translation]
+    scores: dict[str, Score]  # scores by name, those of the glosses only if clips have any
+    clips: list[AnnotatedClip]  # the clips, in the order of the translations
+    translations: list[Translation]  # what the model said
 
     def most_common_share(self) -> float:
         """Returns the share (0 to 1) of the clips that got the most common translation."""

@@ -1,7 +1,5 @@
 """Logs a run to metrics.jsonl, TensorBoard and the screen."""
 
-from __future__ import annotations
-
 import functools
 import json
 import logging

@@ -1,7 +1,5 @@
 """The training run, top to bottom: data, model, epochs, dev scores, checkpoints, test scores."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time

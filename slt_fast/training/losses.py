@@ -1,7 +1,5 @@
 """The two losses of the paper: CTC on glosses and cross-entropy on text."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional
 
@@ -63,10 +61,7 @@ def translation_loss(
 def _check_ctc_lengths(
     lengths: torch.Tensor, glosses: torch.Tensor, gloss_lengths: torch.Tensor
 ) -> None:
-    """Raises ValueError if a clip is too short: each gloss and each blank takes a frame.
-
-    Only equal neighbours need a blank between them.
-    """
+    """Raises ValueError if a clip is too short for its glosses and blanks between equal ones."""
     inside = torch.arange(1, glosses.shape[1], device=glosses.device) < gloss_lengths.unsqueeze(1)
     repeats = ((glosses[:, 1:] == glosses[:, :-1]) & inside).sum(1)
     needed = gloss_lengths + repeats

@@ -1,7 +1,5 @@
 """How a run starts in its folder: fresh, or from the last checkpoint with the same settings."""
 
-from __future__ import annotations
-
 import logging
 import os
 from dataclasses import asdict, replace

@@ -1,7 +1,5 @@
 """What a run reads and where it writes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,4 +23,4 @@ class RunConfig:
     test_split: str = "test"
     """Split that is scored at the end."""
     flow_cache: Path | None = None
-    """Folder made by scripts/extract_flow.py; flow is read from it instead of computed."""
+    """Folder made by slt-extract-flow; flow is read from it instead of computed."""

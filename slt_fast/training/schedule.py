@@ -1,7 +1,5 @@
 """The learning rate of each training step."""
 
-from __future__ import annotations
-
 import math
 
 from slt_fast.recipe import TrainingConfig

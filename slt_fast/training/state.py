@@ -1,7 +1,5 @@
 """Optimiser and random states as named tensors, so that a resumed run equals an unbroken one."""
 
-from __future__ import annotations
-
 import torch
 
 from slt_fast.errors import UserError

@@ -1,7 +1,5 @@
 """What a finished run shows: its scores, and what to try next."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping
 

@@ -3,18 +3,17 @@
 The columns are `id, video, text`, and optionally `gloss, signer, split, start, end, start_seconds,
 end_seconds, fps`; others are ignored. Videos are files or frame folders inside the manifest's
 folder, with relative paths. start (from 0) and end (exclusive) are frame numbers; times in seconds
-are rounded to the nearest frame by `fps`, or by the rate that the video declares. csv follows RFC 4180 with each row on one
-line, tsv has no quoting, jsonl has one object a line. If no row names a split, all are "train".
+are rounded to the nearest frame, at the video's own rate or `fps`. csv follows RFC 4180 with each
+row on one line, tsv has no quoting, jsonl has one object a line. If no row names a split, all are
+"train".
 """
-
-from __future__ import annotations
 
 import csv
 import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -32,26 +31,23 @@ _TABLE_FORMATS: dict[str, dict[str, Any]] = {
     ".csv": {"delimiter": ",", "strict": True},
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
 }
-_MAX_NUMBER = 1e6  # seconds, or frames per second
 MANIFEST_SUFFIXES = (*_TABLE_FORMATS, ".jsonl")
 # NUL ends a path early; lone surrogates, which JSON can spell, cannot be written to any file.
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 Row = dict[str, str]
+ErrorAt = Callable[[str, str], DataError]  # found, expected -> the error of a line
 
 
 def read_manifest(
     path: str | Path, split: str, *, on_error: ErrorHandler | None = None
 ) -> list[AnnotatedClip]:
-    """Reads the clips of a split.
+    """Reads the clips of a split, in file order.
 
     Args:
         path: The manifest; its suffix (.csv, .tsv, .jsonl) is the format.
         split: Name of the split.
         on_error: Called with the error of each bad row, which is then left out; None raises it.
-
-    Returns:
-        The clips, in file order.
 
     Raises:
         DataError: The file is not a manifest or has no such split; or, without `on_error`, a row is
@@ -69,7 +65,10 @@ def read_manifest(
         if row.get("split", split) != split:
             continue
         try:
-            _check_row(path, line, row, splits, first_line)
+            _check_row(_error_at(path, line), row, splits)
+            if first_line != line:
+                expected = f"an id not used in line {first_line}"
+                raise DataError(path, f"id {row['id']!r} again", expected, line)
             clips.append(_to_clip(path, line, row, split))
         except DataError as error:
             handle(error, on_error)
@@ -93,98 +92,103 @@ def _read_rows(path: Path, on_error: ErrorHandler | None) -> Iterator[tuple[int,
     """Yields the line and the non-empty values of each row that can be parsed."""
     lines = read_text_lines(path)
     suffix = path.suffix.lower()
-    if suffix == ".jsonl":
-        parse = partial(_parse_json, path)
-    elif suffix in _TABLE_FORMATS:
-        parse = partial(_parse_fields, path, _read_header(path, *lines.pop(0)))
-    else:
+    parse: Callable[[ErrorAt, str], Row] = _parse_json
+    if suffix in _TABLE_FORMATS:
+        dialect = _TABLE_FORMATS[suffix]
+        line, header = lines.pop(0)
+        parse = partial(_parse_fields, dialect, _columns(dialect, _error_at(path, line), header))
+    elif suffix != ".jsonl":
         raise DataError(path, f"suffix {path.suffix!r}", ".csv, .tsv or .jsonl")
     if not lines:
         raise DataError(path, "no rows", "one row a clip")
     for line, content in lines:
         try:
-            row = parse(line, content)
+            row = parse(_error_at(path, line), content)
         except DataError as error:
             handle(error, on_error)
         else:
             yield line, {name: value.strip() for name, value in row.items() if value.strip()}
 
 
-def _read_header(path: Path, line: int, content: str) -> list[str]:
-    columns = _split_fields(path, line, content)
+def _error_at(path: Path, line: int) -> ErrorAt:
+    return partial(DataError, path, line=line)
+
+
+def _columns(dialect: dict[str, Any], error_at: ErrorAt, header: str) -> list[str]:
+    columns = _split_fields(dialect, error_at, header)
     if len(set(columns)) < len(columns) or not set(_REQUIRED) <= set(columns):
-        expected = f"{', '.join(_REQUIRED)}, and each once{_format_hint(path, content)}"
-        raise DataError(path, f"columns {', '.join(columns)}", expected, line)
+        expected = f"{', '.join(_REQUIRED)}, and each once{_format_hint(header)}"
+        raise error_at(f"columns {', '.join(columns)}", expected)
     return columns
 
 
-def _format_hint(path: Path, content: str) -> str:
-    """Returns what the file seems to be, if another format would have the columns."""
-    if content.startswith("{"):
-        return " (the rows are JSON objects: call the file .jsonl)"
-    for name, separator in (("tabs", "\t"), ("commas", ","), ("semicolons", ";"), ("bars", "|")):
-        columns = [column.strip(' "') for column in content.split(separator)]
-        suffix = {"\t": ".tsv", ",": ".csv"}.get(separator)
-        if set(_REQUIRED) <= set(columns) and suffix != path.suffix.lower():
-            advice = f"call the file {suffix}" if suffix else "write commas, or tabs in a .tsv"
-            return f" (the columns are separated by {name}: {advice})"
+def _format_hint(header: str) -> str:
+    """Returns what to do if another format would have the columns."""
+    if header.startswith("{"):
+        return " (name a file of JSON objects .jsonl)"
+    for separator, advice in (
+        ("\t", "name a file with tabs .tsv"),
+        (",", "name a file with commas .csv"),
+        (";", "write commas instead of semicolons"),
+        ("|", "write commas instead of bars"),
+    ):
+        if set(_REQUIRED) <= {column.strip(' "') for column in header.split(separator)}:
+            return f" ({advice})"
     return ""
 
 
-def _split_fields(path: Path, line: int, content: str) -> list[str]:
+def _split_fields(dialect: dict[str, Any], error_at: ErrorAt, content: str) -> list[str]:
     try:
-        fields = next(csv.reader([content], **_TABLE_FORMATS[path.suffix.lower()]))
+        fields = next(csv.reader([content], **dialect))
     except csv.Error as error:
-        raise DataError(
-            path, f"a broken row ({error})", "fields whose quotes close on their line", line
-        ) from error
+        expected = "fields whose quotes close on their line"
+        raise error_at(f"a broken row ({error})", expected) from error
     return [field.strip() for field in fields]
 
 
-def _parse_fields(path: Path, columns: list[str], line: int, content: str) -> Row:
-    fields = _split_fields(path, line, content)
+def _parse_fields(
+    dialect: dict[str, Any], columns: list[str], error_at: ErrorAt, content: str
+) -> Row:
+    fields = _split_fields(dialect, error_at, content)
     if len(fields) != len(columns):
-        raise DataError(
-            path, f"{len(fields)} fields", f"{len(columns)} ({', '.join(columns)})", line
-        )
+        raise error_at(f"{len(fields)} fields", f"{len(columns)} ({', '.join(columns)})")
     return dict(zip(columns, fields, strict=True))
 
 
-def _parse_json(path: Path, line: int, content: str) -> Row:
+def _parse_json(error_at: ErrorAt, content: str) -> Row:
     try:
         row = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise DataError(path, f"broken JSON ({error})", "one JSON object a line", line) from error
+        raise error_at(f"broken JSON ({error})", "one JSON object a line") from error
     if not isinstance(row, dict):
-        raise DataError(path, f"a JSON {type(row).__name__}", "one JSON object a line", line)
+        raise error_at(f"a JSON {type(row).__name__}", "one JSON object a line")
     values = {name: row[name] for name in _COLUMNS if row.get(name) is not None}
     for name, value in values.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (isinstance(value, str) or is_number and math.isfinite(value)):
-            raise DataError(path, f"{name} {value!r}", "a string or a finite number", line)
+            raise error_at(f"{name} {value!r}", "a string or a finite number")
         if _UNUSABLE.search(str(value)):
-            raise DataError(path, f"{name} {value!r}", "text without NUL and lone surrogates", line)
+            raise error_at(f"{name} {value!r}", "text without NUL and lone surrogates")
     return {name: str(value) for name, value in values.items()}
 
 
-def _check_row(path: Path, line: int, row: Row, splits: list[str], first_line: int) -> None:
+def _check_row(error_at: ErrorAt, row: Row, splits: list[str]) -> None:
     for name in _REQUIRED:
         if name not in row:
-            raise DataError(path, f"no {name}", f"a value for {name}", line)
+            raise error_at(f"no {name}", f"a value for {name}")
     if splits and "split" not in row:
-        raise DataError(path, "no split", f"one of {', '.join(splits)}", line)
-    if first_line != line:
-        expected = f"an id not used in line {first_line}"
-        raise DataError(path, f"id {row['id']!r} again", expected, line)
+        raise error_at("no split", f"one of {', '.join(splits)}")
 
 
 def _to_clip(path: Path, line: int, row: Row, split: str) -> AnnotatedClip:
-    video = VideoSource(_video_path(path, line, row["video"]), fps=_frame_rate(path, line, row))
-    start, end = (_frame_number(path, line, row, name, video) for name in _TIMES)
+    error_at = _error_at(path, line)
+    fps = _number(error_at, row, "fps", "frames per second, above 0")
+    video = VideoSource(_video_path(error_at, path.parent, row["video"]), fps=fps)
+    start, end = (_frame_number(error_at, row, name, video) for name in _TIMES)
     try:
         source = replace(video, start=start, end=end)
     except DataError as error:
-        raise DataError(path, error.found, error.expected, line) from error
+        raise error_at(error.found, error.expected) from error
     return AnnotatedClip(
         id=row["id"],
         source=source,
@@ -196,59 +200,47 @@ def _to_clip(path: Path, line: int, row: Row, split: str) -> AnnotatedClip:
     )
 
 
-def _video_path(path: Path, line: int, video: str) -> Path:
+def _video_path(error_at: ErrorAt, folder: Path, video: str) -> Path:
     # Only inside the folder, so that an untrusted manifest cannot read other files. Symbolic links
     # are not resolved: they are the user's own way to bring in other folders.
     if os.path.isabs(video) or os.path.normpath(video).split(os.sep)[0] == os.pardir:
-        raise DataError(
-            path,
-            f"video {video!r}",
-            "a path inside the manifest's folder (a symbolic link there may lead elsewhere)",
-            line,
-        )
-    resolved = path.parent / video
-    if not resolved.exists():
-        raise DataError(
-            path, f"video {video!r}, which does not exist", "a video file or a frame folder", line
-        )
-    return resolved
+        expected = "a path inside the manifest's folder (a symbolic link there may lead elsewhere)"
+        raise error_at(f"video {video!r}", expected)
+    path = folder / video
+    if not path.exists():
+        raise error_at(f"video {video!r}, which does not exist", "a video file or a frame folder")
+    return path
 
 
-def _frame_number(path: Path, line: int, row: Row, name: str, video: VideoSource) -> int | None:
+def _frame_number(error_at: ErrorAt, row: Row, name: str, video: VideoSource) -> int | None:
     """Returns the frame at which a clip starts or ends, given as its number or in seconds."""
-    if name in row and _TIMES[name] in row:
-        raise DataError(path, f"{name} and {_TIMES[name]}", "one of them", line)
-    if _TIMES[name] in row:
-        seconds, rate = _number(path, line, row, _TIMES[name]), _declared_rate(video)
+    timed = _TIMES[name]
+    seconds = _number(error_at, row, timed, "seconds from 0, such as 12.48")
+    if seconds is not None and name in row:
+        raise error_at(f"{name} and {timed}", "one of them")
+    if seconds is not None:
+        rate = _video_rate(video)
         if rate is None:
-            raise DataError(path, f"{_TIMES[name]} without a frame rate", "a value for fps", line)
+            raise error_at(f"{timed} of a video without a frame rate", "a value for fps")
         return round(seconds * rate)
     if name in row and not re.fullmatch("[0-9]{1,9}", row[name]):
-        expected = f"a frame number, from 0 (for a time, name the column {_TIMES[name]})"
-        raise DataError(path, f"{name} {row[name]!r}", expected, line)
+        expected = f"a frame number, from 0 (times go into the column {timed})"
+        raise error_at(f"{name} {row[name]!r}", expected)
     return int(row[name]) if name in row else None
 
 
 @lru_cache
-def _declared_rate(video: VideoSource) -> float | None:
+def _video_rate(video: VideoSource) -> float | None:
     return video.frame_rate()  # opens the file, of which other rows may be parts
 
 
-def _frame_rate(path: Path, line: int, row: Row) -> float | None:
-    if "fps" not in row:
+def _number(error_at: ErrorAt, row: Row, name: str, expected: str) -> float | None:
+    if name not in row:
         return None
-    fps = _number(path, line, row, "fps")
-    if fps == 0:
-        raise DataError(path, f"fps {row['fps']!r}", "frames per second", line)
-    return fps
-
-
-def _number(path: Path, line: int, row: Row, name: str) -> float:
     try:
         number = float(row[name])
     except ValueError:
         number = math.nan
-    if not 0 <= number < _MAX_NUMBER:
-        unit = "frames per second" if name == "fps" else "seconds from 0, such as 12.48"
-        raise DataError(path, f"{name} {row[name]!r}", unit, line)
+    if not 0 <= number < 1e6 or (name == "fps" and number == 0):
+        raise error_at(f"{name} {row[name]!r}", expected)
     return number

@@ -3,14 +3,12 @@
     [PHOENIX-2014-T/]annotations/manual/PHOENIX-2014-T.{train,dev,test}.corpus.csv
     [PHOENIX-2014-T/]features/fullFrame-210x260px/{train,dev,test}/<name>[/1]/images0001.png ...
 
-Resized frames are in other folders fullFrame-*px. PHOENIX-2014-T.train-complex-annotation.corpus.csv
-has richer glosses for the clips of train.
+Resized frames are in other folders fullFrame-*px. In the release,
+PHOENIX-2014-T.train-complex-annotation.corpus.csv has richer glosses for the clips of train.
 
 The csv files are separated by "|" and have no quoting: a quotation mark is part of the text. Their
 `video` column says <name>/1/*.png, but release v3 has no folder "1"; both are read.
 """
-
-from __future__ import annotations
 
 import logging
 import os
@@ -23,7 +21,7 @@ from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
 
 HEADER = ("name", "video", "start", "end", "speaker", "orth", "translation")
-SPLITS = ("train", "dev", "test")
+ANNOTATIONS_FOLDER = Path("annotations", "manual")
 FRAMES_FOLDER = Path("features", "fullFrame-210x260px")
 _FRAMES = "features/fullFrame-*px"
 _FRAMES_PER_SECOND = 25
@@ -33,32 +31,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Annotation:
-    """One row of an annotation file.
+    """One row of an annotation file."""
 
-    Args:
-        name: Name of the clip and of its frame folder.
-        signer: Name of the signer.
-        glosses: Glosses in signing order (column `orth`).
-        text: German sentence, lower case, without a final dot (column `translation`).
-        origin: "file:line" of the row.
-    """
-
-    name: str
+    name: str  # of the clip and of its frame folder
     signer: str
-    glosses: tuple[str, ...]
-    text: str
-    origin: str
+    glosses: tuple[str, ...]  # in signing order (column `orth`)
+    text: str  # German sentence, lower case, without a final dot (column `translation`)
+    origin: str  # "file:line" of the row
 
 
 def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) -> list[Annotation]:
-    """Reads an annotation file; its frames need not exist.
+    """Reads the rows of an annotation file, in file order; their frames need not exist.
 
     Args:
         path: A PHOENIX-2014-T.*.corpus.csv.
         on_error: Called with the error of each bad row, which is then left out; None raises it.
-
-    Returns:
-        The rows, in file order.
 
     Raises:
         DataError: The file is not an annotation file; or, without `on_error`, a row is bad.
@@ -87,7 +74,7 @@ def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) 
 def read_phoenix14t(
     root: str | Path, split: str, *, on_error: ErrorHandler | None = None
 ) -> list[AnnotatedClip]:
-    """Reads the clips of a split.
+    """Reads the clips of a split, in file order.
 
     Args:
         root: The folder PHOENIX-2014-T, or one near it, as phoenix14t_root finds it. If it is a
@@ -96,18 +83,18 @@ def read_phoenix14t(
         on_error: Called with the error of each bad row or missing frame folder, which is then left
             out; None raises it.
 
-    Returns:
-        The clips, in file order.
-
     Raises:
         DataError: There is no such data set or split, or no frames of it; or, without `on_error`,
             a row is bad.
     """
     given, root = Path(root), phoenix14t_root(root)
-    path = _annotation_file(root, split)
+    files = _annotation_files(root)
+    if split not in files:
+        expected = f"one of {', '.join(sorted(files))}"
+        raise DataError(root / ANNOTATIONS_FOLDER, f"no split {split!r}", expected)
     frames = _frames_folder(root, given, split)
     clips = []
-    for annotation in read_annotations(path, on_error=on_error):
+    for annotation in read_annotations(files[split], on_error=on_error):
         try:
             clips.append(_to_clip(frames, split, annotation))
         except DataError as error:
@@ -118,20 +105,19 @@ def read_phoenix14t(
 def phoenix14t_root(root: str | Path) -> Path:
     """Finds the folder PHOENIX-2014-T: the given one, one above it, or one or two levels below it.
 
-    Returns:
-        The folder; the given one if there is no data set.
+    Returns the given folder if there is no data set.
 
     Raises:
         DataError: There are several data sets below.
     """
     root = Path(root)
-    if _annotation_files(root) or not root.exists():
+    if _find_annotations(root) or not root.exists():
         return root
-    for above in Path(os.path.abspath(root)).parents[:4]:
-        if _annotation_files(above):
+    for above in Path(os.path.abspath(root)).parents[:4]:  # features/fullFrame-210x260px/dev/<name>
+        if _find_annotations(above):
             return above
     for depth in ("*", "*/*"):
-        found = sorted(folder for folder in root.glob(depth) if _annotation_files(folder))
+        found = sorted(folder for folder in root.glob(depth) if _find_annotations(folder))
         if len(found) > 1:
             raise DataError(root, f"{len(found)} data sets", f"one of {', '.join(map(str, found))}")
         if found:
@@ -140,36 +126,29 @@ def phoenix14t_root(root: str | Path) -> Path:
 
 
 def phoenix14t_splits(root: str | Path) -> list[str]:
-    """Lists the splits of the data set; other annotations of their clips are read by name only.
+    """Lists the splits of the data set, without train-complex-annotation: its clips are train's.
 
     Raises:
         DataError: There is no such data set.
     """
-    root = phoenix14t_root(root)
-    return [split for split in SPLITS if split in _checked_annotation_files(root)]
+    files = _annotation_files(phoenix14t_root(root))
+    return sorted(
+        split for split in files if "-" not in split or split.partition("-")[0] not in files
+    )
 
 
-def _annotation_files(root: Path) -> dict[str, Path]:
-    """Returns the annotation files by the name that stands for the split."""
+def _find_annotations(root: Path) -> dict[str, Path]:
     prefix, suffix = "PHOENIX-2014-T.", ".corpus.csv"
-    files = (root / "annotations" / "manual").glob(f"{prefix}*{suffix}")
+    files = (root / ANNOTATIONS_FOLDER).glob(f"{prefix}*{suffix}")
     return {file.name.removeprefix(prefix).removesuffix(suffix): file for file in files}
 
 
-def _checked_annotation_files(root: Path) -> dict[str, Path]:
-    files = _annotation_files(root)
+def _annotation_files(root: Path) -> dict[str, Path]:
+    files = _find_annotations(root)
     if not files:
-        folder = root / "annotations" / "manual"
-        raise DataError(folder, "no annotation files", "PHOENIX-2014-T.{train,dev,test}.corpus.csv")
+        expected = "PHOENIX-2014-T.{train,dev,test}.corpus.csv"
+        raise DataError(root / ANNOTATIONS_FOLDER, "no annotation files", expected)
     return files
-
-
-def _annotation_file(root: Path, split: str) -> Path:
-    files = _checked_annotation_files(root)
-    if split not in files:
-        folder = root / "annotations" / "manual"
-        raise DataError(folder, f"no split {split!r}", f"one of {', '.join(sorted(files))}")
-    return files[split]
 
 
 def _parse_row(path: Path, line: int, content: str) -> Annotation:
@@ -194,8 +173,9 @@ def _frames_folder(root: Path, given: Path, split: str) -> Path:
     """Returns the folder with the frames of a split: of the given size, the official one or any."""
     for name in (split, split.partition("-")[0]):  # train-complex-annotation has train's frames
         found = sorted(path for path in root.glob(f"{_FRAMES}/{name}") if path.is_dir())
-        inside = (Path(os.path.abspath(given)), *Path(os.path.abspath(given)).parents)
-        chosen = [path for path in found if Path(os.path.abspath(path.parent)) in inside]
+        place = Path(os.path.abspath(given))
+        around = {place, *place.parents}
+        chosen = [path for path in found if Path(os.path.abspath(path.parent)) in around]
         chosen = chosen or [path for path in found if path.parent == root / FRAMES_FOLDER] or found
         if len(chosen) > 1:
             sizes = ", ".join(path.parent.name for path in chosen)

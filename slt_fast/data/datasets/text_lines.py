@@ -1,7 +1,5 @@
 """Reads the numbered lines of a text file, strictly decoded."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -9,13 +7,7 @@ from slt_fast.errors import DataError
 
 
 def read_text_lines(path: Path) -> list[tuple[int, str]]:
-    """Reads the lines of a UTF-8 file, with or without a byte order mark; skips empty lines.
-
-    Args:
-        path: The file.
-
-    Returns:
-        (line number from 1, line without its line end), in file order.
+    """Reads the lines of a UTF-8 file, numbered from 1; skips a byte order mark and empty lines.
 
     Raises:
         DataError: The file is missing, empty, not UTF-8 or has NUL bytes.

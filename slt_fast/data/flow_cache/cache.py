@@ -1,13 +1,9 @@
 """A folder of flow, so that training need not compute it in each epoch.
 
-A cache holds one file a clip (cached_flow.py), and a cache.json that describes the flow: its
-algorithm, version and parameters, and the size of the images. The bound and the encoder may change
-later. Files are named after the video's path in its data set. Their headers repeat the description
-and hold the identity of the video. A file that does not fit is an error of that file; training then
-computes the flow of its clip.
+It holds one file a clip (cached_flow.py), and a cache.json with the algorithm, version, parameters
+and size of the flow; encoder and bound may change later. The files' headers repeat this description
+and hold the identity of the video. Training computes the flow of clips whose file does not fit.
 """
-
-from __future__ import annotations
 
 import hashlib
 import json
@@ -37,19 +33,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FlowCache:
-    """A folder of flow; picklable, so that worker processes can use it.
-
-    Args:
-        folder: The folder.
-        flow: Algorithm, version and parameters of the flow.
-        image_size: Height and width of the flow.
-        data_root: Folder of the data set.
-    """
+    """A folder of flow; picklable, so that worker processes can use it."""
 
     folder: Path
-    flow: dict[str, Any]
-    image_size: int
-    data_root: Path
+    flow: dict[str, Any]  # algorithm, version and parameters of the flow
+    image_size: int  # height and width of the flow
+    data_root: Path  # folder of the data set
 
     def identity(self, source: FrameSource) -> Identity:
         """Returns the identity of a source in this data set."""
@@ -72,14 +61,9 @@ class FlowCache:
         return find_cached_flow(path, self._header(identity), self.image_size, source.name)
 
     def write(self, identity: Identity, flow: torch.Tensor) -> None:
-        """Writes the flow of a clip, whole or not at all.
+        """Writes the flow of a clip, float16 [T, 2, size, size]; raises OSError on a full disk.
 
-        Args:
-            identity: Identity of the source before it was read, so that a later change is noticed.
-            flow: float16 [T, 2, size, size], as to_float16 returns it.
-
-        Raises:
-            OSError: The file cannot be written, for example because the disk is full.
+        The identity is from before the source was read, so that a later change is noticed.
         """
         path = self._path(identity.name, identity.place)
         write_cached_flow(path, flow, self._header(identity))
@@ -122,8 +106,8 @@ def open_flow_cache(
     if create:
         _create_folder(cache.folder)
         if not path.exists():
-            ours = {"slt_fast": __version__, "image_size": cache.image_size, "flow": flow}
-            write_json(path, ours)
+            written = {"slt_fast": __version__, "image_size": cache.image_size, "flow": flow}
+            write_json(path, written)
     if not path.is_file():
         expected = f"a flow cache with its {DESCRIPTION}, as scripts/extract_flow.py makes"
         raise DataError(folder, "none" if cache.folder.is_dir() else "no such folder", expected)

@@ -1,11 +1,4 @@
-"""Fills a flow cache: plans the work, checks the space on the disk, and computes the flow.
-
-Clips in the cache are not computed again, so a killed extraction resumes when it is run again.
-Several processes or machines share the work by RANK and WORLD_SIZE in the environment, as torchrun
-sets them.
-"""
-
-from __future__ import annotations
+"""Fills a flow cache: plans the work, checks the space on the disk, and computes the flow."""
 
 import os
 import shutil
@@ -33,28 +26,16 @@ _COUNTED = 1000  # if there are more clips, the frames of about this many are co
 
 @dataclass(frozen=True)
 class Plan:
-    """The work of an extraction.
+    """The work of an extraction."""
 
-    Args:
-        todo: Clips of this rank that are not in the cache, or have changed.
-        num_found: Clips of this rank that are in the cache.
-        num_missing: Clips of all ranks that have no file yet.
-        num_bytes: Estimated size of their flow.
-        label: Name on the progress bar.
-    """
-
-    todo: list[FrameSource]
-    num_found: int
-    num_missing: int
-    num_bytes: int
-    label: str
+    todo: list[FrameSource]  # clips of this rank that are not in the cache, or have changed
+    num_found: int  # clips of this rank that are in the cache
+    num_missing: int  # clips of all ranks that have no file yet
+    num_bytes: int  # estimated size of their flow
+    label: str  # on the progress bar
 
     def check_space(self, cache: FlowCache) -> str:
-        """Raises DataError if the missing flow does not fit on the disk.
-
-        Returns:
-            A sentence that says how much is needed and free.
-        """
+        """Says how much space is needed and free; raises DataError if the flow does not fit."""
         free = shutil.disk_usage(cache.folder).free
         needed = f"about {format_bytes(self.num_bytes)} for the flow of {self.num_missing} clips"
         if self.num_bytes > free:
@@ -66,13 +47,9 @@ class Plan:
 def make_plan(
     sources: Sequence[FrameSource], cache: FlowCache, *, rank: int = 0, world_size: int = 1
 ) -> Plan:
-    """Plans an extraction.
+    """Plans the share of one rank, from 0, of an extraction.
 
-    Args:
-        sources: Clips of all ranks, in the same order for each; duplicates count once.
-        cache: Cache to fill.
-        rank: Number of this process's share, from 0.
-        world_size: Number of shares.
+    All ranks get the same sources in the same order; duplicates count once.
     """
     clips: dict[Path, FrameSource] = {}
     for source in sources:
@@ -126,11 +103,7 @@ def extract(
 
 
 def _results(
-    plan: Plan,
-    cache: FlowCache,
-    config: InputConfig,
-    num_workers: int,
-    device: torch.device | None,
+    plan: Plan, cache: FlowCache, config: InputConfig, num_workers: int, device: torch.device | None
 ) -> Iterator[int | DataError]:
     if device is None:
         work = partial(extract_clip, cache=cache, config=config)
@@ -144,14 +117,7 @@ def _results(
 
 
 def extract_clip(source: FrameSource, cache: FlowCache, config: InputConfig) -> int | DataError:
-    """Computes and writes the flow of one clip.
-
-    Returns:
-        The number of its frames, or its error.
-
-    Raises:
-        OSError: The flow cannot be written.
-    """
+    """Writes a clip's flow, or raises OSError; returns the number of frames or the clip's error."""
     return _write_flow(source, _read(source, cache), cache, config, torch.device("cpu"))
 
 

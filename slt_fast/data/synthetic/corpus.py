@@ -4,8 +4,6 @@ Splits: "train"; "dev" and "test" with unseen signers and unseen sentences; "tes
 unseen signers and sentences of the training split. The corpus seed determines everything.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,25 +27,15 @@ NUM_CLIPS = {"train": 960, "dev": 80, "test": 160, "test_signers": 160}
 
 @dataclass(frozen=True)
 class SyntheticSource:
-    """A clip that is rendered when it is read; a FrameSource.
+    """A clip that is rendered when it is read; a FrameSource."""
 
-    Args:
-        name: Name in errors.
-        glosses: Glosses in signing order; any names.
-        mode: "statement", "negation" or "question".
-        signer: Number of the signer.
-        seed: Seeds of the corpus and of this clip.
-        size: Height and width in pixels.
-        non_manual: False moves head and face as in a statement, in every mode.
-    """
-
-    name: str
-    glosses: tuple[str, ...]
-    mode: str
+    name: str  # in errors
+    glosses: tuple[str, ...]  # in signing order; any names
+    mode: str  # "statement", "negation" or "question"
     signer: int
-    seed: tuple[int, int]
-    size: tuple[int, int] = (112, 112)
-    non_manual: bool = True
+    seed: tuple[int, int]  # of the corpus and of this clip
+    size: tuple[int, int] = (112, 112)  # height and width in pixels
+    non_manual: bool = True  # False moves head and face as in a statement, in every mode
 
     def read(self) -> np.ndarray:
         """Renders the frames, uint8 [T, H, W, 3] RGB."""
@@ -85,21 +73,15 @@ class SyntheticSource:
 def read_synthetic(
     split: str, *, seed: int = 0, num_clips: int | None = None
 ) -> list[AnnotatedClip]:
-    """Returns the clips of a split.
-
-    Args:
-        split: One of NUM_CLIPS.
-        seed: Seed of the corpus.
-        num_clips: Number of clips; None takes all. Fewer clips are the first ones of the split.
+    """Returns the first `num_clips` clips of a split, or all; the seed is that of the corpus.
 
     Raises:
-        UserError: The split is unknown.
+        UserError: The split is not in NUM_CLIPS.
     """
     if split not in NUM_CLIPS:
         raise UserError(f"synthetic corpus: found split {split!r}; expected {tuple(NUM_CLIPS)}")
     train_sentences = _sentences("train", seed, frozenset())
     seen = frozenset((sentence.glosses, sentence.mode) for sentence in train_sentences)
-    signers = _signers(split)
     if split == "train":
         sentences = train_sentences
     elif split == "test_signers":
@@ -107,13 +89,7 @@ def read_synthetic(
     else:
         sentences = _sentences(split, seed, seen)
     return [
-        _clip(
-            sentence,
-            f"{split}-{number:05d}",
-            split,
-            signers[number % len(signers)],
-            (seed, _number(split) + number),
-        )
+        _clip(split, seed, number, sentence)
         for number, sentence in enumerate(sentences[:num_clips])
     ]
 
@@ -139,16 +115,17 @@ def _number(split: str) -> int:
     return list(NUM_CLIPS).index(split) * 1_000_000
 
 
-def _clip(
-    sentence: Sentence, name: str, split: str, signer: int, seed: tuple[int, int]
-) -> AnnotatedClip:
-    source = SyntheticSource(name, sentence.glosses, sentence.mode, signer, seed)
+def _clip(split: str, seed: int, number: int, sentence: Sentence) -> AnnotatedClip:
+    name, signers = f"{split}-{number:05d}", _signers(split)
+    signer = signers[number % len(signers)]
+    seeds = (seed, _number(split) + number)
+    source = SyntheticSource(name, sentence.glosses, sentence.mode, signer, seeds)
     return AnnotatedClip(
         id=name,
         source=source,
         text=sentence.text,
         glosses=sentence.glosses,
-        signer=draw_signer(seed[0], signer).name,
+        signer=draw_signer(seed, signer).name,
         split=split,
-        origin=f"synthetic corpus, seed {seed[0]}: {name}",
+        origin=f"synthetic corpus, seed {seed}: {name}",
     )

@@ -6,8 +6,6 @@ and the yes-no question (raised brows, the head forward and nodding) have no glo
 face show them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,11 +94,7 @@ def num_sentences() -> int:
 
 
 def draw_sentence(generator: np.random.Generator) -> Sentence:
-    """Draws a random sentence.
-
-    Args:
-        generator: Source of all randomness.
-    """
+    """Draws a random sentence."""
     pattern = PATTERNS[generator.choice(len(PATTERNS), p=PATTERN_WEIGHTS)]
     roles = {role: str(generator.choice(list(ROLES[role]))) for role in pattern}
     mode = str(generator.choice(MODES, p=MODE_WEIGHTS))
@@ -108,12 +102,7 @@ def draw_sentence(generator: np.random.Generator) -> Sentence:
 
 
 def english(roles: dict[str, str], mode: str) -> str:
-    """Returns the English text of a sentence.
-
-    Args:
-        roles: Gloss by role, as in PATTERNS.
-        mode: One of MODES.
-    """
+    """Returns the English text of a sentence, given the gloss of each role, and one of MODES."""
     subject = SUBJECTS[roles["subject"]]
     first, verb = _verb_group(roles, mode)
     words = [first, subject, *verb] if mode == "question" else [subject, *verb]

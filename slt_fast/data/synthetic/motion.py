@@ -1,7 +1,5 @@
 """Turns signs into a pose for each frame: strokes, travel between signs, head and brows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,19 +21,12 @@ HAND_COLUMNS = 10
 
 @dataclass(frozen=True)
 class Poses:
-    """One row a frame.
+    """One row a frame, in image coordinates: head heights from the head's centre."""
 
-    Args:
-        right, left: float [T, HAND_COLUMNS]; the dominant (right) and the other hand, already in
-            image coordinates, head heights from the head's centre.
-        head: float [T, 4]: x and y offset (head heights), yaw (-1..1), size factor.
-        brows: float [T], raise of the brows (0..1).
-    """
-
-    right: np.ndarray
-    left: np.ndarray
-    head: np.ndarray
-    brows: np.ndarray
+    right: np.ndarray  # float [T, HAND_COLUMNS], the dominant hand
+    left: np.ndarray  # float [T, HAND_COLUMNS]
+    head: np.ndarray  # float [T, 4]: x and y offset, yaw (-1..1), size factor
+    brows: np.ndarray  # float [T], raise of the brows (0..1)
 
 
 def sign_poses(
@@ -46,15 +37,10 @@ def sign_poses(
     *,
     non_manual: bool = True,
 ) -> Poses:
-    """Computes the poses of a signed sentence.
+    """Computes the poses of a signed sentence; the generator varies each rendering.
 
-    Args:
-        signs: Signs in signing order.
-        mode: "statement", "negation" or "question"; shown by head and brows. The hands (and, when
-            drawn, the torso) follow the head's place by 0.3, and are the same otherwise.
-        signer: Signer, whose manner is used.
-        generator: Source of the variation between renderings.
-        non_manual: False moves head and brows as in a statement, in every mode.
+    Head and brows show the mode ("statement", "negation" or "question"), if non_manual. The hands
+    (and, when drawn, the torso) follow the head's place by 0.3, and are the same otherwise.
     """
     right, left = [_rest()], [_mirror(_rest())]
     for sign in signs:

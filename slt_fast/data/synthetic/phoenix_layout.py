@@ -1,7 +1,5 @@
 """Renders real gloss sentences: PHOENIX-2014-T's annotations with synthetic frames."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from slt_fast.data.datasets.phoenix14t import FRAMES_FOLDER, HEADER, Annotation, read_annotations
+from slt_fast.data.datasets.phoenix14t import (
+    ANNOTATIONS_FOLDER,
+    FRAMES_FOLDER,
+    HEADER,
+    Annotation,
+    read_annotations,
+)
 from slt_fast.data.synthetic.corpus import SyntheticSource
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import replacing, replacing_folder
@@ -48,7 +52,7 @@ def render_annotations(
         if value is not None and np.min(value) < 1:
             raise UserError(f"{name}: found {value}; expected at least 1")
     split = _split_of(annotations)
-    written = output / "annotations" / "manual" / annotations.name
+    written = output / ANNOTATIONS_FOLDER / annotations.name
     if written.resolve() == annotations.resolve():
         raise DataError(output, "the annotation file's own data set", "another folder")
     rows = read_annotations(annotations)[:limit]
@@ -74,11 +78,7 @@ def _split_of(annotations: Path) -> str:
 
 
 def write_frames(folder: Path, frames: np.ndarray) -> None:
-    """Writes a clip's frames as images0001.png and so on; an older folder is replaced.
-
-    Args:
-        folder: The clip's folder.
-        frames: uint8 [T, H, W, 3] RGB.
+    """Writes frames, uint8 [T, H, W, 3] RGB, as images0001.png and so on; replaces the folder.
 
     Raises:
         OSError: Frames that cannot be written.

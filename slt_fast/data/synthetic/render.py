@@ -1,7 +1,5 @@
 """Draws poses as frames: background, body, head, arms and hands, light and camera noise."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 
@@ -24,17 +22,7 @@ PALM_RADIUS = 0.25
 def render(
     poses: Poses, signer: Signer, generator: np.random.Generator, *, size: tuple[int, int]
 ) -> np.ndarray:
-    """Draws the frames of a pose sequence.
-
-    Args:
-        poses: One row a frame.
-        signer: Looks of the signer.
-        generator: Source of the camera noise.
-        size: Height and width in pixels.
-
-    Returns:
-        uint8 [T, H, W, 3] RGB.
-    """
+    """Draws poses as frames of (H, W) pixels, uint8 [T, H, W, 3] RGB, with camera noise."""
     H, W = size
     background = _background(signer, H, W)
     light = np.linspace(*signer.light, W, dtype=np.float32)[None, :, None]
@@ -98,12 +86,8 @@ class _Figure:
             for y in np.arange(1.2, 3.8, 0.5):
                 left, right = np.array([(-width * 0.9, y), (width * 0.9, y)]) + self.sway
                 self._line(left, right, 0.16, self.signer.clothes_stripe)
-        self._line(
-            np.array([0, 0.3]) + self.head[:2],
-            np.array([0, 0.7]) + self.sway,
-            0.34,
-            self._shade(0.9),
-        )
+        neck = np.array([0, 0.3]) + self.head[:2], np.array([0, 0.7]) + self.sway
+        self._line(*neck, 0.34, self._shade(0.9))
 
     def _head(self) -> None:
         centre, yaw, size = self.head[:2], self.head[2], self.head[3]

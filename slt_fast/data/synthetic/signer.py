@@ -1,7 +1,5 @@
 """Signers: their looks (skin, clothes, build, background, light, camera) and manner of signing."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,52 +9,30 @@ BACKGROUNDS = ("plain", "gradient", "stripes", "blobs")
 
 @dataclass(frozen=True)
 class Signer:
-    """Everything that differs between signers; colours are RGB 0..255, factors are around 1.
+    """Everything that differs between signers; colours are RGB 0..255, factors are around 1."""
 
-    Args:
-        name: Name in annotations.
-        seed: Seed of the background's texture.
-        skin, hair, clothes, clothes_stripe: Colours; the stripe may equal the clothes.
-        background, background_accent: Colours of the backdrop.
-        backdrop: One of BACKGROUNDS.
-        build: Width of shoulders and limbs, factor.
-        head_height: Head height as a share of the frame width.
-        centre: Centre of the head, x as a share of the width, y of the height.
-        light: Brightness factors at the left and the right border.
-        noise: Standard deviation of the camera noise, grey levels.
-        speed: Factor on the signing speed.
-        amplitude: Factor on the size of movements.
-        location_offset: Personal offset of all locations, head heights.
-        sway: Amplitude of the body's idle movement, head heights.
-    """
-
-    name: str
-    seed: int
+    name: str  # in annotations
+    seed: int  # of the background's texture
     skin: tuple[float, ...]
     hair: tuple[float, ...]
     clothes: tuple[float, ...]
-    clothes_stripe: tuple[float, ...]
+    clothes_stripe: tuple[float, ...]  # may equal the clothes
     background: tuple[float, ...]
     background_accent: tuple[float, ...]
-    backdrop: str
-    build: float
-    head_height: float
-    centre: tuple[float, float]
-    light: tuple[float, float]
-    noise: float
-    speed: float
-    amplitude: float
-    location_offset: tuple[float, float]
-    sway: float
+    backdrop: str  # one of BACKGROUNDS
+    build: float  # width of shoulders and limbs, factor
+    head_height: float  # as a share of the frame width
+    centre: tuple[float, float]  # of the head, x as a share of the width, y of the height
+    light: tuple[float, float]  # brightness factors at the left and the right border
+    noise: float  # standard deviation of the camera noise, grey levels
+    speed: float  # factor on the signing speed
+    amplitude: float  # factor on the size of movements
+    location_offset: tuple[float, float]  # personal offset of all locations, head heights
+    sway: float  # amplitude of the body's idle movement, head heights
 
 
 def draw_signer(corpus_seed: int, index: int) -> Signer:
-    """Draws a signer of a corpus.
-
-    Args:
-        corpus_seed: Seed of the whole corpus.
-        index: Number of the signer, from 0; any number of signers can be drawn.
-    """
+    """Draws a signer of a corpus by number, from 0; any number of signers can be drawn."""
     generator = np.random.default_rng((corpus_seed, 1, index))
     uniform = generator.uniform
     skin = tuple(np.array([250, 214, 186]) * uniform(0.35, 1.0) * uniform(0.95, 1.02, 3))

@@ -4,8 +4,6 @@ Positions are in head heights from the centre of the head, x to the right and y 
 The signer's dominant (right) hand is on the left of the image, as in front of a camera.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -49,21 +47,13 @@ HANDS = ("one", "two")
 
 @dataclass(frozen=True)
 class Sign:
-    """One sign of the lexicon.
+    """One sign of the lexicon."""
 
-    Args:
-        handshape: A key of HANDSHAPES.
-        location: A key of LOCATIONS, the centre of the movement.
-        movement: One of MOVEMENTS.
-        hands: "one" (dominant hand) or "two" (the other hand mirrors it).
-        orientation: Direction of the fingers, degrees from upwards, positive to the midline.
-    """
-
-    handshape: str
-    location: str
-    movement: str
-    hands: str = "one"
-    orientation: float = 0.0
+    handshape: str  # a key of HANDSHAPES
+    location: str  # a key of LOCATIONS, the centre of the movement
+    movement: str  # one of MOVEMENTS
+    hands: str = "one"  # "one" (dominant hand) or "two" (the other hand mirrors it)
+    orientation: float = 0.0  # of the fingers, degrees from upwards, positive to the midline
 
     def __post_init__(self) -> None:
         for value, allowed in (
@@ -123,11 +113,7 @@ ORIENTATIONS = (0.0, 45.0, 90.0, -45.0)
 
 
 def sign_for(gloss: str) -> Sign:
-    """Returns the sign of a gloss: the lexicon's, or one chosen by a stable hash of its name.
-
-    Args:
-        gloss: Name of any gloss; it has the same sign on every machine.
-    """
+    """Returns the sign of any gloss: the lexicon's, or one chosen by a stable hash of its name."""
     if gloss in LEXICON:
         return LEXICON[gloss]
     number = int.from_bytes(hashlib.sha256(gloss.encode("utf-8")).digest()[:8], "big")

@@ -1,7 +1,5 @@
 """Which backend computes the flow."""
 
-from __future__ import annotations
-
 import functools
 import logging
 
@@ -10,12 +8,7 @@ import torch
 from slt_fast.errors import UserError
 from slt_fast.ops.extension import EXTENSION, cuda_refusal
 from slt_fast.ops.optical_flow.opencv import opencv_refusal
-from slt_fast.ops.optical_flow.presets import (
-    DISVR_PRESETS,
-    OPENCV_PRESETS,
-    PRESETS,
-    RAFT_PRESETS,
-)
+from slt_fast.ops.optical_flow.presets import DISVR_PRESETS, OPENCV_PRESETS, PRESETS, RAFT_PRESETS
 
 # The presets that each backend can run.
 BACKENDS: dict[str, tuple[str, ...]] = {

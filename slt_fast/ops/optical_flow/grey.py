@@ -1,7 +1,5 @@
 """RGB frames to grey frames."""
 
-from __future__ import annotations
-
 import torch
 
 from slt_fast.ops.extension import EXTENSION, cuda_refusal

@@ -1,9 +1,4 @@
-"""The backend "opencv": cv2.DISOpticalFlow, dense inverse search on the CPU.
-
-cv2 is imported at the first call, because the operators need only torch.
-"""
-
-from __future__ import annotations
+"""The backend "opencv": cv2.DISOpticalFlow on the CPU; cv2 is imported at the first call."""
 
 import functools
 import math
@@ -13,11 +8,7 @@ from typing import Any
 import torch
 
 from slt_fast.errors import UserError
-from slt_fast.ops.optical_flow.presets import (
-    OPENCV_COUNTERPARTS,
-    OPENCV_PRESETS,
-    DISParameters,
-)
+from slt_fast.ops.optical_flow.presets import OPENCV_COUNTERPARTS, OPENCV_PRESETS, DISParameters
 
 PATCH_SIZE = 8
 # On smaller frames OpenCV finds no level to start from: see _coarsest_scale.

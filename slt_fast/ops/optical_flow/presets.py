@@ -1,46 +1,28 @@
 """The parameters of each preset, for our algorithm and for OpenCV's."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class DisvrParameters:
-    """Parameters of DISVR, in the order of torch.ops.slt_fast.disvr.
+    """Parameters of DISVR, in the order of torch.ops.slt_fast.disvr."""
 
-    Args:
-        finest_level: Pyramid level at which the flow is computed; 0 is full resolution.
-        patch_stride: Distance between patches, in pixels of the level.
-        descent_iterations: Gauss-Newton steps of a patch on each level.
-        warps: How often each level warps the second frame by the current flow.
-        fixed_points: Linearisations of the robust penalties in each warp.
-        sweeps: Red-black sweeps of over-relaxation in each fixed point.
-    """
-
-    finest_level: int
-    patch_stride: int
-    descent_iterations: int
-    warps: int
-    fixed_points: int
-    sweeps: int
+    finest_level: int  # pyramid level at which the flow is computed; 0 is full resolution
+    patch_stride: int  # distance between patches, in pixels of the level
+    descent_iterations: int  # Gauss-Newton steps of a patch on each level
+    warps: int  # how often each level warps the second frame by the current flow
+    fixed_points: int  # linearisations of the robust penalties in each warp
+    sweeps: int  # red-black sweeps of over-relaxation in each fixed point
 
 
 @dataclass(frozen=True)
 class DISParameters:
-    """Parameters of cv2.DISOpticalFlow.
+    """Parameters of cv2.DISOpticalFlow."""
 
-    Args:
-        finest_scale: Pyramid level at which the flow is computed; 0 is full resolution.
-        patch_stride: Distance between patches, in pixels of the level.
-        descent_iterations: Gradient descent steps of a patch on each level.
-        refinement_iterations: Fixed points of the variational refinement on each level.
-    """
-
-    finest_scale: int
-    patch_stride: int
-    descent_iterations: int
-    refinement_iterations: int
+    finest_scale: int  # pyramid level at which the flow is computed; 0 is full resolution
+    patch_stride: int  # distance between patches, in pixels of the level
+    descent_iterations: int  # gradient descent steps of a patch on each level
+    refinement_iterations: int  # fixed points of the variational refinement on each level
 
 
 DISVR_PRESETS = {

@@ -1,9 +1,8 @@
 """The flow by torchvision's RAFT (Teed and Deng, "RAFT: Recurrent All-Pairs Field Transforms for
 Optical Flow", ECCV 2020): the backend "raft".
 
-The weights are torchvision's, which it downloads once, or those of a file that the environment
-names. Caches and checkpoints record a checksum of the weights, because paths differ between
-machines. torchvision is imported at the first call, because the operators need only torch.
+The weights are torchvision's or a file's. Caches and checkpoints record their checksum, because
+paths differ between machines. torchvision is imported at the first call: operators need only torch.
 """
 
 from __future__ import annotations
@@ -21,12 +20,7 @@ import torch
 from torch.nn import functional
 
 from slt_fast.errors import DataError
-from slt_fast.state_dict import (
-    StateDict,
-    check_state_dict,
-    download_state_dict,
-    read_state_dict,
-)
+from slt_fast.state_dict import StateDict, check_state_dict, download_state_dict, read_state_dict
 
 if TYPE_CHECKING:
     from torchvision.models.optical_flow import RAFT

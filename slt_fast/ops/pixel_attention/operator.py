@@ -5,8 +5,6 @@ SAGAN (Zhang et al., 2019) and non-local networks (Wang et al., 2018): their key
 their values wide.
 """
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import torch

@@ -4,8 +4,6 @@
 uses them for its own plans.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -52,25 +50,15 @@ def refusal(dtypes: set[torch.dtype], shape: Shape) -> str | None:
 
 @dataclass(frozen=True)
 class Attention:
-    """One attention of a plan: the stand-ins of its inputs, and the arguments of all its kernels.
+    """One attention of a plan: stand-ins of its inputs, and the arguments of all its kernels."""
 
-    Args:
-        plan: The plan that the launches are added to.
-        q: [B, heads, Nq, dk], any strides.
-        k: [B, heads, Nk, dk], of the same type.
-        v: [B, heads, Nk, dv], of the same type.
-        bias: Broadcasts to [B, heads, Nq, Nk], or None; see pixel_attention.
-        scale: Factor on q k^T.
-        gamma: Scalar tensor that multiplies the output; None means 1.
-    """
-
-    plan: Plan
-    q: torch.Tensor
-    k: torch.Tensor
-    v: torch.Tensor
-    bias: torch.Tensor | None
-    scale: float
-    gamma: torch.Tensor | None = None
+    plan: Plan  # takes the launches
+    q: torch.Tensor  # [B, heads, Nq, dk], any strides
+    k: torch.Tensor  # [B, heads, Nk, dk], of the same type
+    v: torch.Tensor  # [B, heads, Nk, dv], of the same type
+    bias: torch.Tensor | None  # broadcasts to [B, heads, Nq, Nk], or None; see pixel_attention
+    scale: float  # factor on q k^T
+    gamma: torch.Tensor | None = None  # scalar tensor that multiplies the output; None means 1
 
     @property
     def shape(self) -> Shape:

@@ -1,7 +1,5 @@
 """Pixel attention and its gradients in plain PyTorch; the kernels are tested against them."""
 
-from __future__ import annotations
-
 import torch
 
 

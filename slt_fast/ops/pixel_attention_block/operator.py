@@ -8,8 +8,6 @@ The block of "Spatio-temporal transformer to support automatic sign language tra
 (arXiv 2502.02587), with the learnable residual gamma of SAGAN (Zhang et al., 2019).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

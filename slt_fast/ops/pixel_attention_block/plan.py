@@ -7,8 +7,6 @@ The second part of qkv is a table [N, rows], and y is computed in the attention'
 neither the encoding nor gamma and the residual cost a pass over the maps.
 """
 
-from __future__ import annotations
-
 import torch
 
 from slt_fast.ops import kernel_table

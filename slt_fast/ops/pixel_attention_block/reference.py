@@ -1,7 +1,5 @@
 """The block and its gradients in plain PyTorch; the kernels are tested against them."""
 
-from __future__ import annotations
-
 import torch
 
 from slt_fast.ops.pixel_attention.operator import attention_weights

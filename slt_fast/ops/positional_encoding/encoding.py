@@ -5,8 +5,6 @@ k = 0..D/2-1: channel 2k = sin(pos / 10000^(2k/D)), channel 2k+1 = cos(pos / 100
 counted from 0 (Vaswani et al., 2017, in two dimensions as in Wang and Liu, 2021).
 """
 
-from __future__ import annotations
-
 import functools
 
 import torch

@@ -3,8 +3,6 @@
 The gradient is the identity.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -9,8 +9,6 @@ Shapes, with P pairs of frames on a level of H x W pixels: images are [P, H, W],
 (u, v) in pixels of the level. Every function takes any device and floating dtype.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Interpolation and derivatives of images [P, H, W]; border pixels repeat outside."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 
@@ -29,14 +27,9 @@ def blended(
     down: torch.Tensor,
     right: torch.Tensor,
 ) -> torch.Tensor:
-    """Interpolates between four pixels, `down` and `right` from the first.
+    """Interpolates between four pixels: 0 to 1 pixel `down` and `right` from the first.
 
-    Args:
-        images: [P, H, W].
-        top: Integer row of the first pixel, [P, ...].
-        left: Integer column of the first pixel.
-        down: 0 to 1 pixel; broadcasts.
-        right: 0 to 1 pixel; broadcasts.
+    The first is at integer positions `top` and `left` [P, ...]; `down` and `right` broadcast.
     """
     H, W = images.shape[1:]
 
@@ -55,9 +48,7 @@ def blended(
 def neighbours(images: torch.Tensor, *, beyond: str) -> tuple[torch.Tensor, ...]:
     """Returns the left, right, upper and lower neighbour of each pixel, each [..., H, W].
 
-    Args:
-        images: [..., H, W] with three or four dimensions.
-        beyond: Values across the border: "repeated" pixels or "zero".
+    Beyond the border are "repeated" pixels or "zero".
     """
     mode = {"repeated": "replicate", "zero": "constant"}[beyond]
     padded = F.pad(images, (1, 1, 1, 1), mode=mode)

@@ -4,8 +4,6 @@ Patch (p, q) of a level starts at row stride * p and column stride * q. The moti
 patches are [P, 2, rows, columns], (u, v) in pixels.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -4,8 +4,6 @@ Each constancy is normalised by the size of its own gradient. Each fixed point o
 the equations again and relaxes them by red-black sweeps. All planes are [P, H, W].
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
