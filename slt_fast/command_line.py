@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 from rich.logging import RichHandler
 
-from slt_fast.errors import UserError
+from slt_fast.errors import UserError, printable
 
 _TRACEBACK = "--traceback"
 _HELP = f"Every command also takes {_TRACEBACK}: it shows where in the code an error arose."
@@ -20,6 +20,13 @@ def parse(kind: Any, description: str | None, **options: Any) -> Any:
     return tyro.cli(kind, description=f"{description or ''}\n\n{_HELP}", **options)
 
 
+class _OneLine(logging.Formatter):
+    """Escapes control characters: ids and file names of a data set may hold any."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return printable(super().formatMessage(record))
+
+
 def run(main: Callable[[], None]) -> None:
     """Runs the main function of a command.
 
@@ -28,7 +35,8 @@ def run(main: Callable[[], None]) -> None:
     """
     console = Console(stderr=True)  # standard output is for results
     handler = RichHandler(console=console, show_path=False, rich_tracebacks=False, markup=False)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    handler.setFormatter(_OneLine())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     shows_traceback = _TRACEBACK in sys.argv[1:]
     sys.argv = [argument for argument in sys.argv if argument != _TRACEBACK]
     try:
@@ -36,7 +44,7 @@ def run(main: Callable[[], None]) -> None:
     except (UserError, OSError) as error:
         if shows_traceback:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

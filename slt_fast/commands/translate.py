@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from slt_fast import Translator, command_line
+from slt_fast.errors import printable
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ def main() -> None:
     arguments = command_line.parse(Arguments, __doc__)
     translator = Translator.load(arguments.checkpoint, device=arguments.device)
     translation = translator(arguments.video, start=arguments.start, end=arguments.end)
-    print(translation.text)
+    print(printable(translation.text))
     none = "none" if translator.knows_glosses else "none (the model was trained without)"
-    print("glosses:", " ".join(translation.glosses) or none)
+    print("glosses:", printable(" ".join(translation.glosses)) or none)
 
 
 def entry() -> None:

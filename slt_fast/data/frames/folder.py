@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from slt_fast.data.frames.image import is_image, read_image
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, printable
 
 MAX_FRAMES = 2**16  # 43 minutes at 25 frames per second
 VIDEO_SUFFIXES = (
@@ -178,7 +178,7 @@ def _numbering_remarks(files: list[Path]) -> Iterator[str]:
 @cache
 def warn_once(message: str) -> None:
     """Logs a warning, unless this process has logged it before."""
-    logger.warning(message)
+    logger.warning("%s", printable(message))  # a worker has no formatter of ours
 
 
 def _some(paths: list[Path]) -> str:
