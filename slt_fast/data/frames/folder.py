@@ -19,7 +19,7 @@ import numpy as np
 from slt_fast.data.frames.image import is_image, read_image
 from slt_fast.errors import DataError, printable
 
-MAX_FRAMES = 2**16  # 43 minutes at 25 frames per second
+MAX_FRAMES = 2**20  # 11 hours at 25 frames per second
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".ts", ".mts"),
     *(".wmv", ".flv", ".3gp", ".ogv"),
@@ -114,7 +114,8 @@ def _frames_and_strays(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
     """Returns the files and the folders in a folder, without hidden ones."""
-    files, folders = [], []
+    files: list[Path] = []
+    folders: list[Path] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith("."):
@@ -131,7 +132,8 @@ def _numbered(folder: Path, images: list[Path]) -> tuple[list[Path], list[Path]]
     kinds: dict[tuple[str, ...], list[Path]] = defaultdict(list)
     for image in images:
         kinds[_kind_of_name(image)].append(image)
-    frames = sorted(max(kinds.values(), key=len), key=_numbers)
+    largest = max(kinds.values(), key=len)
+    frames = sorted(largest, key=_numbers)
     strays = sorted(set(images).difference(frames))
     num_sets = sum(len(kind) > 1 for kind in kinds.values())
     if strays and (num_sets != 1 or len(strays) >= len(frames)):

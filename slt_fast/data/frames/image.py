@@ -16,7 +16,7 @@ import simplejpeg
 
 from slt_fast.errors import DataError
 
-MAX_PIXELS = 2**25  # a frame of 8K video has 33.2 million
+MAX_PIXELS = 2**26  # twice a frame of 8K video
 _MAX_BYTES = 8 * MAX_PIXELS  # 16-bit RGBA without compression
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _EXPECTED = "a whole png or jpg image"
