@@ -1,6 +1,6 @@
 """Benchmarks of the operators: what is timed, against which peers, and the hardware's limit.
 
-    cases.py      shapes that are tested and timed, and inputs for them
+    cases.py      shapes that are timed, and inputs for them
     eager.py      the formulas as people write them, which every result is checked against
     parity.py     the criterion of tests and benchmarks, checked before any time is taken
     peers.py      what is timed

@@ -1,4 +1,4 @@
-"""Shapes that are tested, timed or both, and inputs for them."""
+"""Shapes that are timed, and inputs for them."""
 
 from __future__ import annotations
 
@@ -11,87 +11,26 @@ import torch
 from benchmarks import eager
 
 OPERATORS = ("pixel_attention", "pixel_attention_block", "positional_encoding")
-DIRECTIONS = ("forward", "backward", "both")
 # Sides of the maps that are timed, and their channels: those of the paper's ResNet18.
 SIDES = (7, 14, 28, 56)
 CHANNELS, KEY_CHANNELS = 512, 64
 # The plain formula's backward pass keeps several copies of the scores in a GPU's memory.
 EAGER_COPIES = 8
 
-# What the tests of the kernels run, interpreted or on a GPU.
-# B, heads, Nq, Nk, dk, dv: the three regimes and their edges, odd sizes, narrow and wide channels.
-ATTENTION_SIZES = (
-    (2, 1, 1, 1, 16, 16),
-    (2, 2, 35, 35, 48, 80),
-    (2, 1, 49, 49, 64, 512),
-    (3, 2, 7, 49, 32, 32),
-    (1, 1, 64, 64, 128, 64),
-    (1, 2, 81, 81, 16, 48),
-    (1, 1, 70, 196, 64, 128),
-    (1, 1, 256, 256, 16, 16),
-    (2, 1, 100, 20, 32, 16),
-    (1, 1, 10, 257, 16, 32),
-    (1, 1, 70, 270, 48, 272),
-)
-# The same, and the shape of the bias.
-BIAS_SIZES = (
-    ((2, 2, 49, 49, 32, 32), (2, 49, 49)),  # Swin's relative positions
-    ((4, 2, 49, 49, 16, 32), (2, 2, 49, 49)),  # repeated: windows of each image
-    ((3, 1, 20, 30, 16, 16), (3, 1, 20, 30)),
-    ((2, 2, 5, 7, 16, 16), ()),
-    ((2, 2, 5, 7, 16, 16), (7,)),
-    ((2, 2, 5, 7, 16, 16), (2, 2, 1, 7)),
-    ((2, 2, 5, 7, 16, 16), (2, 5, 1)),
-    ((2, 1, 70, 100, 16, 16), (70, 100)),
-    ((2, 1, 40, 260, 16, 16), (1, 40, 260)),
-)
-# B, C, H, W, key channels, heads: the three regimes, odd sizes.
-BLOCK_SIZES = (
-    (2, 512, 7, 7, 64, 1),
-    (2, 64, 7, 7, 32, 2),
-    (3, 32, 1, 1, 16, 1),
-    (2, 48, 5, 7, 16, 1),
-    (1, 64, 9, 9, 16, 1),
-    (1, 32, 13, 21, 32, 2),
-)
-# What only a GPU can run in a test's time: first the sizes that are timed.
-GPU_ATTENTION_SIZES = (
-    *((1, 1, side**2, side**2, KEY_CHANNELS, CHANNELS) for side in SIDES[1:]),
-    (2, 12, 197, 197, 64, 64),  # a ViT's
-    (1, 1, 140, 323, 48, 272),
-)
-GPU_BIAS_SIZES = (((2, 2, 260, 300, 32, 32), (2, 260, 300)),)
-GPU_BLOCK_SIZES = (
-    *((1, CHANNELS, side, side, KEY_CHANNELS, 1) for side in SIDES[1:]),
-    (1, 64, 17, 19, 16, 1),
-)
-
 
 @dataclass(frozen=True)
 class Case:
-    """A call of an operator.
-
-    Args:
-        operator: One of OPERATORS.
-        B: Number of maps.
-        H: Height of a map.
-        W: Width of a map.
-        C: Channels of a map, and of the values.
-        key_channels: Channels of queries and keys over all heads.
-        num_heads: Number of heads.
-        dtype: Name of the type in torch.
-        device: "cpu" or "cuda".
-    """
+    """A call of one of OPERATORS on B maps of H x W positions."""
 
     operator: str
     B: int
     H: int
     W: int
-    C: int = CHANNELS
-    key_channels: int = KEY_CHANNELS
+    C: int = CHANNELS  # of a map, and of the values
+    key_channels: int = KEY_CHANNELS  # of queries and keys over all heads
     num_heads: int = 1
-    dtype: str = "float32"
-    device: str = "cpu"
+    dtype: str = "float32"  # its name in torch
+    device: str = "cpu"  # or "cuda"
 
     @property
     def N(self) -> int:
@@ -100,32 +39,18 @@ class Case:
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """The type itself."""
         return getattr(torch, self.dtype)
-
-    @property
-    def shape(self) -> str:
-        """B, C, H, W and the key channels, for a table."""
-        return f"{self.B}x{self.C}x{self.H}x{self.W}, keys {self.key_channels}/{self.num_heads}"
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The tensors of a call.
+    """The tensors of a call."""
 
-    Args:
-        leaves: Tensors that need a gradient.
-        constants: Tensors that need none; they follow the leaves in the call.
-        gradient: Gradient of the output.
-        num_mapped: Number of leaves that hold one entry for each map; they come first.
-        names: Names of the leaves.
-    """
-
-    leaves: tuple[torch.Tensor, ...]
-    constants: tuple[torch.Tensor, ...]
-    gradient: torch.Tensor
-    num_mapped: int
-    names: tuple[str, ...]
+    leaves: tuple[torch.Tensor, ...]  # they need a gradient
+    constants: tuple[torch.Tensor, ...]  # they need none, and follow the leaves in the call
+    gradient: torch.Tensor  # of the output
+    num_mapped: int  # of leaves that hold one entry for each map; they come first
+    names: tuple[str, ...]  # of the leaves
 
     def changed(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Inputs:
         """Returns changed tensors, with fresh leaves."""
@@ -138,21 +63,14 @@ class Inputs:
 
     def of_maps(self, maps: list[int]) -> Inputs:
         """Returns copies of the inputs for some of the maps only."""
-        leaves = [
-            (leaf[maps] if index < self.num_mapped else leaf).detach().clone().requires_grad_()
-            for index, leaf in enumerate(self.leaves)
-        ]
-        return dataclasses.replace(self, leaves=tuple(leaves), gradient=self.gradient[maps])
+        few = [leaf[maps] for leaf in self.leaves[: self.num_mapped]]
+        leaves = (*few, *self.leaves[self.num_mapped :])
+        few_inputs = dataclasses.replace(self, leaves=leaves, gradient=self.gradient[maps])
+        return few_inputs.changed(torch.clone)
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All of them."""
         return (*self.leaves, *self.constants, self.gradient)
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of all tensors."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors)
 
 
 def case_of(operator: str, side: int, device: str) -> Case:
@@ -164,11 +82,6 @@ def case_of(operator: str, side: int, device: str) -> Case:
     while operator != "positional_encoding" and EAGER_COPIES * 2 * B * side**4 > 0.6 * memory:
         B //= 2
     return Case(operator, B, side, side, dtype="bfloat16", device=device)
-
-
-def directions_of(operator: str) -> tuple[str, ...]:
-    """Returns what is timed; the encoding alone has nothing to compute backward."""
-    return ("forward", "both") if operator == "positional_encoding" else DIRECTIONS
 
 
 def moving_clip(T: int, H: int, W: int, seed: int = 0) -> torch.Tensor:
@@ -186,49 +99,39 @@ def moving_clip(T: int, H: int, W: int, seed: int = 0) -> torch.Tensor:
 def make_inputs(case: Case, layout: str, seed: int = 0) -> Inputs:
     """Makes random inputs; the values do not depend on the layout.
 
-    Args:
-        case: The shapes.
-        layout: "channels_last" (for q, k, v: token-major) or "nchw" (channel-major).
-        seed: Seed of the values.
+    The layout is "channels_last" (for q, k, v: token-major) or "nchw" (channel-major).
     """
     generator = torch.Generator(case.device).manual_seed(seed)
 
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator, device=case.device)
 
-    if case.operator == "pixel_attention":
+    is_attention = case.operator == "pixel_attention"
+    if is_attention:
         widths = (case.key_channels, case.key_channels, case.C)
         shapes = [(case.B, case.num_heads, case.N, width // case.num_heads) for width in widths]
-        leaves = [random(*shape) for shape in shapes]
-        names: tuple[str, ...] = ("q", "k", "v")
-        constants, gradient = [], random(*shapes[2]) + 0.5
+        leaves, constants = [random(*shape) for shape in shapes], []
     else:
-        shape = (case.B, case.C, case.H, case.W)
-        leaves, names = [random(*shape)], ("x",)
-        constants = [eager.sinusoid(*shape[1:]).to(case.device)]
-        gradient = random(*shape) + 0.5
+        shapes = [(case.B, case.C, case.H, case.W)]
+        leaves = [random(*shapes[0])]
+        constants = [eager.sinusoid(case.C, case.H, case.W).to(case.device)]
+    # Values and gradients of one sign in the mean keep gamma's gradient away from 0, where a
+    # relative error means nothing.
+    gradient = random(*shapes[-1]) + 0.5
     if case.operator == "pixel_attention_block":
         rows = 2 * case.key_channels + case.C
-        # Values and gradients of one sign in the mean keep gamma's gradient away from 0, where a
-        # relative error means nothing.
         leaves += [random(rows, case.C) * case.C**-0.5, random(rows).abs() / 2]
         leaves.append(torch.tensor(0.7, device=case.device))
-        names += ("qkv_weight", "qkv_bias", "gamma")
-    num_mapped = 3 if case.operator == "pixel_attention" else 1
-    inputs = Inputs(tuple(leaves), tuple(constants), gradient, num_mapped, names)
-    place = _tokens_in_memory if case.operator == "pixel_attention" else _map_in_memory
-    return inputs.changed(lambda tensor: place(tensor.to(case.torch_dtype), layout))
+    names = ("q", "k", "v") if is_attention else ("x", "qkv_weight", "qkv_bias", "gamma")
+    inputs = Inputs(tuple(leaves), tuple(constants), gradient, len(shapes), names[: len(leaves)])
+    return inputs.changed(lambda tensor: _placed(tensor.to(case.torch_dtype), layout, is_attention))
 
 
-def _tokens_in_memory(heads: torch.Tensor, layout: str) -> torch.Tensor:
-    """Lays out [B, heads, N, channels] as a channels_last or a contiguous map does."""
-    if layout == "nchw":
-        return heads.mT.contiguous().mT
-    return heads.transpose(1, 2).contiguous().transpose(1, 2)
-
-
-def _map_in_memory(tensor: torch.Tensor, layout: str) -> torch.Tensor:
-    """Lays out [B, C, H, W] or [C, H, W]; returns weights and scalars as they are."""
-    if layout == "nchw" or tensor.ndim < 3:
+def _placed(tensor: torch.Tensor, layout: str, is_attention: bool) -> torch.Tensor:
+    """Lays out [B, heads, N, channels] as a map in the layout, or [.., C, H, W]."""
+    if is_attention:
+        axes = (2, 3) if layout == "nchw" else (1, 2)
+        return tensor.transpose(*axes).contiguous().transpose(*axes)
+    if layout == "nchw" or tensor.ndim < 3:  # weights and scalars have no layout
         return tensor
     return tensor.movedim(-3, -1).contiguous().movedim(-1, -3)

@@ -4,8 +4,6 @@ A ratio is the median of the pairs' ratios. Its 20th and 80th percentiles tell h
 trusted: if they are further apart than NOISE, the row means nothing and is marked.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Callable
@@ -16,12 +14,11 @@ import pytest
 import torch
 
 from benchmarks import timing
-from benchmarks.cases import Case, Inputs, case_of
+from benchmarks.cases import SIDES, Case, Inputs, case_of
 from benchmarks.parity import Function
 from benchmarks.peers import checked, peer_of, peers
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-DIRECTIONS = ("forward", "both")
 NOISE = 0.25  # of the ratio
 PAIR_SECONDS = 0.35  # about how long all pairs of a row take
 MIN_PAIRS, MAX_PAIRS = 5, 50
@@ -30,19 +27,12 @@ SAMPLE_SECONDS = 2e-3  # shorter calls are repeated within a sample
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table.
-
-    Args:
-        table: Its table.
-        facts: What was timed: column to text.
-        ours: Seconds a call, sample by sample.
-        peer: The same of the peer, each sample taken directly after ours; None without a peer.
-    """
+    """A line of a table."""
 
     table: str
-    facts: dict[str, str]
-    ours: np.ndarray
-    peer: np.ndarray | None = None
+    facts: dict[str, str]  # what was timed: column to text
+    ours: np.ndarray  # seconds a call, sample by sample
+    peer: np.ndarray | None = None  # the same, each sample taken directly after ours
 
     @property
     def spread(self) -> tuple[float, float, float]:
@@ -59,7 +49,6 @@ class Row:
 
     @property
     def cells(self) -> dict[str, str]:
-        """The line, column by column."""
         p20, median, p80 = self.spread
         cells = {**self.facts, "ours ms": f"{np.median(self.ours) * 1e3:.3f}"}
         if self.peer is not None:
@@ -79,46 +68,42 @@ def add_row(benchmark, row: Row) -> None:
     benchmark.extra_info |= {"table": row.table, **row.cells, **numbers}
 
 
-def compare(benchmark, operator: str, side: int, name: str, direction: str) -> None:
-    """Times our operator and a peer that takes the same memory layout, if both are right."""
-    case = case_of(operator, side, DEVICE)
-    layout = peer_of(case, name).layout
-    ours = "ours, NCHW" if layout == "nchw" else "ours, channels_last"
-    try:
-        function, inputs = checked_once(case, name)
-    except RuntimeError as error:  # a fused attention that does not take these sizes, or too large
-        if name.startswith("eager"):
-            raise
-        pytest.skip(f"{name} cannot run: {timing.first_line(error)}")
-    steps = [
-        timing.make_step(*checked_once(case, ours), direction),
-        timing.make_step(function, inputs, direction),
-    ]
-    samples = in_turns(benchmark, _repeated(steps[0]), _repeated(steps[1]))
-    facts = {"size": f"{case.B} x {side}x{side}", "dtype": case.dtype, "layout": layout}
-    facts |= {"direction": direction, "peer": name.partition(", ")[0] if "eager" in name else name}
-    add_row(benchmark, Row(operator, facts, *samples.T))
+def against_peers(operator: str) -> Callable:
+    """Makes the test that times an operator in turns with each peer, if both are right."""
+
+    @pytest.mark.parametrize("direction", ["forward", "both"])
+    @pytest.mark.parametrize("name", opponents(operator))
+    @pytest.mark.parametrize("side", SIDES)
+    def test(benchmark, side: int, name: str, direction: str) -> None:
+        case = case_of(operator, side, DEVICE)
+        layout = peer_of(case, name).layout
+        try:
+            other = checked_once(case, name)
+        except RuntimeError as error:  # a fused attention that does not take these sizes, or memory
+            if name.startswith("eager"):
+                raise
+            pytest.skip(f"{name} cannot run: {timing.first_line(error)}")
+        ours = checked_once(case, "ours, NCHW" if layout == "nchw" else "ours, channels_last")
+        steps = [timing.make_step(*both, direction) for both in (ours, other)]
+        samples = in_turns(benchmark, *map(_repeated, steps))
+        facts = {"size": f"{case.B} x {side}x{side}", "dtype": case.dtype, "layout": layout}
+        peer = "eager" if name.startswith("eager") else name  # the layout has its own column
+        facts |= {"direction": direction, "peer": peer}
+        add_row(benchmark, Row(operator, facts, *samples.T))
+
+    return test
 
 
 def opponents(operator: str) -> list[str]:
-    """Returns the names of all peers that are not ours."""
-    names = [peer.name for peer in peers(operator, DEVICE)]
-    return [name for name in names if not name.startswith("ours")]
+    return [p.name for p in peers(operator, DEVICE) if not p.name.startswith("ours")]
 
 
 def in_turns(
     benchmark, ours: Callable[[], float], peer: Callable[[], float], num_pairs: int | None = None
 ) -> np.ndarray:
-    """Takes samples in turns; the benchmark's own time is that of a pair.
+    """Samples the seconds a call of ours and a peer in turns, [pairs, 2].
 
-    Args:
-        benchmark: The fixture.
-        ours: Takes a sample and returns its seconds a call.
-        peer: The same of the peer.
-        num_pairs: Number of samples; None for as many as fit into PAIR_SECONDS.
-
-    Returns:
-        [pairs, 2] seconds.
+    The benchmark's own time is that of a pair. By default as many pairs as fit into PAIR_SECONDS.
     """
     samples: list[tuple[float, float]] = []
 
@@ -134,14 +119,12 @@ def in_turns(
 
 def _repeated(step: timing.Step) -> Callable[[], float]:
     """Returns what takes a sample of a step."""
-    device = torch.device(DEVICE)
-    seconds = timing.run_calls(itertools.repeat(step), 1, device)
-    calls = max(1, round(SAMPLE_SECONDS / seconds))
-    return lambda: timing.run_calls(itertools.repeat(step), calls, device) / calls
+    turn, device = itertools.repeat(step), torch.device(DEVICE)
+    calls = max(1, round(SAMPLE_SECONDS / timing.run_calls(turn, 1, device)))
+    return lambda: timing.run_calls(turn, calls, device) / calls
 
 
 @functools.lru_cache(maxsize=2)  # the two that are compared; a GPU holds no more
 def checked_once(case: Case, name: str) -> tuple[Function, Inputs]:
     """Returns a peer's function and inputs; raises WrongResult if it is wrong."""
-    function, inputs, _ = checked(case, peer_of(case, name))
-    return function, inputs
+    return checked(case, peer_of(case, name))[:2]

@@ -9,6 +9,7 @@ import torch
 from benchmarks import comparison, machine
 
 HEADLINE = "ours against peers, in turns (ratio: ours / peer, below 1 ours is faster)"
+torch.backends.cudnn.allow_tf32 = False  # as for matrix products by default
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -19,15 +20,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     """Uses one thread on busy cores, where two mostly wait for each other."""
-    if _load() > (os.cpu_count() or 1) / 2:
+    if os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
         torch.set_num_threads(1)
     return _machine()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def exact_float32() -> None:
-    """Computes float32 convolutions without TF32, as matrix products are by default."""
-    torch.backends.cudnn.allow_tf32 = False
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -42,8 +37,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(next(lines))
         for row, line in zip(rows, lines, strict=True):
             terminalreporter.write_line(line, red=row.is_noise)
-        noisy = sum(row.is_noise for row in rows)
-        if noisy:
+        if noisy := sum(row.is_noise for row in rows):
             line = f"NOISE: {noisy} of {len(rows)} rows mean nothing; measure on a quiet machine"
             terminalreporter.write_line(line, red=True, bold=True)
 
@@ -54,12 +48,10 @@ def _lines(rows: list[dict[str, str]]) -> Iterator[str]:
     widths = {name: max(len(row[name]) for row in [header, *rows]) for name in header}
     size = None
     for row in [header, *rows]:
-        cells = [
-            cell.rjust(widths[name])
-            if name.endswith((" ms", "ratio"))
-            else cell.ljust(widths[name])
-            for name, cell in row.items()
-        ]
+        cells = []
+        for name, cell in row.items():
+            aligned = cell.rjust if name.endswith((" ms", "ratio")) else cell.ljust
+            cells.append(aligned(widths[name]))
         gap = "\n" if size not in (None, "size", row.get("size")) else ""
         size = row.get("size")
         yield gap + "  ".join(cells).rstrip()
@@ -68,8 +60,4 @@ def _lines(rows: list[dict[str, str]]) -> Iterator[str]:
 def _machine() -> str:
     facts = machine.describe(comparison.DEVICE)
     described = ", ".join(f"{name} {value}" for name, value in facts.items())
-    return f"{described}, threads {torch.get_num_threads()}, load {_load():.1f}"
-
-
-def _load() -> float:
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return f"{described}, threads {torch.get_num_threads()}, load {os.getloadavg()[0]:.1f}"

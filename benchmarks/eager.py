@@ -4,8 +4,6 @@ They share no code with slt_fast. Results are checked against them in float64, a
 relative to them.
 """
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 
@@ -15,10 +13,7 @@ def attention_tokens(
 ) -> torch.Tensor:
     """Computes softmax(q k^T / sqrt(dk) + bias) v of [B, heads, N, channels], as in a ViT."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    if bias is not None:
-        if bias.ndim == 4 and bias.shape[0] not in (1, len(q)):  # windows of each image, as in Swin
-            bias = bias.repeat(len(q) // bias.shape[0], 1, 1, 1)
-        scores = scores + bias
+    scores = scores if bias is None else scores + bias
     return scores.softmax(dim=-1) @ v
 
 
@@ -33,15 +28,15 @@ def attention_channels(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tor
 def block(
     x: torch.Tensor,
     qkv_weight: torch.Tensor,
-    qkv_bias: torch.Tensor | None,
+    qkv_bias: torch.Tensor,
     gamma: torch.Tensor,
-    encoding: torch.Tensor | None,
+    encoding: torch.Tensor,
     *,
     key_channels: int,
-    num_heads: int = 1,
+    num_heads: int,
 ) -> torch.Tensor:
     """Computes h + gamma * attention(h), h = x + encoding, by a convolution and two products."""
-    h = x if encoding is None else x + encoding
+    h = x + encoding
     B, C, H, W = h.shape
     qkv = F.conv2d(h, qkv_weight[:, :, None, None], qkv_bias).flatten(2)
     parts = qkv.split([key_channels, key_channels, C], dim=1)
@@ -52,7 +47,6 @@ def block(
 
 
 def add_encoding(x: torch.Tensor, encoding: torch.Tensor) -> torch.Tensor:
-    """Adds an encoding that was kept."""
     return x + encoding
 
 

@@ -6,9 +6,7 @@ writes what it must and finds nothing in the cache. Backward passes read q, k an
 the softmax's weights.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -16,36 +14,22 @@ from benchmarks.cases import Case
 from benchmarks.timing import Step, time_steps
 
 
-@dataclass(frozen=True)
-class Work:
-    """The least work of a kernel.
+class Work(NamedTuple):
+    """The least work of a kernel."""
 
-    Args:
-        operations: Multiplications and additions of its matrix products.
-        num_bytes: Bytes read and written.
-    """
-
-    operations: float
-    num_bytes: float
+    operations: float  # multiplications and additions of its matrix products
+    num_bytes: float  # read and written
 
 
-@dataclass(frozen=True)
-class Ceilings:
-    """Rates measured on the machine.
+class Ceilings(NamedTuple):
+    """Rates measured on the machine."""
 
-    Args:
-        bandwidth: Bytes a second, read plus written, of a large copy.
-        rate: Operations a second of a large matrix product in the case's type.
-    """
-
-    bandwidth: float
-    rate: float
+    bandwidth: float  # bytes a second, read plus written, of a large copy
+    rate: float  # operations a second of a large matrix product in the case's type
 
     def seconds(self, works: list[Work]) -> float:
         """Computes the floor of kernels that run one after the other."""
-        return sum(
-            max(work.num_bytes / self.bandwidth, work.operations / self.rate) for work in works
-        )
+        return sum(max(w.num_bytes / self.bandwidth, w.operations / self.rate) for w in works)
 
 
 def ideal(case: Case, direction: str) -> list[Work]:
@@ -64,11 +48,9 @@ def kernels(case: Case, direction: str) -> list[Work]:
     """Returns the work of separate kernels."""
     if direction == "both":
         return [work for part in ("forward", "backward") for work in kernels(case, part)]
-    itemsize = case.torch_dtype.itemsize
     if case.operator == "positional_encoding":
-        values = case.C * case.N
-        moved = (2 * case.B + 1) * values * itemsize if direction == "forward" else 0
-        return [Work(0, moved)]
+        num_maps = 2 * case.B + 1 if direction == "forward" else 0
+        return [Work(0, num_maps * case.C * case.N * case.torch_dtype.itemsize)]
     attention = _attention(case, direction)
     if case.operator == "pixel_attention":
         return [attention]
@@ -94,31 +76,21 @@ def _attention(case: Case, direction: str) -> Work:
 
 def _block_bytes(case: Case) -> tuple[float, float, float]:
     """Returns the bytes of the maps, of the packed q, k, v, and of the projection's weights."""
-    itemsize = case.torch_dtype.itemsize
-    rows = 2 * case.key_channels + case.C
+    itemsize, rows = case.torch_dtype.itemsize, 2 * case.key_channels + case.C
     tokens = case.B * case.N * itemsize
     return tokens * case.C, tokens * rows, rows * case.C * itemsize
 
 
 def measured(device: str, dtype: str) -> dict[str, float]:
     """Copies a large tensor and multiplies two large matrices; returns the fields of Ceilings."""
-    is_gpu = device == "cuda"
-    return {
-        "bandwidth": _copy_rate(2**28 if is_gpu else 2**24, device),
-        "rate": _product_rate(8192 if is_gpu else 1024, device, getattr(torch, dtype)),
-    }
-
-
-def _copy_rate(num_values: int, device: str) -> float:
+    num_values, side = (2**28, 8192) if device == "cuda" else (2**24, 1024)
     source = torch.randn(num_values, device=device)
     target = torch.empty_like(source)
-    return 2 * 4 * num_values / _seconds(lambda: target.copy_(source), device)
-
-
-def _product_rate(side: int, device: str, dtype: torch.dtype) -> float:
-    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    return 2 * side**3 / _seconds(lambda: left @ right, device)
+    left, right = torch.randn(2, side, side, device=device).to(getattr(torch, dtype))
+    copy = _seconds(lambda: target.copy_(source), device)
+    product = _seconds(lambda: left @ right, device)
+    return {"bandwidth": 2 * source.nbytes / copy, "rate": 2 * side**3 / product}
 
 
 def _seconds(step: Step, device: str) -> float:
-    return time_steps([step], torch.device(device), seconds=0.2).median
+    return time_steps([step], torch.device(device), seconds=0.2)["median"]

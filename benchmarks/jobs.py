@@ -6,6 +6,7 @@ here each costs only the job that did it.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -17,75 +18,48 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A function to run.
+    """A function to run."""
 
-    Args:
-        section: Part of the report that its result belongs to.
-        name: Its name there.
-        function: A module's function, because it is sent to a process; returns what JSON can hold.
-        arguments: Its keyword arguments.
-        seconds: Expected duration; the job is skipped if less time is left.
-        limit: Seconds after which the job counts as hanging.
-    """
-
-    section: str
+    section: str  # part of the report that shows the result
     name: str
-    function: Callable[..., dict]
+    function: Callable[..., dict]  # a module's, as it is sent to a process; returns JSON's types
     arguments: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 5.0
-    limit: float = float("inf")
+    seconds: float = 5.0  # expected duration; the job is skipped if less time is left
+    limit: float = float("inf")  # seconds after which the job counts as hanging
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a job.
-
-    Args:
-        job: The job.
-        status: "done", "failed" or "skipped".
-        result: The function's result if the job is done.
-        reason: Why it is not done.
-        seconds: Its duration.
-    """
+class Outcome(NamedTuple):
+    """What became of a job."""
 
     job: Job
-    status: str
-    result: dict | None = None
-    reason: str | None = None
-    seconds: float = 0.0
+    status: str  # "done", "failed" or "skipped"
+    result: dict | None = None  # the function's, if the job is done
+    reason: str | None = None  # why it is not done
+    seconds: float = 0.0  # its duration
 
 
-class Workers:
+class Workers(contextlib.AbstractContextManager):
     """Processes that run jobs, one after the other. As a context manager it ends them."""
 
     def __init__(self) -> None:
         self._idle: list[_Worker] = []
 
-    def __enter__(self) -> Workers:
-        return self
-
     def __exit__(self, *_: object) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        self._keep(0)
 
     def run(self, jobs: Iterable[Job], num_workers: int, deadline: float) -> Iterator[Outcome]:
         """Runs jobs in their order, as many at a time as there are workers.
 
-        Args:
-            jobs: What to run.
-            num_workers: Number of processes.
-            deadline: Time on the clock of time.monotonic when running jobs end and others are
-                skipped.
+        At the deadline, on the clock of time.monotonic, running jobs end and others are skipped.
         """
-        while len(self._idle) > num_workers:
-            self._idle.pop().close()
+        self._keep(num_workers)
         pool = ThreadPoolExecutor(num_workers)
         try:
             for future in as_completed([pool.submit(self._run, job, deadline) for job in jobs]):
@@ -93,8 +67,13 @@ class Workers:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def _keep(self, num_workers: int) -> None:
+        while len(self._idle) > num_workers:
+            self._idle.pop().close()
+
     def _run(self, job: Job, deadline: float) -> Outcome:
-        left = max(0.0, deadline - time.monotonic())
+        start = time.monotonic()
+        left = max(0.0, deadline - start)
         if job.seconds > left:
             reason = f"takes about {job.seconds:.0f} s, {left:.0f} s were left"
             return Outcome(job, "skipped", reason=reason)
@@ -102,21 +81,16 @@ class Workers:
             worker = self._idle.pop()
         except IndexError:
             worker = _Worker()
-        start = time.monotonic()
         status, value, is_over = worker.run(job, deadline)
         if is_over:
             worker.close()
         else:
             self._idle.append(worker)
-        seconds = time.monotonic() - start
-        if status == "done":
-            return Outcome(job, status, value, None, seconds)
-        return Outcome(job, status, None, value, seconds)
+        result, reason = (value, None) if status == "done" else (None, value)
+        return Outcome(job, status, result, reason, time.monotonic() - start)
 
 
 class _Worker:
-    """A process that runs one job after the other."""
-
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
@@ -148,23 +122,14 @@ class _Worker:
 def run_command(
     command: list[str], deadline: float, environment: dict[str, str] | None = None
 ) -> tuple[int, str]:
-    """Runs a command in the project's folder.
-
-    Returns:
-        Its exit status, and what it printed.
+    """Returns the exit status of a command in the project's folder, and what it printed.
 
     Raises:
         TimeoutExpired: The deadline is reached; the command and all processes under it are ended.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    variables = {**os.environ, **(environment or {})}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True, **pipes)
     try:
         output = process.communicate(timeout=max(0.0, deadline - time.monotonic()))[0]
     except subprocess.TimeoutExpired:
@@ -179,38 +144,26 @@ def _work(connection: Connection) -> None:
     import torch  # not above: tests that need no torch start sooner without it
 
     torch.backends.cudnn.allow_tf32 = False  # as matrix products are by default
-    while True:
+    gpu_is_lost = False
+    while not gpu_is_lost:
         try:
             function, arguments = connection.recv()
         except EOFError:
             return
         try:
-            message = "done", function(**arguments)
+            status, value = "done", function(**arguments)
         except Exception as error:  # the report shows it
-            message = "failed", _describe(error)
-        is_lost = message[0] == "failed" and _gpu_is_lost()
-        connection.send((*message, is_lost))
-        if is_lost:
-            return
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-
-def _gpu_is_lost() -> bool:
-    """Returns True if an error has ended this process's use of the GPU: nothing works after it."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return False
-    try:
-        torch.cuda.synchronize()
-    except RuntimeError:
-        return True
-    return False
+            status, value = "failed", _describe(error)
+        try:  # an error may have ended this process's use of the GPU: nothing works after it
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+                torch.cuda.empty_cache()
+        except RuntimeError:
+            gpu_is_lost = True
+        connection.send((status, value, gpu_is_lost))
 
 
 def _describe(error: Exception) -> str:
-    """Returns type, text and place of an error."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     text = str(error).strip()[:600]
     return f"{type(error).__name__}: {text} ({place.name}, line {place.lineno})"

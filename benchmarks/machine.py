@@ -1,7 +1,5 @@
 """The machine and its software, without which no figure means anything."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re
@@ -11,8 +9,6 @@ import torch
 import triton
 
 import slt_fast
-
-CPU_FACTS = Path("/proc/cpuinfo")
 
 
 def describe(device: str) -> dict[str, object]:
@@ -27,15 +23,11 @@ def describe(device: str) -> dict[str, object]:
             "L2 bytes": properties.L2_cache_size,
             "memory bytes": properties.total_memory,
         }
-    return facts | {
-        "slt_fast": slt_fast.__version__,
-        "torch": torch.__version__,
-        "triton": triton.__version__,
-        "Python": platform.python_version(),
-    }
+    versions = {"slt_fast": slt_fast.__version__, "torch": torch.__version__}
+    return facts | versions | {"triton": triton.__version__, "Python": platform.python_version()}
 
 
 def _processor() -> str:
-    facts = CPU_FACTS.read_text(encoding="utf-8") if CPU_FACTS.exists() else ""
-    found = re.search(r"model name\s*: (.*)", facts)
+    path = Path("/proc/cpuinfo")
+    found = path.exists() and re.search(r"model name\s*: (.*)", path.read_text(encoding="utf-8"))
     return found.group(1) if found else platform.processor() or platform.machine()

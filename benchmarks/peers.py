@@ -3,11 +3,9 @@
 A peer's function is handed out only after its output and gradients passed the criterion of parity.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch._functorch import config as functorch_config
@@ -24,28 +22,16 @@ OURS = "ours, channels_last"
 SMALL_TILES = {"num_stages": 1} | dict.fromkeys(
     ["BLOCK_M", "BLOCK_N", "BLOCK_M1", "BLOCK_N1", "BLOCK_M2", "BLOCK_N2"], 32
 )
+SDPA = {"memory-efficient": SDPBackend.EFFICIENT_ATTENTION, "math": SDPBackend.MATH}
 
 
-@dataclass(frozen=True)
-class Peer:
-    """One way to compute an operator.
-
-    Args:
-        name: Its name in tables.
-        layout: Memory format of its inputs: "channels_last" or "nchw".
-        build: Makes the function of an Inputs' leaves and constants, for a case.
-        compile_seconds: About how long its first call compiles; 0 if it compiles nothing.
-    """
+class Peer(NamedTuple):
+    """One way to compute an operator."""
 
     name: str
-    layout: str
-    build: Callable[[Case], Function]
-    compile_seconds: float = 0
-
-    @property
-    def slack(self) -> float:
-        """Its allowed errors in units of ours; others round in their own way."""
-        return 1.0 if self.name.startswith("ours") else 4.0
+    build: Callable[[Case], Function]  # makes the function of an Inputs' leaves and constants
+    compile_seconds: float = 0  # about how long its first call compiles
+    layout: str = "channels_last"  # or "nchw": the memory format of its inputs
 
 
 def plain(case: Case, layout: str = "channels_last") -> Function:
@@ -53,67 +39,60 @@ def plain(case: Case, layout: str = "channels_last") -> Function:
     if case.operator == "positional_encoding":
         return eager.add_encoding
     if case.operator == "pixel_attention_block":
-        return functools.partial(
-            eager.block, key_channels=case.key_channels, num_heads=case.num_heads
-        )
+        sizes = {"key_channels": case.key_channels, "num_heads": case.num_heads}
+        return functools.partial(eager.block, **sizes)
     is_channels_first = layout == "nchw" and case.num_heads == 1
     return eager.attention_channels if is_channels_first else eager.attention_tokens
 
 
 def ours(case: Case, backend: str = "auto") -> Function:
-    """Returns our operator."""
     if case.operator == "positional_encoding":
         return lambda x, encoding: add_positional_encoding_2d(x, backend=backend)
     if case.operator == "pixel_attention":
         return functools.partial(pixel_attention, backend=backend)
+    options = {"key_channels": case.key_channels, "num_heads": case.num_heads, "backend": backend}
 
-    def block(x, qkv_weight, qkv_bias, gamma, encoding) -> torch.Tensor:
-        return pixel_attention_block(
-            x,
-            qkv_weight,
-            qkv_bias,
-            gamma,
-            key_channels=case.key_channels,
-            num_heads=case.num_heads,
-            positional_encoding=encoding,
-            backend=backend,
-        )
+    def block(*leaves_and_encoding: torch.Tensor) -> torch.Tensor:
+        *leaves, encoding = leaves_and_encoding
+        return pixel_attention_block(*leaves, positional_encoding=encoding, **options)
 
     return block
 
 
 def peers(operator: str, device: str, backend: str = "auto") -> list[Peer]:
     """Returns all peers of an operator on a device, the most important first."""
+    is_attention, on_gpu = operator != "positional_encoding", device == "cuda"
     result = [
-        Peer(OURS, "channels_last", lambda case: ours(case, backend)),
-        Peer("eager, channels_last", "channels_last", plain),
-        Peer("eager, NCHW", "nchw", lambda case: plain(case, "nchw")),
-        Peer("ours, NCHW", "nchw", lambda case: ours(case, backend)),
+        Peer(OURS, lambda case: ours(case, backend)),
+        Peer("eager, channels_last", plain),
+        Peer("eager, NCHW", lambda case: plain(case, "nchw"), layout="nchw"),
+        Peer("ours, NCHW", lambda case: ours(case, backend), layout="nchw"),
     ]
-    if operator != "positional_encoding":
-        result += _fused_attentions(device)
-    result.append(Peer("torch.compile", "channels_last", compiled, 25))
-    if device == "cuda":
-        if operator != "positional_encoding":
-            result.append(Peer("FlexAttention", "channels_last", flex, 25))
-            small = functools.partial(flex, options=SMALL_TILES)
-            result.append(Peer("FlexAttention, small tiles", "channels_last", small, 25))
+    if is_attention:
+        attentions: dict[str, Function] = {"SDPA": F.scaled_dot_product_attention}
+        if on_gpu:
+            attentions = {f"SDPA, {name}": _sdpa(backend) for name, backend in SDPA.items()}
+        result += [
+            Peer(name, functools.partial(_with_attention, attention=attention))
+            for name, attention in attentions.items()
+        ]
+    result.append(Peer("torch.compile", lambda case: _compile(plain(case)), 25))
+    if on_gpu and is_attention:
+        small = functools.partial(flex, options=SMALL_TILES)
+        result += [Peer("FlexAttention", flex, 25), Peer("FlexAttention, small tiles", small, 25)]
+    if on_gpu:
         # Without its CUDA graphs, because all peers are timed through graphs of the same kind.
-        tuned = functools.partial(compiled, mode="max-autotune-no-cudagraphs")
-        result.append(Peer("torch.compile, max-autotune", "channels_last", tuned, 50))
+        tuned = functools.partial(_compile, mode="max-autotune-no-cudagraphs")
+        result.append(Peer("torch.compile, max-autotune", lambda case: tuned(plain(case)), 50))
     return result
 
 
 def peer_of(case: Case, name: str, backend: str = "auto") -> Peer:
-    """Returns a peer by its name."""
     return next(p for p in peers(case.operator, case.device, backend) if p.name == name)
 
 
 def checked(case: Case, peer: Peer) -> tuple[Function, Inputs, float]:
-    """Builds a peer and checks it.
-
-    Returns:
-        Its function, its inputs, and its worst error in units of the bound for ours.
+    """Returns a peer's function, its inputs, and its worst error in units of the bound for ours.
 
     Raises:
         WrongResult: Its output or a gradient is wrong.
@@ -121,7 +100,8 @@ def checked(case: Case, peer: Peer) -> tuple[Function, Inputs, float]:
     function, inputs = peer.build(case), make_inputs(case, peer.layout)
     poison = peer.compile_seconds == 0  # compiled code would compile twice
     found = parity.check(function, inputs, _reference(case), poison)
-    found.require(peer.name, peer.slack)
+    # Others round in their own way.
+    found.require(peer.name, slack=1.0 if peer.name.startswith("ours") else 4.0)
     return function, inputs, found.worst
 
 
@@ -131,32 +111,12 @@ def _reference(case: Case) -> parity.Reference:
     return parity.Reference.build(plain(case), make_inputs(case, "channels_last"))
 
 
-def _fused_attentions(device: str) -> list[Peer]:
-    if device == "cpu":
-        chosen = functools.partial(_with_attention, attention=F.scaled_dot_product_attention)
-        return [Peer("SDPA", "channels_last", chosen)]
-    backends = {"memory-efficient": SDPBackend.EFFICIENT_ATTENTION, "math": SDPBackend.MATH}
-    return [
-        Peer(
-            f"SDPA, {name}",
-            "channels_last",
-            functools.partial(_with_attention, attention=_on_backend(backend)),
-        )
-        for name, backend in backends.items()
-    ]
-
-
-def _on_backend(backend: SDPBackend) -> Function:
+def _sdpa(backend: SDPBackend) -> Function:
     def attention(q, k, v) -> torch.Tensor:
         with sdpa_kernel(backend):
             return F.scaled_dot_product_attention(q, k, v)
 
     return attention
-
-
-def compiled(case: Case, mode: str | None = None) -> Function:
-    """Compiles the plain formula."""
-    return _compile(plain(case), mode=mode)
 
 
 def flex(case: Case, options: dict[str, int] | None = None) -> Function:

@@ -7,37 +7,21 @@
 A sample is the mean over as many calls as take a millisecond on a GPU; one call on a CPU.
 """
 
-from __future__ import annotations
-
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from benchmarks.cases import Inputs
+from benchmarks.cases import Case, Inputs, make_inputs
 
 Step = Callable[[], object]
 Steps = Callable[[], list[Step]]
+Timing = dict[str, float]  # "median", "p20" and "p80" in seconds a call, and "num_samples"
 SAMPLE_SECONDS = 1e-3
 MAX_INPUT_SETS = 12
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds a call."""
-
-    median: float
-    p20: float
-    p80: float
-    num_samples: int
-
-    @classmethod
-    def of(cls, seconds: list[float]) -> Timing:
-        p20, median, p80 = np.percentile(seconds, [20, 50, 80]).tolist()
-        return cls(median, p20, p80, len(seconds))
 
 
 def make_step(function: Callable, inputs: Inputs, direction: str) -> Step:
@@ -52,20 +36,13 @@ def make_step(function: Callable, inputs: Inputs, direction: str) -> Step:
 
 
 def time_call(
-    function: Callable, sets: list[Inputs], direction: str, *, seconds: float = 0.1
+    function: Callable, sets: list[Inputs], direction: str, *, seconds: float
 ) -> dict[str, Timing | str]:
-    """Takes all times of a call that the device has.
+    """Takes all times of a checked function that the device has, each in about as many seconds.
 
-    Args:
-        function: Function to time; its result was checked before.
-        sets: Input sets; on a GPU as many as `num_input_sets` returns.
-        direction: "forward", "backward" or "both".
-        seconds: About how long each measurement may take.
-
-    Returns:
-        On a CPU {"hot": ...}; on a GPU also "cold" and, through graphs, "hot graph" and
-        "cold graph", without the hot ones if the cache does not hold one set. If a graph cannot
-        be captured, a sentence takes the place of its time.
+    On a CPU they are {"hot": ...}, on a GPU also "cold" and, through graphs, "hot graph" and "cold
+    graph", without the hot ones if the cache does not hold one set. There the sets are those of
+    `input_sets`.
     """
     device = sets[0].gradient.device
 
@@ -76,19 +53,22 @@ def time_call(
 
     if device.type == "cpu":
         return {"hot": time_steps(steps(sets[:1]), device, seconds)}
-    plans = {"cold": lambda: steps(sets)}
-    if len(sets) > 1:
-        plans["hot"] = lambda: steps(sets[:1])
-    times: dict[str, Timing | str] = {}
-    for name, plan in plans.items():
-        times[name] = time_steps(plan(), device, seconds)
-    for name, plan in plans.items():
-        try:
-            replay, calls = captured(plan)
-            times[f"{name} graph"] = time_steps([replay], device, seconds, calls)
-        except RuntimeError as error:
-            times[f"{name} graph"] = f"not captured: {first_line(error)}"
-    return times
+    used = {"cold": sets, "hot": sets[:1]} if len(sets) > 1 else {"cold": sets}
+    plans = {name: functools.partial(steps, some) for name, some in used.items()}
+    times = {name: time_steps(plan(), device, seconds) for name, plan in plans.items()}
+    graphs = {f"{name} graph": time_graph(plans[name], device, seconds) for name in plans}
+    return times | graphs
+
+
+def time_graph(
+    plan: Steps, device: torch.device, seconds: float, calls_a_step: int = 1
+) -> Timing | str:
+    """Returns the time of steps in a CUDA graph, or a sentence if it cannot be captured."""
+    try:
+        replay, num_steps = captured(plan)
+        return time_steps([replay], device, seconds, num_steps * calls_a_step)
+    except RuntimeError as error:
+        return f"not captured: {first_line(error)}"
 
 
 def time_steps(
@@ -101,23 +81,24 @@ def time_steps(
     on_gpu = device.type == "cuda"
     steps_a_sample = max(1, round(SAMPLE_SECONDS / estimate)) if on_gpu else 1
     num_samples = min(100, max(3, round(seconds / (estimate * steps_a_sample))))
-    sample = _gpu_samples if on_gpu else _cpu_samples
-    elapsed = sample(turn, num_samples, steps_a_sample)
-    return Timing.of([value / (steps_a_sample * calls_a_step) for value in elapsed])
+    if on_gpu:
+        samples = _gpu_samples(turn, num_samples, steps_a_sample)
+    else:
+        samples = [run_calls(turn, 1, device) for _ in range(num_samples)]
+    calls = steps_a_sample * calls_a_step
+    p20, median, p80 = (np.percentile(samples, [20, 50, 80]) / calls).tolist()
+    return {"median": median, "p20": p20, "p80": p80, "num_samples": num_samples}
 
 
 def run_calls(turn: Iterator[Step], num_calls: int, device: torch.device) -> float:
     """Returns the seconds of some calls, including the wait for the GPU."""
-    synchronize(device)
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
     start = time.perf_counter()
     for _ in range(num_calls):
         next(turn)()
-    synchronize(device)
+    wait()
     return time.perf_counter() - start
-
-
-def _cpu_samples(turn: Iterator[Step], num_samples: int, steps_a_sample: int) -> list[float]:
-    return [run_calls(turn, steps_a_sample, torch.device("cpu")) for _ in range(num_samples)]
 
 
 def _gpu_samples(turn: Iterator[Step], num_samples: int, steps_a_sample: int) -> list[float]:
@@ -133,10 +114,7 @@ def _gpu_samples(turn: Iterator[Step], num_samples: int, steps_a_sample: int) ->
 
 
 def captured(plan: Steps) -> tuple[Step, int]:
-    """Captures the steps of a plan as one CUDA graph.
-
-    Returns:
-        A function that replays it, and its number of calls.
+    """Captures the steps of a plan as one CUDA graph; returns its replay and number of steps.
 
     Raises:
         RuntimeError: Something in a step cannot be captured.
@@ -160,13 +138,14 @@ def captured(plan: Steps) -> tuple[Step, int]:
     return replay, len(steps)
 
 
-def num_input_sets(inputs: Inputs) -> int:
-    """Returns how many sets are twice as large as the GPU's L2 cache; 1 on a CPU."""
-    device = inputs.gradient.device
-    if device.type == "cpu":
-        return 1
-    cache = torch.cuda.get_device_properties(device).L2_cache_size
-    return min(MAX_INPUT_SETS, max(1, -(-2 * cache // inputs.num_bytes)))
+def input_sets(case: Case, layout: str, first: Inputs) -> list[Inputs]:
+    """Adds sets to a first one until all are twice as large as a GPU's L2 cache."""
+    num_sets = 1
+    if case.device == "cuda":
+        cache = torch.cuda.get_device_properties(case.device).L2_cache_size
+        num_bytes = sum(tensor.nbytes for tensor in first.tensors)
+        num_sets = min(MAX_INPUT_SETS, max(1, -(-2 * cache // num_bytes)))
+    return [first, *(make_inputs(case, layout, seed) for seed in range(1, num_sets))]
 
 
 def peak_memory(step: Step) -> int:
@@ -174,15 +153,8 @@ def peak_memory(step: Step) -> int:
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    result = step()
-    del result
+    step()
     return torch.cuda.max_memory_allocated() - before
-
-
-def synchronize(device: torch.device) -> None:
-    """Waits for a GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def first_line(error: BaseException) -> str:

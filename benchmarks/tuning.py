@@ -7,18 +7,16 @@ operator, with all other kernels at their rows of the table. Each candidate runs
 it may end; candidates that do not compile, spill registers or compute a wrong result are dropped.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
-import dataclasses
 import functools
 import json
+import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import torch
@@ -57,7 +55,6 @@ GAIN = 0.98  # a candidate replaces a row if it takes at most this share of its 
 
 
 def base_name(kernel: str) -> str:
-    """Returns the kernel's name without the suffix of its residual."""
     return kernel.removesuffix("_residual")
 
 
@@ -68,63 +65,51 @@ def key(row: Row) -> tuple:
 
 def current_rows(rows: Iterable[Row], architecture: int) -> list[Row]:
     """Returns the row that an architecture uses now, for each kernel, size and type."""
-    best: dict[tuple, Row] = {}
-    for row in rows:
-        is_newer = key(row) not in best or best[key(row)].architecture < row.architecture
-        if row.architecture <= architecture and is_newer:
-            best[key(row)] = row
-    return sorted(best.values(), key=key)
+    fitting = [row for row in rows if row.architecture <= architecture]
+    fitting.sort(key=lambda row: row.architecture)
+    return sorted({key(row): row for row in fitting}.values(), key=key)
 
 
 def candidates(row: Row) -> list[Row]:
     """Returns rows that differ from this one in one block, in the warps or in the stages."""
-    changes: list[dict[str, Any]] = [
-        {"blocks": row.blocks | {name: size}}
-        for name, sizes in BLOCKS[base_name(row.kernel)].items()
-        for size in sizes
-    ]
-    changes += [{"num_warps": number} for number in WARPS]
+    sizes = BLOCKS[base_name(row.kernel)]
+    others = [replace(row, blocks=row.blocks | {name: n}) for name in sizes for n in sizes[name]]
+    others += [replace(row, num_warps=number) for number in WARPS]
     if row.kernel != "add_encoding":  # it has no loop to pipeline
-        changes += [{"num_stages": number} for number in STAGES]
-    others = [dataclasses.replace(row, **change) for change in changes]
-    return [other for other in others if other != row and _fits(other)]
-
-
-def _fits(row: Row) -> bool:
-    *_, second, first = sorted(row.blocks.values())
-    return second * first <= MAX_TILE[row.itemsize]
+        others += [replace(row, num_stages=number) for number in STAGES]
+    limit = MAX_TILE[row.itemsize]
+    fitting = [other for other in others if math.prod(sorted(other.blocks.values())[-2:]) <= limit]
+    return [other for other in fitting if other != row]
 
 
 def workload(row: Row) -> tuple[Case, str]:
     """Returns the case and the direction that a kernel is timed in."""
-    name = base_name(row.kernel)
     operator, direction = "pixel_attention", "backward"
-    if name.endswith("_forward"):
+    if row.kernel == "add_encoding":
+        operator = "positional_encoding"
+    elif row.kernel == "projection" or row.kernel.endswith("_residual"):
+        operator = "pixel_attention_block"
+    if operator != "pixel_attention" or row.kernel.endswith("_forward"):
         direction = "forward"
-    if row.kernel.endswith("_residual") or name == "projection":
-        operator, direction = "pixel_attention_block", "forward"
-    if name == "add_encoding":
-        operator, direction = "positional_encoding", "forward"
     side = {64: 7, 256: 14}.get(row.max_size, 7 if "BLOCK_Q" not in row.blocks else 28)
     dtype = {2: "bfloat16", 4: "float32"}[row.itemsize]
     B = (256 if side < 28 else 64) // (row.itemsize // 2)
     return Case(operator, B, side, side, dtype=dtype, device="cuda"), direction
 
 
-def measure(row: Row, seconds: float = 0.05) -> dict:
+def measure(row: Row) -> dict:
     """Returns {"seconds": time of a row's workload}, or {"dropped": why}."""
     case, direction = workload(row)
-    needs_dbias = row.kernel == "dbias"
-    function, sets, reference = _prepared(case, row.biased, needs_dbias)
+    function, sets, reference = _prepared(case, row.biased, row.kernel == "dbias")
     with using(row) as spills:
         found = parity.check(function, sets[0], reference)
         if not found.passed:
             return {"dropped": f"wrong: {found.worst:.1f} times the allowed error"}
         if any(spills):
             return {"dropped": f"spills {max(spills)} registers"}
-        times = timing.time_call(function, sets, direction, seconds=seconds)
+        times = timing.time_call(function, sets, direction, seconds=0.05)
     taken = (times[mode] for mode in ("cold graph", "cold"))  # one of them may be a sentence
-    return {"seconds": next(value.median for value in taken if not isinstance(value, str))}
+    return {"seconds": next(value["median"] for value in taken if not isinstance(value, str))}
 
 
 @functools.lru_cache(maxsize=1)
@@ -132,9 +117,7 @@ def _prepared(
     case: Case, biased: bool, needs_dbias: bool
 ) -> tuple[Callable, list[Inputs], parity.Reference]:
     """Returns the operator, input sets and exact results of a workload."""
-    first = make_inputs(case, "channels_last")
-    seeds = range(timing.num_input_sets(first))
-    sets = [make_inputs(case, "channels_last", seed) for seed in seeds]
+    sets = timing.input_sets(case, "channels_last", make_inputs(case, "channels_last"))
     if biased:
         sets = [_with_bias(inputs, case, needs_dbias) for inputs in sets]
     return ours(case, "triton"), sets, parity.Reference.build(plain(case), sets[0])
@@ -143,9 +126,9 @@ def _prepared(
 def _with_bias(inputs: Inputs, case: Case, needs_gradient: bool) -> Inputs:
     bias = torch.randn(case.N, case.N, device=case.device, dtype=case.torch_dtype)
     if not needs_gradient:
-        return dataclasses.replace(inputs, constants=(bias,))
-    leaves, names = (*inputs.leaves, bias.requires_grad_()), (*inputs.names, "bias")
-    return dataclasses.replace(inputs, leaves=leaves, names=names)
+        return replace(inputs, constants=(bias,))
+    leaves = (*inputs.leaves, bias.requires_grad_())
+    return replace(inputs, leaves=leaves, names=(*inputs.names, "bias"))
 
 
 @contextlib.contextmanager
@@ -168,27 +151,7 @@ def using(row: Row) -> Iterator[list[int]]:
         yield spills
 
 
-def tune(
-    rows: list[Row], architecture: int, minutes: float, say: Callable[[str], None]
-) -> list[Row]:
-    """Measures rows and their candidates, then those of the best, until none is faster.
-
-    Returns:
-        The fastest row found for each row on this architecture; rows without a time are missing.
-    """
-    deadline, best = time.monotonic() + 60 * minutes, []
-    with Workers() as workers:
-        for row in rows:
-            found = _descend(row, lambda tried: _measured(tried, deadline, workers, say))
-            if found is not None:
-                best.append(dataclasses.replace(found, architecture=architecture))
-                say(f"best: {describe(found)}")
-    return best
-
-
-def _measured(
-    rows: list[Row], deadline: float, workers: Workers, say: Callable[[str], None]
-) -> dict[int, float]:
+def _measured(rows: list[Row], deadline: float, workers: Workers) -> dict[int, float]:
     """Returns the seconds of the rows that were not dropped, by their number."""
     jobs = [
         Job("tune", str(number), measure, {"row": row}, seconds=30, limit=300)
@@ -199,7 +162,7 @@ def _measured(
         found = outcome.result or {"dropped": outcome.reason}
         if "seconds" in found:
             times[int(outcome.job.name)] = found["seconds"]
-        say(f"{describe(outcome.job.arguments['row'])}: {found}")
+        print(f"{describe(outcome.job.arguments['row'])}: {found}")
     return times
 
 
@@ -213,45 +176,42 @@ def _descend(row: Row, measured: Callable[[list[Row]], dict[int, float]]) -> Row
         times = measured(others)
         fastest = min(times, key=lambda number: times[number], default=None)
         if fastest is None or times[fastest] > GAIN * seconds:
+            print(f"best: {describe(row)}")
             return row
         row, seconds = others[fastest], times[fastest]
     return None
 
 
 def describe(row: Row) -> str:
-    """Writes a row as a line."""
     blocks = ", ".join(f"{name} {size}" for name, size in row.blocks.items())
     bias = ", biased" if row.biased else ""
     kind = f"{row.kernel} up to {row.max_size or 'any'}, {row.itemsize} bytes{bias}"
     return f"{kind}: {blocks}, {row.num_warps} warps, {row.num_stages} stages"
 
 
-def merged(table: Iterable[Row], best: Iterable[Row]) -> list[Row]:
+def merged(table: Sequence[Row], best: Sequence[Row]) -> list[Row]:
     """Merges measured rows into a table.
 
     A row of an architecture hides those of older ones for all sizes of its kernel. Sizes that were
     not measured therefore keep the row they had, under the new architecture.
     """
-    table, best = list(table), list(best)
     rows = {(row.architecture, *key(row)): row for row in [*table, *best]}
     for row in best:
         for older in current_rows(table, row.architecture):
             if key(older)[:-1] == key(row)[:-1]:
-                own = dataclasses.replace(older, architecture=row.architecture)
+                own = replace(older, architecture=row.architecture)
                 rows.setdefault((row.architecture, *key(own)), own)
     order = ("kernel", "architecture", "itemsize", "biased", "max_size")
     return sorted(rows.values(), key=lambda row: [getattr(row, name) for name in order])
 
 
 def write_table(path: Path, rows: Iterable[Row]) -> None:
-    """Writes one row a line."""
-    lines = ",\n".join(f" {json.dumps(dataclasses.asdict(row))}" for row in rows)
+    lines = ",\n".join(f" {json.dumps(asdict(row))}" for row in rows)
     with replacing(path) as partial:
         partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Reads the command line."""
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.tuning",
         description=__doc__,
@@ -262,16 +222,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--minutes", type=float, default=120.0, help="time for all rows")
     add("--table", type=Path, default=kernel_table.PATH, help="file to write")
     add("--dry-run", action="store_true", help="print rows and candidates; needs no GPU")
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Tunes the rows that the command line asks for."""
-    arguments = parse_arguments()
-    if not arguments.dry_run and not torch.cuda.is_available():
+    arguments = parser.parse_args()
+    has_gpu = torch.cuda.is_available()
+    if not arguments.dry_run and not has_gpu:
         sys.exit("found no CUDA GPU; expected one, or --dry-run")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    architecture = kernel_table.architecture_of(device)
+    architecture = kernel_table.architecture_of(torch.device("cuda" if has_gpu else "cpu"))
     rows = [
         row
         for row in current_rows(kernel_table.rows(), architecture)
@@ -283,7 +238,10 @@ def main() -> None:
             for candidate in candidates(row):
                 print(f"    {describe(candidate).partition(': ')[2]}")
         return
-    best = tune(rows, architecture, arguments.minutes, print)
+    deadline = time.monotonic() + 60 * arguments.minutes
+    with Workers() as workers:
+        found = [_descend(row, lambda tried: _measured(tried, deadline, workers)) for row in rows]
+    best = [replace(row, architecture=architecture) for row in found if row is not None]
     write_table(arguments.table, merged(kernel_table.rows(), best))
     print(f"{arguments.table}: {len(best)} of {len(rows)} rows measured for sm_{architecture}")
 

@@ -6,6 +6,7 @@ python scripts/render_synthetic.py --clip test-00000 --output DIR
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from tqdm import tqdm
 
@@ -13,6 +14,7 @@ from slt_fast.command_line import parse, run
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.phoenix_layout import render_annotations, write_frames
 from slt_fast.errors import UserError
+from slt_fast.settings import Bounds, check_settings
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,11 @@ class Arguments:
     """Width of the annotated sentences' frames in pixels."""
     height: int = 260
     """Height of the annotated sentences' frames in pixels."""
-    seed: int = 0
+    seed: Annotated[int, Bounds(ge=0)] = 0
     """Seed of signers and rendering, or of the built-in corpus."""
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if (self.annotations is None) == (self.clip is None):
             found = f"annotations {self.annotations} and clip {self.clip}"
             raise UserError(f"render_synthetic: found {found}; expected one of the two")
@@ -43,13 +46,8 @@ class Arguments:
 def render_sentences(arguments: Arguments) -> None:
     """Renders annotated sentences in the official layout."""
     size = (arguments.height, arguments.width)
-    rendering = render_annotations(
-        arguments.annotations,
-        arguments.output,
-        limit=arguments.limit,
-        size=size,
-        seed=arguments.seed,
-    )
+    options = {"limit": arguments.limit, "seed": arguments.seed}
+    rendering = render_annotations(arguments.annotations, arguments.output, size=size, **options)
     written = sum(tqdm(rendering, unit="clip", total=arguments.limit))
     print(f"wrote {written} frames; train on them with --data phoenix14t:{arguments.output}")
 

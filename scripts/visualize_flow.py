@@ -18,6 +18,7 @@ from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import UserError
+from slt_fast.settings import Bounds, check_settings
 from slt_fast.visualize import (
     ANIMATIONS,
     flow_animation,
@@ -38,7 +39,7 @@ class Arguments:
     """Picture to write: a page (*.png) or an animation (*.gif, *.webp)."""
     columns: int = 6
     """Frames of each clip on a page."""
-    clips: int = 3
+    clips: Annotated[int, Bounds(ge=1)] = 3
     """Clips of the synthetic corpus."""
     height: int = 160
     """Height of each picture in pixels."""
@@ -50,8 +51,7 @@ class Arguments:
     """Backend of slt_fast.ops.optical_flow."""
 
     def __post_init__(self) -> None:
-        if self.clips < 1:
-            raise UserError(f"clips: found {self.clips}; expected at least 1")
+        check_settings(self)
 
 
 def draw_page(

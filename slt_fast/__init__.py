@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slt_fast.version import __version__
+
 if TYPE_CHECKING:
     from slt_fast.inference.translator import Translator
 
 __all__ = ["Translator", "__version__"]
-__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> type[Translator]:
@@ -35,8 +36,8 @@ def __getattr__(name: str) -> type[Translator]:
         if error.name is None or error.name.startswith("slt_fast"):
             raise
         raise ModuleNotFoundError(
-            f"slt_fast.Translator: found no module {error.name}; expected it: "
-            'pip install "slt-fast[slt]"',
+            f"slt_fast.Translator: found no module {error.name}; "
+            "install the extra slt (pip install '.[slt]')",
             name=error.name,
         ) from error
     return Translator

@@ -20,7 +20,6 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from slt_fast import __version__
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.vocabulary import Vocabulary
 from slt_fast.errors import DataError
@@ -30,6 +29,7 @@ from slt_fast.ops.extension import cuda_refusal
 from slt_fast.ops.optical_flow.presets import OPENCV_PRESETS
 from slt_fast.recipe import Recipe, recipe_from_json, upgraded_from_0_1
 from slt_fast.state_dict import StateDict, check_state_dict, read_state_dict
+from slt_fast.version import __version__
 
 logger = logging.getLogger(__name__)
 

@@ -13,26 +13,22 @@ def choose_device(name: str = "auto") -> torch.device:
     """Returns the device of this name.
 
     Args:
-        name: "auto" (the GPU if there is one, and each process of torchrun its own), or a name for
-            torch.device.
+        name: "auto" (the GPU if there is one, and each process of torchrun its own), "cpu", "cuda"
+            or "cuda:N".
 
     Raises:
-        UserError: torch does not know the name, or finds no GPU.
+        UserError: torch finds no such device here.
     """
-    if name == "auto" and torch.cuda.is_available():
-        rank = os.environ.get("LOCAL_RANK")
-        if rank is None:
-            return torch.device("cuda")
-        return torch.device("cuda", int(rank) % torch.cuda.device_count())
-    if name == "auto":
-        return torch.device("cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"device: found {name!r}; expected auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device: found {name!r}; expected cpu, as torch finds no CUDA GPU here")
-    return device
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    names = ["cpu", *["cuda"][:num_gpus], *(f"cuda:{index}" for index in range(num_gpus))]
+    if name == "auto" and num_gpus and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{int(os.environ['LOCAL_RANK']) % num_gpus}"
+    elif name == "auto":
+        name = "cuda" if num_gpus else "cpu"
+    if name not in names:
+        expected = f"auto or one that torch finds here: {', '.join(names)}"
+        raise UserError(f"device: found {name!r}; expected {expected}")
+    return torch.device(name)
 
 
 def keep_compiled_convolutions() -> None:

@@ -5,10 +5,10 @@ import platform
 
 import torch
 
-import slt_fast
 from slt_fast.ops.backend import choose_backend
 from slt_fast.ops.extension import built_for
 from slt_fast.ops.optical_flow import choose_flow_backend
+from slt_fast.version import __version__
 
 PACKAGES = ("torchvision", "triton", "numpy")
 ATTENTION_OPERATORS = ("pixel_attention", "add_positional_encoding_2d", "pixel_attention_block")
@@ -18,7 +18,7 @@ def describe() -> str:
     """Describes versions, device, extension and the backend of each operator, one a line."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = [
-        ("slt_fast", slt_fast.__version__),
+        ("slt_fast", __version__),
         ("Python", platform.python_version()),
         ("torch", torch.__version__),
         *((name, _version(name)) for name in PACKAGES),

@@ -46,7 +46,7 @@ class TrainingConfig:
     """Keep the images of all clips in memory; otherwise they are recomputed every epoch."""
     num_workers: Annotated[int, Bounds(ge=0)] = 2
     """Processes that load clips."""
-    seed: int = 0
+    seed: Annotated[int, Bounds(ge=0)] = 0
     """Seed of weights, order, dropout and augmentation."""
     evaluate_every: _Count = 1
     """Epochs between two scorings of the dev split."""

@@ -34,6 +34,8 @@ def read_state_dict(path: Path, expected: str) -> StateDict:
     """
     try:
         state = _read(path)
+    except UnpicklingError as error:
+        raise DataError(path, "no file of tensors alone", expected) from error
     except _READING_ERRORS as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(path, reason, expected) from error

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from slt_fast.device import autocast, choose_device, computes_bfloat16
+from slt_fast.errors import UserError
 
 
 @pytest.fixture
@@ -11,9 +12,13 @@ def without_gpu(monkeypatch) -> None:
 
 def test_auto_takes_the_gpu_if_there_is_one(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
     assert choose_device() == torch.device("cuda")
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(UserError, match="'cuda:2'; .* here: cpu, cuda, cuda:0, cuda:1$"):
+        choose_device("cuda:2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == torch.device("cpu")
 
@@ -28,15 +33,16 @@ def test_processes_of_torchrun_share_the_gpus(monkeypatch) -> None:
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0"])
 def test_a_gpu_where_there_is_none(without_gpu, name: str) -> None:
-    with pytest.raises(
-        ValueError, match=f"device: found '{name}'; expected cpu, as torch finds no"
-    ):
+    message = f"device: found '{name}'; expected auto or one that torch finds here: cpu$"
+    with pytest.raises(UserError, match=message):
         choose_device(name)
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "cpu:x"])
+@pytest.mark.parametrize("name", ["gpu", "", "cpu:x", "cpu:0", "meta", "cuda:", "cuda:-1"])
 def test_unknown_name(name: str) -> None:
-    with pytest.raises(ValueError, match=f"device: found '{name}'; expected auto, cpu or cuda"):
+    with pytest.raises(
+        UserError, match=f"device: found '{name}'; expected auto or one that torch finds"
+    ):
         choose_device(name)
 
 

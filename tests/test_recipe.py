@@ -85,6 +85,7 @@ def test_value_that_its_config_refuses() -> None:
         ("label_smoothing", 1.0, "0 <= label_smoothing < 1"),
         ("weight_decay", math.inf, "0 or more"),
         ("num_workers", -1, "0 or more"),
+        ("seed", -1, "0 or more"),
         ("schedule", "linear", r"\('constant', 'cosine'\)"),
         ("precision", "float16", r"\('auto', 'float32', 'bfloat16'\)"),
     ],

@@ -32,6 +32,14 @@ def test_truncated_files_are_named(suffix: str, share: float, tmp_path: Path) ->
         read_state_dict(path, WANTED)
 
 
+def test_other_pickles_are_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "module.pth"
+    torch.save(torch.nn.Identity(), path)
+    with pytest.raises(DataError) as caught:
+        read_state_dict(path, WANTED)
+    assert str(caught.value) == f"{path}: found no file of tensors alone; expected {WANTED}"
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for suffix in SAVE:
         with pytest.raises(DataError, match=f"gone{suffix}: found .*[Nn]o such file.*; expected"):

@@ -4,10 +4,9 @@
 
 It needs torch, triton, numpy and pytest (with pytest-xdist and hypothesis), and no installation of
 this package. It writes DIR/report.json and DIR/table.md as it goes. Parts that fail or do not fit
-into --minutes are listed there with their reason. The exit status is 1 if a result is wrong.
+into --minutes are listed there with their reason. The exit status is 1 if a result is wrong
+or not all tests ran.
 """
-
-from __future__ import annotations
 
 import argparse
 import os
@@ -18,7 +17,6 @@ import torch
 
 
 def main() -> int:
-    """Writes a report and prints its table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu_report",
         description=__doc__,

@@ -1,11 +1,9 @@
 """Lists what a report runs: on a GPU, or a tiny rehearsal on a CPU that interprets the kernels."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 
-from benchmarks.cases import OPERATORS, SIDES, Case, case_of, directions_of
+from benchmarks.cases import OPERATORS, SIDES, Case, case_of
 from benchmarks.gpu_report import sanitizer, suite, timings
 from benchmarks.jobs import Job
 from benchmarks.peers import OURS, peers
@@ -18,28 +16,21 @@ MIN_SECONDS = 3.0
 
 
 def test_job(output: Path, tiny: bool, num_processes: int, deadline: float) -> Job:
-    """Returns the job that runs the tests of the kernels."""
-    arguments = {
-        "tests": suite.TESTS,
-        "results": output / "tests.jsonl",
-        "keyword": suite.TINY if tiny else "",
-        "num_processes": num_processes,
-        "deadline": deadline,
-    }
+    arguments = {"tests": suite.TESTS, "keyword": suite.TINY if tiny else "", "deadline": deadline}
+    arguments |= {"num_processes": num_processes, "results": output / "tests.jsonl"}
     return Job("tests", "pytest", suite.run, arguments)
 
 
 def sanitizer_jobs(device: str, deadline: float) -> list[Job]:
     """Returns a job for each tool of compute-sanitizer that finds wrong accesses and barriers."""
+    arguments = {"device": device, "deadline": deadline}
     return [
-        Job("sanitizer", f"compute-sanitizer {tool}", sanitizer.run, arguments)
+        Job("sanitizer", f"compute-sanitizer {tool}", sanitizer.run, {"tool": tool, **arguments})
         for tool in ("memcheck", "racecheck", "synccheck")
-        for arguments in [{"tool": tool, "device": device, "deadline": deadline}]
     ]
 
 
 def flow_jobs(device: str, tiny: bool) -> list[Job]:
-    """Returns the jobs that time the flow of a clip."""
     clip = {"T": 3 if tiny else FLOW_FRAMES, "device": device, "seconds": 0.01 if tiny else 0.2}
     return [
         _timing_job("flow", f"flow {preset} {H}x{W}", timings.time_flow, arguments, MIN_SECONDS)
@@ -56,8 +47,7 @@ def timed_cases(device: str, tiny: bool) -> list[Case]:
         return [dataclasses.replace(small, operator=operator) for operator in OPERATORS]
     order = ("pixel_attention_block", "pixel_attention", "positional_encoding")
     cases = [case_of(operator, side, device) for side in SIDES for operator in order]
-    others = [dataclasses.replace(case, B=B) for case in cases[:3] for B in OTHER_BATCHES]
-    return cases + others
+    return cases + [dataclasses.replace(case, B=B) for case in cases[:3] for B in OTHER_BATCHES]
 
 
 def timing_jobs(cases: list[Case], tiny: bool) -> list[Job]:
@@ -70,7 +60,9 @@ def timing_jobs(cases: list[Case], tiny: bool) -> list[Job]:
                 continue
             name = f"{case.operator} {case.H}x{case.W} B={case.B} {peer.name}"
             arguments = {"case": case, "name": peer.name, "seconds": 0.01 if tiny else 0.05}
-            arguments |= {"directions": directions_of(case.operator)}
+            # The encoding alone has nothing to compute backward.
+            backward = [] if case.operator == "positional_encoding" else ["backward"]
+            arguments |= {"directions": ["forward", *backward, "both"]}
             seconds = MIN_SECONDS + peer.compile_seconds
             jobs.append(_timing_job("timings", name, timings.time_peer, arguments, seconds))
     return sorted(jobs, key=lambda job: (job.seconds, job.arguments["name"] != OURS))

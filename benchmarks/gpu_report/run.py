@@ -1,7 +1,5 @@
 """Runs the plan: first what must be right, then times with the GPU to themselves."""
 
-from __future__ import annotations
-
 import json
 import os
 import time
@@ -19,21 +17,16 @@ CHECKS_SHARE = 0.55  # of the time, at most: a part that hangs must leave time f
 
 
 class Run:
-    """A report in the making, its processes and its time.
+    """A report in the making: report.json and table.md in a folder, updated after each job.
 
-    Args:
-        output: Folder of report.json and table.md, which are updated after each job.
-        device: "cuda", or "cpu" with interpreted kernels.
-        tiny: Runs only a few tiny sizes.
-        minutes: Time for the report; what does not fit is skipped and listed.
+    On "cpu" kernels are interpreted. What does not fit into the minutes is skipped and listed.
     """
 
     def __init__(self, output: Path, *, device: str, tiny: bool, minutes: float) -> None:
         self.output, self.device, self.tiny = output, device, tiny
-        self.report = Report()
+        self.report, self.workers = Report(), Workers()
         self.start = time.monotonic()
         self.end = self.start + 60 * minutes
-        self.workers = Workers()
 
     def write(self) -> Report:
         """Runs everything; prints a line for each step."""
@@ -79,10 +72,9 @@ class Run:
         """Writes both files, each in one step."""
         content = self.report.content()
         content["targets"] = [target._asdict() for target in targets.found(self.report)]
-        for name, text in (
-            ("report.json", json.dumps(content, indent=1, default=str)),
-            ("table.md", table.render(self.report)),
-        ):
+        texts = {"report.json": json.dumps(content, indent=1, default=str)}
+        texts["table.md"] = table.render(self.report)
+        for name, text in texts.items():
             with replacing(self.output / name) as path:
                 path.write_text(text + "\n", encoding="utf-8")
 

@@ -3,8 +3,6 @@
 `python -m benchmarks.gpu_report.sanitizer` runs the kernels; `run` runs that under a tool.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys
@@ -19,21 +17,11 @@ from slt_fast.ops import optical_flow, pixel_attention
 from slt_fast.ops.extension import cuda_refusal
 from slt_fast.ops.optical_flow import rgb_to_grey
 
-# Up to 64 positions, up to 256, and beyond: each regime has kernels of its own.
-SIDES = (5, 9, 17)
-
 
 def run(tool: str, device: str, deadline: float) -> dict:
-    """Runs the kernels under a tool of compute-sanitizer: "memcheck", "racecheck" or "synccheck".
+    """Runs the kernels under a tool of compute-sanitizer until a deadline of time.monotonic.
 
-    Args:
-        tool: Its name.
-        device: Device of the report.
-        deadline: Time on the clock of time.monotonic when the tool is ended.
-
-    Returns:
-        {"passed": ..., "detail": its summary}; passed is None if the tool is not installed, and in
-        a report of the CPU.
+    "passed" is None without the tool, and in a report of the CPU; "detail" is its summary.
     """
     if device == "cpu":
         return {"passed": None, "detail": "compute-sanitizer is for kernels on a GPU"}
@@ -54,7 +42,7 @@ def main() -> None:
         for preset in ("fast", "default", "best"):
             optical_flow(frames, preset=preset)
         rgb_to_grey(frames[..., None].expand(-1, -1, -1, 3))
-    for side in SIDES:
+    for side in (5, 9, 17):  # up to 64 positions, up to 256, and beyond: regimes of the kernels
         q, bias = (
             torch.randn(shape, dtype=torch.bfloat16, device="cuda", requires_grad=True)
             for shape in ((2, 2, side**2, 16), (2, side**2, side**2))

@@ -4,8 +4,6 @@ This module is also that pytest's plugin: it writes each result to a file as soo
 and ends a worker whose test hangs, or fails on a GPU. xdist then starts another one.
 """
 
-from __future__ import annotations
-
 import faulthandler
 import importlib.util
 import json
@@ -49,15 +47,10 @@ def run(
     deadline: float,
     test_seconds: float = 150,
 ) -> dict:
-    """Runs tests until the deadline.
+    """Runs tests, or files of tests, until the deadline on the clock of time.monotonic.
 
-    Args:
-        tests: Files, or tests of a file.
-        results: File that each result is written to, as a line of JSON.
-        keyword: pytest's -k.
-        num_processes: Number of processes that share the tests.
-        deadline: Time on the clock of time.monotonic.
-        test_seconds: Limit of one test, its compilation included.
+    Each result is written to a file, as a line of JSON. The keyword is pytest's -k; test_seconds
+    limits one test, its compilation included.
 
     Returns:
         {"tests": [{"name", "outcome", "seconds", "reason"}], "passed": ..., "detail": ...}.
@@ -77,7 +70,7 @@ def run(
     detail = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
     if status not in (0, 1):  # something else than a test went wrong
         detail += f"; pytest ended with status {status}: {output[-500:]}"
-    passed = status in (0, 1) and counts["passed"] > 0 and counts["failed"] == 0
+    passed = status in (0, 1) and {"passed"} <= counts.keys() <= {"passed", "skipped"}
     return {"tests": found, "passed": passed, "detail": detail}
 
 

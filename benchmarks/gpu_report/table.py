@@ -1,7 +1,5 @@
 """Writes a report as Markdown, for docs/benchmarks.md."""
 
-from __future__ import annotations
-
 from benchmarks import floors
 from benchmarks.cases import Case
 from benchmarks.floors import Ceilings
@@ -20,7 +18,6 @@ NOTE = (
 
 
 def render(report: Report) -> str:
-    """Returns the whole table."""
     environment, ceilings = report.result("environment"), report.result("ceilings")
     lines = ["# Report", "", ", ".join(f"{key} {value}" for key, value in environment.items())]
     if ceilings:
@@ -38,7 +35,6 @@ def render(report: Report) -> str:
 
 
 def _tests(report: Report) -> list[str]:
-    """Returns a row for each file of tests."""
     files: dict[str, list[str]] = {}
     for test in report.tests:
         files.setdefault(test["name"].partition("::")[0], []).append(test["outcome"])
@@ -47,19 +43,16 @@ def _tests(report: Report) -> list[str]:
 
 
 def _flow(report: Report) -> list[str]:
-    """Returns a row for each size and preset."""
     rows = []
     for outcome in report.section("flow"):
         result = outcome.result or {"refused": outcome.reason}
         if "refused" in result:
             rows.append((outcome.job.name, f"refused: {result['refused']}", "", "", ""))
             continue
-        cells = [
-            time if isinstance(time, str) else f"{time['median'] * 1e6:.1f}"
-            for time in (result["times"].get(mode, "") for mode in ("launched", "graph"))
-        ]
+        times = [result["times"].get(mode, "") for mode in ("launched", "graph")]
+        cells = [time if isinstance(time, str) else f"{time['median'] * 1e6:.1f}" for time in times]
         name = f"{outcome.job.name}, {outcome.job.arguments['T']} frames"
-        rows.append((name, *cells, str(round(result["peak bytes"] / 2**20)), result["detail"]))
+        rows.append((name, *cells, round(result["peak bytes"] / 2**20), result["detail"]))
     header = ("clip", "launched, us a pair", "graph, us a pair", "memory, MiB", "parity")
     return _table("Optical flow", header, rows)
 
@@ -72,13 +65,11 @@ def _timings(outcomes: list[Outcome], ceilings: Ceilings) -> list[str]:
             cases.setdefault(outcome.job.arguments["case"], []).append(outcome)
     lines = []
     for case, rows in cases.items():
-        directions = rows[0].job.arguments["directions"]
-        times = (f"{direction}, us" for direction in directions)
-        lines += _table(
-            f"{case.operator}, {case.shape}, {case.dtype}",
-            ("peer", *times, "launched, hot", "error"),
-            [_peer_row(case, outcome, ceilings) for outcome in rows],
-        )
+        times = (f"{direction}, us" for direction in rows[0].job.arguments["directions"])
+        shape = f"{case.B}x{case.C}x{case.H}x{case.W}, keys {case.key_channels}/{case.num_heads}"
+        title = f"{case.operator}, {shape}, {case.dtype}"
+        header = ("peer", *times, "launched, hot", "error")
+        lines += _table(title, header, [_peer_row(case, outcome, ceilings) for outcome in rows])
     return [*lines, "", NOTE] if lines else []
 
 
@@ -98,7 +89,6 @@ def _peer_row(case: Case, outcome: Outcome, ceilings: Ceilings) -> tuple[str, ..
 
 
 def _not_done(report: Report) -> list[str]:
-    """Returns a row for each reason."""
     names: dict[tuple[str, str], list[str]] = {}
     for row in report.not_done():
         why = str(row["reason"]).replace("\n", " ")[:200]

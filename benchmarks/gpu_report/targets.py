@@ -4,8 +4,6 @@ The figures are those of the project's plan for an H100: 1.5 times the floors of
 and of three backward, at 7x7 with 256 maps in bfloat16. Other GPUs are asked for the same factor.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from benchmarks import floors
@@ -15,7 +13,6 @@ from benchmarks.gpu_report.report import Report
 from benchmarks.jobs import Outcome
 from benchmarks.peers import OURS
 
-COMPILED = "torch.compile"
 EAGER = ("eager, channels_last", "eager, NCHW")
 EFFICIENT = "SDPA, memory-efficient"
 FACTOR = 1.5
@@ -69,7 +66,6 @@ def chosen(modes: dict) -> dict:
 def timing_targets(
     cases: dict[tuple[str, int], Case], medians: Medians, ceilings: Ceilings, device: str
 ) -> list[Target]:
-    """Returns all targets that are times of the attention."""
     block, result = "pixel_attention_block", []
     if case := cases.get((block, 7)):
         for direction, limit in H100_SECONDS.items():
@@ -78,14 +74,13 @@ def timing_targets(
             name = f"{block} 7x7, B = {case.B}, {direction}"
             result.append(_at_most(name, medians.get((block, 7, OURS, direction)), limit))
     eager = [medians[key] for peer in EAGER if (key := (block, 7, peer, "forward")) in medians]
-    ours = medians.get((block, 7, OURS, "forward"))
-    compiled = medians.get((block, 7, COMPILED, "forward"))
-    name = f"{block} 7x7 forward against"
+    compiled = medians.get((block, 7, "torch.compile", "forward"))
+    ours, name = medians.get((block, 7, OURS, "forward")), f"{block} 7x7 forward against"
     result.append(_speedup(f"{name} the faster eager", ours, min(eager, default=None), 2.5))
     result.append(_speedup(f"{name} torch.compile", ours, compiled, 1.5))
     for operator in ("pixel_attention", block):
-        for direction in H100_SECONDS:
-            if case := cases.get((operator, 28)):
+        if case := cases.get((operator, 28)):
+            for direction in H100_SECONDS:
                 seconds = medians.get((operator, 28, OURS, direction))
                 result.append(_share(case, direction, seconds, ceilings))
         for direction in ("forward", "both"):
@@ -104,17 +99,14 @@ def flow_targets(outcomes: list[Outcome]) -> list[Target]:
 
 
 def check_targets(report: Report) -> list[Target]:
-    """Returns the targets that are tests or checks."""
     outcomes = [test["outcome"] for test in report.tests if "equal_to_the_bit" in test["name"]]
     repeats = [value == "passed" for value in outcomes if value in ("passed", "failed")]
     found = [(outcome.result or {}).get("passed") for outcome in report.section("sanitizer")]
     tools = [value for value in found if value is not None]
+    rows = {"gradients bit-equal over repeats": repeats, "compute-sanitizer clean": tools}
     return [
         Target(name, f"{sum(checks)} of {len(checks)} passed", all(checks) if checks else None)
-        for name, checks in (
-            ("gradients bit-equal over repeats", repeats),
-            ("compute-sanitizer clean", tools),
-        )
+        for name, checks in rows.items()
     ]
 
 
@@ -130,7 +122,7 @@ def _speedup(name: str, ours: float | None, other: float | None, factor: float) 
 
 
 def _share(case: Case, direction: str, seconds: float | None, ceilings: Ceilings) -> Target:
-    """Returns the target of 28x28, where the matrix units are the limit."""
+    """Returns the target for 28x28 maps, which the matrix units limit."""
     operations = sum(work.operations for work in floors.ideal(case, direction))
     share = seconds and operations / ceilings.rate / seconds
     name = f"{case.operator} 28x28 {direction} >= {MATRIX_SHARE:.0%} of the matrix units' floor"

@@ -1,9 +1,7 @@
 """Times of one peer of one operator, or of the flow of a clip, if the result is right."""
 
-from __future__ import annotations
-
+import functools
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import torch
 
@@ -36,19 +34,14 @@ def time_peer(case: Case, name: str, directions: Sequence[str], seconds: float) 
         function, inputs, worst = checked(case, peer)
     except parity.WrongResult as error:
         return {"refused": str(error)}
-    seeds = range(1, timing.num_input_sets(inputs))
-    sets = [inputs, *(make_inputs(case, peer.layout, seed) for seed in seeds)]
+    sets = timing.input_sets(case, peer.layout, inputs)
     result: dict = {"worst": worst, "times": {}, "peak bytes": {}}
     for direction in directions:
         if case.device == "cuda":
             step = timing.make_step(function, inputs, direction)
             result["peak bytes"][direction] = timing.peak_memory(step)
             del step  # and with it what the forward pass saved
-        times = timing.time_call(function, sets, direction, seconds=seconds)
-        result["times"][direction] = {
-            mode: asdict(value) if isinstance(value, timing.Timing) else value
-            for mode, value in times.items()
-        }
+        result["times"][direction] = timing.time_call(function, sets, direction, seconds=seconds)
     return result
 
 
@@ -65,20 +58,14 @@ def time_flow(preset: str, T: int, H: int, W: int, device: str, seconds: float) 
     detail = f"median {median:.1e}, p99 {p99:.1e} pixels from the CPU's flow"
     if not (median <= MEDIAN and p99 <= P99):
         return {"refused": f"found {detail}; expected {MEDIAN} and {P99}", "passed": False}
-    frames, place = moving_clip(T, H, W).to(device), torch.device(device)
-
-    def step() -> torch.Tensor:
-        return optical_flow(frames, preset=preset)
-
-    times: dict = {"launched": _a_pair(timing.time_steps([step], place, seconds), T - 1)}
-    if device == "cpu":
-        return {"times": times, "detail": detail, "peak bytes": 0}
-    try:
-        replay, _ = timing.captured(lambda: [step])
-        times["graph"] = _a_pair(timing.time_steps([replay], place, seconds), T - 1)
-    except RuntimeError as error:
-        times["graph"] = f"not captured: {timing.first_line(error)}"
-    return {"times": times, "detail": detail, "peak bytes": timing.peak_memory(step)}
+    place = torch.device(device)
+    step = functools.partial(optical_flow, moving_clip(T, H, W).to(device), preset=preset)
+    times: dict = {"launched": timing.time_steps([step], place, seconds, T - 1)}
+    result = {"times": times, "detail": detail, "peak bytes": 0}
+    if device == "cuda":
+        times["graph"] = timing.time_graph(lambda: [step], place, seconds, T - 1)
+        result["peak bytes"] = timing.peak_memory(step)
+    return result
 
 
 def _difference(preset: str, H: int, W: int, device: str) -> list[float]:
@@ -87,7 +74,3 @@ def _difference(preset: str, H: int, W: int, device: str) -> list[float]:
     flow = optical_flow(frames.to(device), preset=preset).cpu()
     difference = (flow - optical_flow(frames, preset=preset)).abs().flatten().double()
     return difference.quantile(torch.tensor([0.5, 0.99], dtype=torch.float64)).tolist()
-
-
-def _a_pair(clip: timing.Timing, num_pairs: int) -> dict:
-    return {name: getattr(clip, name) / num_pairs for name in ("median", "p20", "p80")}

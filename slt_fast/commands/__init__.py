@@ -4,6 +4,6 @@ try:
     import tyro  # noqa: F401
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        'slt_fast.commands: found no module tyro; expected it: pip install "slt-fast[slt]"',
+        "slt_fast.commands: found no module tyro; install the extra slt (pip install '.[slt]')",
         name=error.name,
     ) from error

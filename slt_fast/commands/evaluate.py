@@ -51,7 +51,7 @@ def main() -> None:
     problems: list[DataError] = []
     on_error = problems.append if arguments.skip_bad else None
     recipe = trained.recipe
-    # Each clip is read once, so that nothing is gained by keeping it.
+    # Each clip is read once: to keep it, or to check it before, gains nothing.
     settings = replace(recipe.training, device=arguments.device, preload=False)
     dataset = load_dataset(
         replace(recipe, training=settings),
@@ -60,6 +60,7 @@ def main() -> None:
         flow_cache=arguments.flow_cache,
         probe_name=arguments.probe,
         on_error=on_error,
+        checks_clips=False,
     )
     search = recipe.search
     if arguments.beam_size is not None:

@@ -24,7 +24,8 @@ from slt_fast.data.flow_cache.extraction import extract, format_bytes, make_plan
 from slt_fast.data.input import InputConfig, flow_device
 from slt_fast.data.sources import read_videos
 from slt_fast.device import choose_device
-from slt_fast.errors import DataError, UserError
+from slt_fast.errors import DataError
+from slt_fast.settings import Bounds, check_settings
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Arguments:
     """Backend of slt_fast.ops.optical_flow."""
     size: int = InputConfig.image_size
     """Height and width of the flow in pixels; training needs the same --image-size."""
-    workers: int | None = None
+    workers: Annotated[int, Bounds(ge=0)] | None = None
     """Processes; by default one per core. 0 works in this one."""
     device: str = "auto"
     """auto takes the GPU if there is one that the backend runs on; otherwise processes compute."""
@@ -51,8 +52,7 @@ class Arguments:
     """Leave out and list clips that cannot be read, instead of stopping at the first."""
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 0:
-            raise UserError(f"workers: found {self.workers}; expected 0 or more")
+        check_settings(self)
 
 
 def main() -> None:

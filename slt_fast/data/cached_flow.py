@@ -4,6 +4,7 @@ The file holds [T, 2, size, size] in pixels of that size as float16, the first f
 header of texts: the checksum of the flow, and what the flow cache needs to find it.
 """
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -78,14 +79,17 @@ def to_float16(flow: torch.Tensor) -> torch.Tensor:
     """Rounds flow to what a file holds: an error of at most 2^-12 of the motion.
 
     Raises:
-        UserError: NaN, or motion beyond float16.
+        UserError: Motion beyond float16.
+        ValueError: NaN or infinity.
     """
     half = flow.half()
     finite = torch.isfinite(half)
     if not finite.all():
         value, t = flow[~finite][0].item(), int((~finite).nonzero()[0, 0])
-        limit = torch.finfo(torch.float16).max
-        raise UserError(f"flow of {value:g} pixels in frame {t}, beyond the {limit:g} of float16")
+        found = f"flow: found motion of {value:g} pixels in frame {t}"
+        if not math.isfinite(value):
+            raise ValueError(found)
+        raise UserError(f"{found}; expected at most 65504, as float16 holds")
     return half
 
 

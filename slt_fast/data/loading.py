@@ -69,10 +69,14 @@ def make_images(
 
     Raises:
         UserError: The frames are too small for optical flow.
+        ValueError: `read` has another type or shape.
     """
     read = read.to(device)
     if read.dtype == torch.uint8:
         return clip_images(read, config).half()
+    if read.dtype != torch.float16 or read.ndim != 4 or read.shape[1] not in (2, 3):
+        found = f"{read.dtype} of {list(read.shape)}"
+        raise ValueError(f"make_images: found {found}; expected torch.float16 of [T, 2 or 3, H, W]")
     if read.shape[1] == 2:
         encoder, bound = config.flow_encoder, config.flow_bound
         return encode_flow(read.float(), encoder=encoder, bound=bound).half()

@@ -10,8 +10,6 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.errors import DataError, UserError
 
-PROBES = ("blank", "neutral")
-
 
 @dataclass(frozen=True)
 class BlankSource:

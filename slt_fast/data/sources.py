@@ -75,7 +75,7 @@ def read_videos(
     if data.partition(":")[0] not in ("synthetic", "phoenix14t", "manifest"):
         if Path(data).suffix.lower() not in MANIFEST_SUFFIXES:
             if splits:
-                expected = "expected none, as only annotations tell splits"
+                expected = "expected none, as videos without annotations have no splits"
                 raise UserError(f"{data}: found splits {', '.join(splits)}; {expected}")
             return find_videos(Path(os.path.expanduser(data)))
         data = f"manifest:{data}"

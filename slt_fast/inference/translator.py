@@ -14,9 +14,9 @@ from slt_fast.inference.translate import Translation, translate_source
 
 @dataclass(frozen=True)
 class VideoTranslation(Translation):
-    """What the network says of a video."""
+    """What the network says of a video, and its frames per second; None for a frame folder."""
 
-    frame_rate: float | None  # frames per second by the video's container; None for a frame folder
+    frame_rate: float | None
 
 
 class Translator:
@@ -38,7 +38,7 @@ class Translator:
 
         Args:
             checkpoint: Folder of a checkpoint, or of a run (its best checkpoint).
-            device: "auto" (the GPU if there is one), "cpu" or "cuda".
+            device: "auto" (the GPU if there is one), "cpu", "cuda" or "cuda:N".
 
         Raises:
             DataError: The checkpoint is missing or broken.
@@ -51,7 +51,7 @@ class Translator:
 
     @property
     def knows_glosses(self) -> bool:
-        """Whether the model was trained with glosses, so that it can say any."""
+        """True if the model was trained with glosses, so that it can recognise some."""
         return len(self.trained.vocabularies.gloss) > len(GLOSS_SPECIALS)
 
     def __call__(

@@ -33,7 +33,8 @@ def word_error_rate(hypotheses: Sequence[str], references: Sequence[str]) -> dic
         percent of the reference glosses.
 
     Raises:
-        UserError: There is no reference gloss, or not one hypothesis for each reference.
+        UserError: There is no reference gloss.
+        ValueError: There is not one hypothesis for each reference.
     """
     check_pairs(hypotheses, references)
     lengths = [len(reference.split()) for reference in references]

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slt_fast.errors import UserError
-
 _NUM_RESAMPLINGS = 1000
 
 
@@ -33,12 +31,12 @@ def flat_scores(scores: Mapping[str, Score]) -> dict[str, float | str]:
 
 
 def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    """Raises UserError if there is nothing to score, or not one hypothesis for each reference."""
+    """Raises ValueError if there is nothing to score, or not one hypothesis for each reference."""
     if isinstance(hypotheses, str) or isinstance(references, str):
-        raise UserError("scores: found one string; expected a list of sentences")
+        raise ValueError("scores: found one string; expected a list of sentences")
     if not references or len(hypotheses) != len(references):
         found = f"{len(hypotheses)} hypotheses and {len(references)} references"
-        raise UserError(f"scores: found {found}; expected as many of each, and at least one")
+        raise ValueError(f"scores: found {found}; expected as many of each, and at least one")
 
 
 def resampled_sums(statistics: Sequence[Sequence[int]]) -> np.ndarray:

@@ -30,7 +30,7 @@ def translation_scores(hypotheses: Sequence[str], references: Sequence[str]) -> 
         "no_dot.bleu1" to "no_dot.rouge_l".
 
     Raises:
-        UserError: There are no sentences, or not one hypothesis for each reference.
+        ValueError: There are no sentences, or not one hypothesis for each reference.
     """
     check_pairs(hypotheses, references)
     bare = [[_without_dot(text) for text in side] for side in (hypotheses, references)]

@@ -21,9 +21,9 @@ class ModelConfig:
     """Channels of query and key; None means C/8 (assumed)."""
     attention_heads: _Count = 1
     """Heads of the 2-D attention."""
-    attention_scale: float | None = None
+    attention_scale: Annotated[float, Bounds(gt=0, le=100)] | None = None
     """Factor on q k^T; None means 1 / sqrt(key channels of a head) (assumed)."""
-    gamma_start: float = 0.0
+    gamma_start: Annotated[float, Bounds(ge=-10, le=10)] = 0.0
     """Start value of the attention's residual weight (assumed)."""
     positional_encoding: bool = True
     """2-D sinusoidal encoding of the feature map."""

@@ -1,9 +1,10 @@
 """The plan of a call: which kernels run, with which blocks, on how many programs, in which memory.
 
-A plan depends on the layout of the tensors (shape, strides, type), on the device and on settings,
-never on values or addresses. A `Planner` keeps it. The function that writes it down gets stand-ins
-of the tensors (meta tensors, which have a layout and no memory). It may hand views of them to
-kernels: a plan keeps a view as the name of its tensor, an offset and strides.
+A plan depends on the layout of the tensors (shape, strides, type), on the device and on settings
+such as the scale, never on the tensors' values or addresses. A `Planner` keeps it. The function
+that writes it down gets stand-ins of the tensors (meta tensors, which have a layout and no memory).
+It may hand views of them to kernels: a plan keeps a view as the name of its tensor, an offset and
+strides.
 """
 
 import contextlib

@@ -32,16 +32,18 @@ def load_dataset(
     flow_cache: Path | None = None,
     probe_name: str | None = None,
     on_error: ErrorHandler | None = None,
+    checks_clips: bool = True,
 ) -> ClipDataset:
     """Reads a split of `data` (synthetic[:SEED], phoenix14t:PATH or manifest:FILE) for batching.
 
-    With training.preload its images are computed here. Otherwise its frames are only counted, so
-    that a clip too short for its glosses is known before training starts.
+    With training.preload its images are computed here.
 
     Args:
         flow_cache: Folder to read flow from, as far as it is there.
         probe_name: Probe that changes the clips; None for none.
         on_error: Called with each bad annotation or clip; None raises the first.
+        checks_clips: Count the frames of clips that are not preloaded, so that a clip too short for
+            its glosses is known before training starts.
 
     Raises:
         DataError: A bad annotation or clip, if on_error is None, or no usable flow cache.
@@ -60,7 +62,7 @@ def load_dataset(
         num_workers, label = settings.num_workers, f"reading {split}"
         found = preload(clips, recipe.input, num_workers=num_workers, label=label, device=device)
         clips, images = keep_good(clips, found, on_error)
-    else:
+    elif checks_clips:
         clips, _ = keep_good(clips, [count_frames(clip) for clip in clips], on_error)
     if not clips:
         raise UserError(f"{data}: found no readable clip in {split!r}; expected at least one")

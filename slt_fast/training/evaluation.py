@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A scored split."""
+    """Scores by name (of glosses only if clips have any), and the translation of each clip."""
 
-    scores: dict[str, Score]  # scores by name, those of the glosses only if clips have any
-    clips: list[AnnotatedClip]  # the clips, in the order of the translations
-    translations: list[Translation]  # what the model said
+    scores: dict[str, Score]
+    clips: list[AnnotatedClip]
+    translations: list[Translation]
 
     def most_common_share(self) -> float:
         """Returns the share (0 to 1) of the clips that got the most common translation."""
@@ -99,7 +99,8 @@ def score(clips: Sequence[AnnotatedClip], translations: Sequence[Translation]) -
     """Scores translations against the clips' own annotations, never a decoded copy of them.
 
     Raises:
-        UserError: There is no clip.
+        ValueError: There is no clip.
+        UserError: No clip has a gloss to recognise.
     """
     hypotheses = [translation.text for translation in translations]
     scores = translation_scores(hypotheses, [clip.text for clip in clips])

@@ -77,7 +77,7 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     trainer = Trainer(recipe, run, train_set, skipped, started=started)
     if run.resume:
         trainer.resume()
-    prepare_output(run)  # now that nothing can be wrong any more
+    prepare_output(run)  # after every check, as it moves an earlier run aside
     if skipped:
         skipped.open(run.output / "skipped.txt", append=run.resume)
     while trainer.progress.epoch < recipe.training.epochs:

@@ -149,6 +149,16 @@ def test_the_deadline_keeps_what_is_known(run_tests, monkeypatch) -> None:
     assert not found["passed"]  # one has failed
 
 
+def test_a_run_with_tests_that_were_not_run_has_not_passed(monkeypatch, tmp_path: Path) -> None:
+    records: list[dict] = []
+    monkeypatch.setattr(suite, "run_command", lambda *_: (0, ""))
+    monkeypatch.setattr(suite, "_read", lambda path: records)
+    for outcome, passed in (("passed", True), ("skipped", True), ("not run", False)):
+        records.append({"name": outcome, "outcome": outcome})
+        found = suite.run([], tmp_path / "results", keyword="", num_processes=1, deadline=0)
+        assert found["passed"] == passed
+
+
 @pytest.mark.slow
 def test_tests_that_cannot_be_imported_are_wrong(run_tests) -> None:
     tests, found = run_tests("import no_such_module")
@@ -209,7 +219,8 @@ def test_a_sanitizer_that_hangs_is_ended(fake_sanitizer) -> None:
 def report_of(*tests: tuple[str, str]) -> Report:
     report = Report()
     records = [{"name": name, "outcome": outcome, "reason": ""} for name, outcome in tests]
-    result = {"tests": records, "passed": all(o != "failed" for _, o in tests), "detail": ""}
+    passed = all(outcome in ("passed", "skipped") for _, outcome in tests)
+    result = {"tests": records, "passed": passed, "detail": ""}
     report.outcomes.append(Outcome(Job("tests", "pytest", suite.run), "done", result))
     return report
 
@@ -253,7 +264,8 @@ def test_a_wrong_peer_gets_no_time(monkeypatch) -> None:
 
 
 def test_wrong_is_what_failed() -> None:
-    assert report_of(("a", "passed"), ("b", "skipped"), ("c", "not run")).num_wrong() == 0
+    assert report_of(("a", "passed"), ("b", "skipped")).num_wrong() == 0
+    assert report_of(("a", "passed"), ("b", "not run")).num_wrong() == 1  # the run of the tests
     report = report_of(("a", "failed"))
     assert report.num_wrong() == 2  # the test, and the run of the tests
     for section, counts in (("sanitizer", 1), ("timings", 0), ("compilation", 0), ("flow", 1)):

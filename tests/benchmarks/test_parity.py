@@ -70,6 +70,14 @@ def test_joined_gradients_are_one_vector() -> None:
     assert wrong.errors["qkv_bias, gamma"] == pytest.approx(1e-3, rel=0.01)
 
 
+def test_a_joined_gradient_that_reaches_other_maps_is_refused() -> None:
+    case = Case("pixel_attention", **TINY)
+    inputs = make_inputs(case, "channels_last")
+    reference = parity.Reference.build(plain(case), inputs, joined=inputs.names[:2])
+    assert parity.check(plain(case), inputs, reference).passed
+    assert not parity.check(functools.partial(mixed_maps, case), inputs, reference).passed
+
+
 def test_a_wrong_peer_is_not_handed_out(monkeypatch) -> None:
     case = Case("pixel_attention", **TINY)
     peer = peer_of(case, "eager, channels_last")

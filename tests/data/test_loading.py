@@ -81,6 +81,17 @@ def test_cached_flow_is_read_as_ever(tmp_path: Path) -> None:
     assert make_images(images, FLOW) is images
 
 
+@pytest.mark.parametrize(
+    "read",
+    [torch.zeros(2, 2, 4, 4), torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 4, 4).half()],
+    ids=["flow of float32", "images of float32", "four channels"],
+)
+def test_other_tensors_make_no_images(read) -> None:
+    with pytest.raises(ValueError, match=r"expected torch.float16 of \[T, 2 or 3") as caught:
+        make_images(read, FLOW)
+    assert not isinstance(caught.value, UserError)
+
+
 def test_a_clip_that_flow_refuses_is_an_error_of_its_own() -> None:
     small = clip(0, SyntheticSource("a", ("DOG",), "statement", 0, (0, 0), (6, 40)))
     maker = BatchMaker(WORDS, FLOW, device=CPU)

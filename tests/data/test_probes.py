@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from slt_fast.data.clip import AnnotatedClip
-from slt_fast.data.probes import PROBES, probe
+from slt_fast.data.probes import probe
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
 
@@ -30,7 +30,7 @@ def test_neutral_is_the_statement() -> None:
     assert not np.array_equal(neutral.read(), SOURCE.read())
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", ["blank", "neutral"])
 def test_annotation_stays(name: str) -> None:
     assert replace(probe(CLIP, name), source=SOURCE) == CLIP
 

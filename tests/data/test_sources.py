@@ -109,7 +109,7 @@ def test_videos_without_annotations(tmp_path: Path) -> None:
     (tmp_path / "frames" / "0.png").touch()
     for data in (str(tmp_path), str(tmp_path / "frames")):
         assert names(data) == (tmp_path, ["frames"])
-        with pytest.raises(ValueError, match="found splits dev, test; expected none, as only anno"):
+        with pytest.raises(ValueError, match="found splits dev, test; expected none, as videos"):
             read_videos(data, splits=("dev", "test"))
     with pytest.raises(DataError, match="folder:x: found nothing; expected a video, a folder of"):
         read_videos("folder:x")

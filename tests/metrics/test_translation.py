@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
+from slt_fast.errors import UserError
 from slt_fast.metrics import flat_scores, most_common_share, translation_scores, word_error_rate
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=6)
@@ -150,5 +151,6 @@ def test_most_common_share() -> None:
     ],
 )
 def test_lists_that_do_not_match(score, hypotheses, references, message) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         score(hypotheses, references)
+    assert not isinstance(caught.value, UserError)

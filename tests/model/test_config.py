@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -31,6 +32,10 @@ def test_survives_json() -> None:
         ("backbone_stages", 5, "1 to 4"),
         ("key_channels", 0, "at least 1"),
         ("attention_heads", 0, "at least 1"),
+        ("attention_scale", 0.0, "0 < attention_scale <= 100"),
+        ("attention_scale", math.inf, "0 < attention_scale <= 100"),
+        ("gamma_start", float("nan"), "-10 to 10"),
+        ("gamma_start", 11.0, "-10 to 10"),
         ("norm_placement", "both", r"\('post', 'pre'\)"),
         ("decoder_norm_placement", "both", r"\('pre', 'post'\)"),
         ("embedding_std", 0.0, "0 < embedding_std < 10"),

@@ -58,8 +58,7 @@ Values = Sequence[torch.Tensor]
 def check_parity(kernel_device: str) -> Callable:
     """Checks a function with a `backend`, by its results and every gradient, as benchmarks.parity.
 
-    Results whose numbers are in `joined` (0 is the output, then the gradients) are measured as one
-    vector.
+    Gradients of the inputs whose numbers are in `joined`, from 0, are measured as one vector.
     """
 
     def check(
@@ -77,7 +76,7 @@ def check_parity(kernel_device: str) -> Callable:
         names = tuple(f"input {number}" for number in range(len(leaves)))
         call = Inputs(leaves, (), gradient, 0, names)
         maps = list(range(len(gradient)))
-        reference = parity.Reference.build(plain, call, maps, [names[i - 1] for i in joined])
+        reference = parity.Reference.build(plain, call, maps, [names[i] for i in joined])
         parity.check(kernel, call, reference).require(f"the kernels in {dtype}")
 
     return check

@@ -1,4 +1,4 @@
-"""Plans: kept for equal calls, and made again for whatever a kernel depends on."""
+"""Plans are kept for equal calls, and made again when anything changes that a kernel depends on."""
 
 import dataclasses
 

@@ -164,9 +164,20 @@ def test_grey_op_is_registered_soundly() -> None:
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        (torch.zeros(2, 16, 16), "found frames of torch.float32; expected torch.uint8"),
-        (torch.zeros(16, 16).byte(), r"found frames of shape \[16, 16\]"),
-        (torch.zeros(2, 3, 16, 16).byte(), r"found frames of shape \[2, 3, 16, 16\]"),
+        (torch.zeros(2, 16, 16), r"found torch.float32 of \[2, 16, 16\]; expected torch.uint8"),
+        (torch.zeros(16, 16).byte(), r"found torch.uint8 of \[16, 16\]"),
+        (torch.zeros(2, 3, 16, 16).byte(), r"found torch.uint8 of \[2, 3, 16, 16\]"),
+    ],
+)
+def test_frames_of_another_kind_are_a_defect_of_the_caller(frames, message) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        optical_flow(frames)
+    assert not isinstance(caught.value, UserError)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
         (torch.zeros(1, 16, 16).byte(), "found 1 frames; expected at least 2"),
         (torch.zeros(2, 7, 40).byte(), "found frames of 7x40 pixels"),
         (torch.zeros(2, 0, 0).byte(), "found frames of 0x0 pixels"),
@@ -174,7 +185,7 @@ def test_grey_op_is_registered_soundly() -> None:
     ],
 )
 def test_bad_frames_are_named(frames, message) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         optical_flow(frames)
 
 

@@ -6,17 +6,46 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from benchmarks import cases
+from benchmarks.cases import CHANNELS, KEY_CHANNELS, SIDES
 from slt_fast.ops import pixel_attention
 from slt_fast.ops.pixel_attention import plan
 
-SLOW = ((1, 1, 256, 256, 16, 16), (1, 1, 70, 270, 48, 272))  # for the interpreter
+SLOW = pytest.mark.slow  # for the interpreter
+GPU = pytest.mark.gpu
+# B, heads, Nq, Nk, dk, dv: the three regimes and their edges, odd sizes, narrow and wide channels;
+# on a GPU the sizes that are timed.
 SIZES = [
-    pytest.param(sizes, marks=[pytest.mark.slow] if sizes in SLOW else [])
-    for sizes in cases.ATTENTION_SIZES
+    (2, 1, 1, 1, 16, 16),
+    (2, 2, 35, 35, 48, 80),
+    (2, 1, 49, 49, 64, 512),
+    (3, 2, 7, 49, 32, 32),
+    (1, 1, 64, 64, 128, 64),
+    (1, 2, 81, 81, 16, 48),
+    (1, 1, 70, 196, 64, 128),
+    pytest.param((1, 1, 256, 256, 16, 16), marks=SLOW),
+    (2, 1, 100, 20, 32, 16),
+    (1, 1, 10, 257, 16, 32),
+    pytest.param((1, 1, 70, 270, 48, 272), marks=SLOW),
+    *(
+        pytest.param((1, 1, side**2, side**2, KEY_CHANNELS, CHANNELS), marks=GPU)
+        for side in SIDES[1:]
+    ),
+    pytest.param((2, 12, 197, 197, 64, 64), marks=GPU),  # a ViT's
+    pytest.param((1, 1, 140, 323, 48, 272), marks=GPU),
 ]
-GPU_SIZES = [pytest.param(sizes, marks=pytest.mark.gpu) for sizes in cases.GPU_ATTENTION_SIZES]
-GPU_BIASES = [pytest.param(sizes, marks=pytest.mark.gpu) for sizes in cases.GPU_BIAS_SIZES]
+# The same, and the shape of the bias.
+BIASES = [
+    ((2, 2, 49, 49, 32, 32), (2, 49, 49)),  # Swin's relative positions
+    ((4, 2, 49, 49, 16, 32), (2, 2, 49, 49)),  # repeated: windows of each image
+    ((3, 1, 20, 30, 16, 16), (3, 1, 20, 30)),
+    ((2, 2, 5, 7, 16, 16), ()),
+    ((2, 2, 5, 7, 16, 16), (7,)),
+    ((2, 2, 5, 7, 16, 16), (2, 2, 1, 7)),
+    ((2, 2, 5, 7, 16, 16), (2, 5, 1)),
+    ((2, 1, 70, 100, 16, 16), (70, 100)),
+    ((2, 1, 40, 260, 16, 16), (1, 40, 260)),
+    pytest.param(((2, 2, 260, 300, 32, 32), (2, 260, 300)), marks=GPU),
+]
 
 
 def inputs(B, heads, Nq, Nk, dk, dv, bias=None) -> list[torch.Tensor]:
@@ -28,18 +57,18 @@ def attention(q, k, v, bias=None, *, backend: str, scale: float | None = None) -
     return pixel_attention(q, k, v, bias=bias, scale=scale, backend=backend)
 
 
-@pytest.mark.parametrize("shape", [*SIZES, *GPU_SIZES], ids=str)
+@pytest.mark.parametrize("shape", SIZES, ids=str)
 def test_outputs_and_gradients(check_parity, kernel_dtype, shape) -> None:
     check_parity(attention, inputs(*shape), kernel_dtype)
 
 
-@pytest.mark.parametrize("shape_and_bias", [*cases.BIAS_SIZES, *GPU_BIASES], ids=str)
+@pytest.mark.parametrize("shape_and_bias", BIASES, ids=str)
 def test_bias_and_its_gradient(check_parity, kernel_dtype, shape_and_bias) -> None:
     shape, bias = shape_and_bias
     # What all keys share does not change the softmax: the exact gradient is 0, and the error has no
     # scale of its own. It is measured together with dq.
     is_shared = not bias or bias[-1] == 1
-    joined = (1, 4) if is_shared else ()
+    joined = (0, 3) if is_shared else ()
     check_parity(attention, inputs(*shape, bias=bias), kernel_dtype, joined=joined)
 
 

@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 from torchvision.models.optical_flow import raft_large, raft_small
 
+from slt_fast.errors import DataError
 from slt_fast.ops import optical_flow
 from slt_fast.ops.optical_flow import choose_flow_backend, flow_parameters, raft
 
@@ -159,7 +160,7 @@ def test_other_files_are_refused_by_name(tmp_path: Path, monkeypatch, network) -
 def test_code_in_a_file_is_not_run(tmp_path: Path, monkeypatch) -> None:
     torch.save(torch.nn.Identity(), tmp_path / "module.pth")
     monkeypatch.setenv(raft.WEIGHTS_VARIABLE, str(tmp_path / "module.pth"))
-    with pytest.raises(ValueError, match=r"module\.pth: found Weights only load failed"):
+    with pytest.raises(ValueError, match=r"module\.pth: found no file of tensors alone;"):
         flow_parameters("raft_small")
 
 
@@ -178,10 +179,20 @@ def test_without_a_network_the_error_says_what_to_do(tmp_path: Path, monkeypatch
     assert raft.WEIGHTS_VARIABLE in message
 
 
-def test_weights_with_nan_are_noticed(tmp_path: Path, monkeypatch, network) -> None:
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (float("nan"), DataError, r"changed.pth: found NaN or infinity in update_block\.flow_head"),
+        (3e38, ValueError, "found flow of 16x24 frames with NaN or infinity in it"),
+    ],
+)
+def test_weights_without_a_finite_flow(
+    tmp_path: Path, monkeypatch, network, value: float, error: type[Exception], message: str
+) -> None:
     state = {key: value.clone() for key, value in network.state_dict().items()}
-    state["update_block.flow_head.conv2.bias"][0] = float("nan")
-    torch.save(state, tmp_path / "nan.pth")
-    monkeypatch.setenv(raft.WEIGHTS_VARIABLE, str(tmp_path / "nan.pth"))
-    with pytest.raises(ValueError, match="found flow of 16x24 frames with NaN or infinity in it"):
+    state["update_block.flow_head.conv2.bias"][0] = value
+    torch.save(state, tmp_path / "changed.pth")
+    monkeypatch.setenv(raft.WEIGHTS_VARIABLE, str(tmp_path / "changed.pth"))
+    with pytest.raises(ValueError, match=message) as caught:
         optical_flow(clip(2, 16, 24), preset="raft_small")
+    assert type(caught.value) is error

@@ -79,7 +79,7 @@ CASES = {
     "block, flash": (block, lambda: there(block_inputs(side=5))),
     "encoding": (encode, lambda: there((torch.randn(2, 16, 3, 5),))),
 }
-# The others save as many tensors, or have a bias, too.
+# The remaining cases save as many tensors, and some have a bias.
 SLOW_CASES = ("attention", "block, flash")
 cases = pytest.mark.parametrize(
     ("function", "inputs"),

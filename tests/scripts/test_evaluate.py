@@ -6,6 +6,7 @@ import torch
 
 from slt_fast.data.sources import read_split
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
+from slt_fast.data.video.source import VideoSource
 from slt_fast.files import read_json
 from slt_fast.training import evaluation
 
@@ -64,6 +65,12 @@ def test_scores_what_the_model_was_trained_on(run_script, checkpoint: Path) -> N
     scored = run_script("evaluate.py", "--checkpoint", checkpoint)
     assert scored.status == 0, scored.err
     assert json.loads(scored.out)["train.num_clips"] == 2
+
+
+def test_clips_are_not_read_beforehand(run_script, checkpoint: Path, monkeypatch) -> None:
+    monkeypatch.setattr(VideoSource, "num_frames", None)
+    scored = run_script("evaluate.py", "--checkpoint", checkpoint)
+    assert scored.status == 0, scored.err
 
 
 def test_bad_clips(run_script, checkpoint: Path, manifest: Path, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_size(run_script, annotations: Path, tmp_path: Path) -> None:
         (["--width", "0"], 1, "error: size: found (260, 0); expected at least 1"),
         (["--annotations", "gone.csv"], 1, "expected PHOENIX-2014-T.SPLIT.corpus.csv"),
         (["--annotations", f"gone/{NAME}"], 1, f"gone/{NAME}: found no such file"),
+        (["--seed", "-1"], 2, "seed: found -1; expected 0 or more"),
         (["--flavour", "vanilla"], 2, "--flavour"),
     ],
 )

@@ -168,7 +168,7 @@ def test_options_override_the_recipe(run_script, tiny_options, data_options, tmp
             "optical_flow: backend 'cuda' cannot run",
             marks=pytest.mark.skipif(cuda_refusal() is None, reason="here the backend can run"),
         ),
-        (["--device", "gpu"], 1, "error: device: found 'gpu'; expected auto, cpu or cuda"),
+        (["--device", "gpu"], 1, "error: device: found 'gpu'; expected auto or one"),
         (["--data", "folder:x"], 1, "error: data: found 'folder:x'; expected synthetic[:SEED], "),
         (
             ["--dev-split", "valid"],

@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from slt_fast import __version__
 from slt_fast.data.cached_flow import CachedFlow, find_cached_flow, write_cached_flow
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.input import InputConfig
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, remove_leftovers, write_json
+from slt_fast.version import __version__
 
 DESCRIPTION = "cache.json"
 
@@ -109,7 +109,7 @@ def open_flow_cache(
             written = {"slt_fast": __version__, "image_size": cache.image_size, "flow": flow}
             write_json(path, written)
     if not path.is_file():
-        expected = f"a flow cache with its {DESCRIPTION}, as scripts/extract_flow.py makes"
+        expected = f"a flow cache with its {DESCRIPTION}, as slt-extract-flow makes"
         raise DataError(folder, "none" if cache.folder.is_dir() else "no such folder", expected)
     _check_same(path, cache)
     return cache
@@ -128,7 +128,7 @@ def with_cached_flow(clips: Sequence[AnnotatedClip], cache: FlowCache) -> list[A
     if problems:
         logger.warning(
             "flow cache %s: found the flow of %d of %d clips (first problem: %s); the others' is "
-            "computed whenever they are read, unless scripts/extract_flow.py completes the cache",
+            "computed whenever they are read, unless slt-extract-flow completes the cache",
             cache.folder,
             len(clips) - len(problems),
             len(clips),

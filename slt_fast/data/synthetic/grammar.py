@@ -6,7 +6,6 @@ and the yes-no question (raised brows, the head forward and nodding) have no glo
 face show them.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -85,12 +84,6 @@ class Sentence:
     glosses: tuple[str, ...]
     mode: str
     text: str
-
-
-def num_sentences() -> int:
-    """Counts the different sentences of the grammar."""
-    counts = [math.prod(len(ROLES[role]) for role in pattern) for pattern in PATTERNS]
-    return sum(counts) * len(MODES)
 
 
 def draw_sentence(generator: np.random.Generator) -> Sentence:

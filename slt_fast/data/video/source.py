@@ -117,7 +117,8 @@ class VideoSource:
         """
         if self.fps is not None or self.path.is_dir():
             return self.fps
-        return video_frame_rate(self.path)
+        with opencv_errors(self.path):
+            return video_frame_rate(self.path)
 
     def identity(self, data_root: Path) -> Identity:
         """Returns place and state; raises as FrameSource says."""

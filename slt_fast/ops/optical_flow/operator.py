@@ -51,7 +51,8 @@ def optical_flow(
         bytes a pixel ("fast": 16) for as many pairs as fit into 256 MiB, or for one.
 
     Raises:
-        UserError: The shape, type or size of the frames, the preset or the backend does not fit.
+        UserError: Too few frames, sides out of range, or a preset or backend that cannot run.
+        ValueError: Frames of another shape or type, or a library's flow that is not finite.
     """
     chosen, _ = choose_flow_backend(backend, preset, frames.device)
     _check_frames(frames)
@@ -95,12 +96,9 @@ def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str,
 
 def _check_frames(frames: torch.Tensor) -> None:
     shape = list(frames.shape)
-    if frames.dtype != torch.uint8:
-        raise UserError(f"optical_flow: found frames of {frames.dtype}; expected torch.uint8")
-    if frames.ndim not in (3, 4) or (frames.ndim == 4 and shape[3] != 3):
-        raise UserError(
-            f"optical_flow: found frames of shape {shape}; expected [T, H, W] or [T, H, W, 3]"
-        )
+    if frames.dtype != torch.uint8 or frames.ndim not in (3, 4) or shape[3:] not in ([], [3]):
+        expected = "torch.uint8 of [T, H, W] or [T, H, W, 3]"
+        raise ValueError(f"optical_flow: found {frames.dtype} of {shape}; expected {expected}")
     if shape[0] < 2:
         raise UserError(f"optical_flow: found {shape[0]} frames; expected at least 2")
     if min(shape[1:3]) < MINIMUM_SIDE or max(shape[1:3]) > MAXIMUM_SIDE:
@@ -118,5 +116,5 @@ def _checked(flow: torch.Tensor) -> torch.Tensor:
     """
     if not torch.isfinite(flow).all():
         H, W = flow.shape[2:]
-        raise UserError(f"optical_flow: found flow of {H}x{W} frames with NaN or infinity in it")
+        raise ValueError(f"optical_flow: found flow of {H}x{W} frames with NaN or infinity in it")
     return flow

@@ -134,6 +134,9 @@ def _weights(preset: str, path: str) -> tuple[StateDict, str]:
     source = path or f"torchvision's weights of {preset}"
     network = _empty_network(preset).state_dict()
     check_state_dict(state, network, source=source, expected=f"those of {preset}")
+    for name, values in state.items():
+        if not torch.isfinite(values).all():
+            raise DataError(source, f"NaN or infinity in {name}", "finite weights")
     return state, _checksum(state)
 
 

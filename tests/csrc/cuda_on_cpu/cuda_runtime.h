@@ -1,6 +1,6 @@
 // The part of CUDA that the flow's kernels use, on the CPU. Threads of a block are fibers, and blocks run one by one.
 //
-// A fiber runs until a barrier or a shuffle, where it waits for the others. The result must not depend on the order of
+// A fiber runs until a barrier or a shuffle and waits there for the others. The result must not depend on the order of
 // the fibers: `order` reverses it, which reveals a missing barrier.
 #pragma once
 

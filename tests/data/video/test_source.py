@@ -220,7 +220,7 @@ def test_empty_folder(tmp_path: Path) -> None:
             call()
 
 
-@pytest.mark.parametrize("call", ["read", "num_frames"])
+@pytest.mark.parametrize("call", ["read", "num_frames", "frame_rate"])
 def test_an_error_of_opencv_names_the_video(tmp_path: Path, monkeypatch, call: str) -> None:
     source = VideoSource(write_video(tmp_path / "a.mkv", "MJPG"))
 
