@@ -133,19 +133,20 @@ def _numbered(folder: Path, images: list[Path]) -> tuple[list[Path], list[Path]]
     for image in images:
         kinds[_kind_of_name(image)].append(image)
     largest = max(kinds.values(), key=len)
-    frames = sorted(largest, key=_numbers)
-    strays = sorted(set(images).difference(frames))
+    strays = [image for kind in kinds.values() if kind is not largest for image in kind]
     num_sets = sum(len(kind) > 1 for kind in kinds.values())
-    if strays and (num_sets != 1 or len(strays) >= len(frames)):
-        found = ", ".join(f"{len(kind)} as {min(kind).name}" for kind in list(kinds.values())[:3])
+    if strays and (num_sets != 1 or len(strays) >= len(largest)):
+        shown = sorted(kinds.values(), key=lambda kind: (-len(kind), min(kind)))[:3]
+        found = ", ".join(f"{len(kind)} as {min(kind).name}" for kind in shown)
         more = f" and {len(kinds) - 3} other names" if len(kinds) > 3 else ""
         expected = "frames numbered in one way, such as images0001.png"
         raise DataError(folder, f"images of unlike names ({found}{more})", expected)
-    for one, other in pairwise(frames):
-        if _numbers(one) == _numbers(other):
+    frames = sorted((_numbers(image), image) for image in largest)
+    for (number, one), (next_number, other) in pairwise(frames):
+        if number == next_number:
             found = f"{one.name} and {other.name}, which have the same number"
             raise DataError(folder, found, "one image a number")
-    return frames, strays
+    return [image for _, image in frames], strays
 
 
 def _kind_of_name(image: Path) -> tuple[str, ...]:
