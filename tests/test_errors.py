@@ -54,12 +54,13 @@ def test_the_log_of_a_command(capsys) -> None:
         raise OSError(f"{RUDE}: full")
 
     root = logging.getLogger()
-    before, root.handlers = root.handlers, []
+    before, level, root.handlers = root.handlers, root.level, []
     try:
         with pytest.raises(SystemExit):
             run(main)
     finally:
         root.handlers = before
+        root.setLevel(level)
     printed = capsys.readouterr().err
     assert "".join(printed.split()).count("".join(SHOWN.split())) == 2
     assert all(line.isprintable() for line in printed.split("\n"))
