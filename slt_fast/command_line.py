@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.logging import RichHandler
 
-from slt_fast.errors import UserError
+from slt_fast.errors import UserError, printable
 
 _TRACEBACK = "--traceback"
 _HELP = f"Every command also takes {_TRACEBACK}: it shows where in the code an error arose."
@@ -20,6 +20,13 @@ _HELP = f"Every command also takes {_TRACEBACK}: it shows where in the code an e
 def parse(kind: Any, description: str | None, **options: Any) -> Any:
     """Reads a dataclass from the command line; more options are those of tyro.cli."""
     return tyro.cli(kind, description=f"{description or ''}\n\n{_HELP}", **options)
+
+
+class _OneLine(logging.Formatter):
+    """Escapes control characters: ids and file names of a data set may hold any."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return printable(super().formatMessage(record))
 
 
 def run(main: Callable[[], None]) -> None:
@@ -41,7 +48,7 @@ def run(main: Callable[[], None]) -> None:
     except (UserError, OSError) as error:
         if shows_traceback:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -55,4 +62,5 @@ def _log_to_standard_error() -> None:
     form = "%(message)s"
     if not console.is_terminal:
         handler, form = logging.StreamHandler(), "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form, handlers=[handler])
+    handler.setFormatter(_OneLine(form))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])

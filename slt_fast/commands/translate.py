@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from slt_fast import Translator, command_line
-from slt_fast.errors import UserError
+from slt_fast.errors import UserError, printable
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def main() -> None:
     for video in arguments.videos:
         translation = translator(video, start=arguments.start, end=arguments.end)
         if len(arguments.videos) > 1:
-            print(f"{video}:")
-        print(translation.text)
-        print("glosses:", " ".join(translation.glosses) or none, flush=True)
+            print(f"{printable(str(video))}:")
+        print(printable(translation.text))
+        print("glosses:", printable(" ".join(translation.glosses)) or none, flush=True)
 
 
 def entry() -> None:

@@ -42,12 +42,16 @@ def use_pixel_attention(model: nn.Module, *, backend: str = "auto") -> int:
         How many modules were swapped.
 
     Raises:
+        TypeError: The model is not a module.
         ValueError: Nothing to swap, an attention of a kind that cannot be swapped (then none is),
             or an unknown backend.
     """
     if backend not in BACKENDS:
         found = f"found backend {backend!r}; expected one of {BACKENDS}"
         raise ValueError(f"use_pixel_attention: {found}")
+    if not isinstance(model, nn.Module):
+        found = f"found a model of type {type(model).__name__}; expected a torch.nn.Module"
+        raise TypeError(f"use_pixel_attention: {found}")
     modules = {name: part for name, part in model.named_modules() if type(part) in _FUSED}
     if not modules:
         expected = ", ".join(original.__name__ for original in _FUSED)

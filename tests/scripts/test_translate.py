@@ -55,7 +55,9 @@ def test_part_of_a_video(run_script, checkpoint: Path, manifest: Path, tmp_path:
     whole = run_script("translate.py", manifest.parent / "second", *part)
     assert (whole.status, len(frames) > 9) == (0, True), whole.err
     assert run_script("translate.py", tmp_path, *part) == whole
-    fails(run_script("translate.py", tmp_path, *part[2:]), "0.png: found a broken or truncated im")
+    fails(
+        run_script("translate.py", tmp_path, *part[2:]), "0.png: found an empty file; expected a "
+    )
 
 
 def fails(finished, message: str) -> None:
