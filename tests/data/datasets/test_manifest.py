@@ -228,6 +228,8 @@ BAD_OBJECTS = [
         "found text nan; expected a string or a finite number",
     ),
     ('{"id": "x", "video": "a.mp4", "text": 1e999}', "found text inf"),
+    (f'{{"id": "x", "video": "a.mp4", "text": "t", "start": {"9" * 400}}}', "found start 999"),
+    (f'{{"id": "x", "video": "a.mp4", "text": "t", "fps": {"9" * 400}}}', "found fps 999"),
 ]
 
 
