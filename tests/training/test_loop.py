@@ -363,3 +363,10 @@ def test_progress_is_logged(tiny_recipe, run, caplog) -> None:
     with caplog.at_level(logging.INFO, logger="slt_fast"):
         train(with_training(tiny_recipe, epochs=1), run)
     assert "epoch 1: train.ctc " in caplog.text and "dev.bleu4 " in caplog.text
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_learning_rate_that_is_too_high_is_named(tiny_recipe, run, epochs: int) -> None:
+    recipe = with_training(tiny_recipe, learning_rate=1e10, epochs=epochs)
+    with pytest.raises(UserError, match="--learning-rate"):
+        train(recipe, run)
