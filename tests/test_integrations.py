@@ -248,7 +248,10 @@ def test_only_this_model_changes(make) -> None:
 def test_counts_what_is_swapped(make, expected) -> None:
     model = make()
     assert use_pixel_attention(model) == expected
-    with pytest.raises(ValueError, match="found nothing to swap in .*Transformer; expected"):
+    with pytest.raises(
+        ValueError,
+        match=r"found nothing to swap in .*Transformer; expected .*\(it is done: \d+ are",
+    ):
         use_pixel_attention(model)
     assert use_pixel_attention(nn.MultiheadAttention(32, 2, batch_first=True)) == 1
 

@@ -9,7 +9,6 @@ Training reads it with --flow-cache. To resume, run the command again.
 
 import logging
 import shlex
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,10 @@ from slt_fast.data.flow_cache.cache import cached_rate, flow_bytes, open_flow_ca
 from slt_fast.data.flow_cache.extraction import extract, format_bytes, make_plan, share_of_work
 from slt_fast.data.frame_source import common_rate, with_rate
 from slt_fast.data.input import InputConfig, flow_device
+from slt_fast.data.skipped import SkippedClips
 from slt_fast.data.sources import read_videos
 from slt_fast.device import choose_device
-from slt_fast.errors import DataError
+from slt_fast.errors import UserError
 from slt_fast.settings import Bounds, check_settings
 
 
@@ -33,14 +33,15 @@ from slt_fast.settings import Bounds, check_settings
 class Arguments:
     """Computes the optical flow of a data set once, for training from disk."""
 
-    source: Annotated[str, tyro.conf.Positional]
-    """Video, folder of videos or frames, manifest, phoenix14t:PATH or synthetic[:SEED]."""
     output: Path
     """Folder of the flow; the --flow-cache of training."""
+    source: Annotated[str, tyro.conf.Positional] = ""
+    """Video, folder of videos or frames, manifest, phoenix14t:PATH or synthetic[:SEED]."""
     preset: str = InputConfig.flow_preset
-    """Preset of slt_fast.ops.optical_flow; training needs the same --flow-preset."""
+    """Preset of the flow: fast, default, best, opencv_ultrafast, opencv_fast, opencv_medium,
+    raft_small or raft_large; training needs the same --flow-preset."""
     backend: str = InputConfig.flow_backend
-    """Backend of slt_fast.ops.optical_flow."""
+    """auto, cpu, cuda, opencv, raft or reference."""
     size: int = InputConfig.image_size
     """Height and width of the flow in pixels; training needs the same --image-size."""
     fps: float | Literal["native"] | None = None
@@ -56,6 +57,12 @@ class Arguments:
     """Leave out and list clips that cannot be read, instead of stopping at the first."""
 
     def __post_init__(self) -> None:
+        if not self.source and self.splits:  # the last word after --splits is the source
+            *splits, source = self.splits
+            object.__setattr__(self, "splits", tuple(splits))
+            object.__setattr__(self, "source", source)
+        if not self.source:
+            raise UserError("source: found none; expected a video, a folder or a data set")
         check_settings(self)
 
 
@@ -63,8 +70,8 @@ def main() -> None:
     """Computes flow as the command line says."""
     arguments = command_line.parse(Arguments, __doc__)
     started = time.monotonic()
-    problems: list[DataError] = []
-    on_error = problems.append if arguments.skip_bad else None
+    skipped = SkippedClips()
+    on_error = skipped if arguments.skip_bad else None
     rank, world_size = share_of_work()
     config = InputConfig(
         image_size=arguments.size, flow_preset=arguments.preset, flow_backend=arguments.backend
@@ -80,14 +87,11 @@ def main() -> None:
     lengths = extract(
         plan, cache, config, num_workers=num_workers, device=device, on_error=on_error
     )
-    left_out = dict.fromkeys(map(str, problems))  # a bad row is found once per split
-    for problem in left_out:
-        print(f"left out: {problem}", file=sys.stderr)
     num_bytes = format_bytes(flow_bytes(sum(lengths), config.image_size))
     print(
         f"{plan.label}: computed {len(lengths)} clips with {sum(lengths)} frames ({num_bytes}, "
         f"{time.monotonic() - started:.0f} seconds), found {plan.num_found} there, "
-        f"left out {len(left_out)}"
+        f"left out {len(skipped.lines)}"
     )
     print("to train on it:", shlex.join(training_options(arguments)))
 

@@ -21,6 +21,8 @@ from slt_fast.data.resampling import distinct
 from slt_fast.errors import DataError, ErrorHandler, Result, handle, result_or_error
 from slt_fast.workers import in_processes
 
+_Arrays = tuple[np.ndarray, ...]
+
 
 class ClipDataset(Dataset[Frames | torch.Tensor]):
     """Reads clips by number; raises the error of a clip that cannot be read.
@@ -176,7 +178,8 @@ def preload(
         device: GPU that makes the images, from flow_device; None makes them in the workers.
     """
     work = partial(_read_or_images, config=None if device else config)
-    found = in_processes(work, clips, num_workers=num_workers, label=label)
+    arrays = in_processes(work, clips, num_workers=num_workers, label=label)
+    found = map(_from_arrays, arrays)
     made = (
         images_or_error(clip, read, config, device or "cpu")
         for clip, read in zip(clips, found, strict=True)
@@ -218,7 +221,20 @@ def _read_annotated(clip: AnnotatedClip, config: InputConfig | None) -> Frames |
     return read
 
 
-def _read_or_images(
-    clip: AnnotatedClip, config: InputConfig | None
-) -> Frames | torch.Tensor | DataError:
-    return result_or_error(clip.source.name, lambda: _read_annotated(clip, config))
+def _read_or_images(clip: AnnotatedClip, config: InputConfig | None) -> _Arrays | DataError:
+    """Reads a clip and, given a config, makes its images; or returns its error.
+
+    Arrays go through a pipe; a tensor would stay in shared memory, of which there is little.
+    """
+    read = result_or_error(clip.source.name, lambda: _read_annotated(clip, config))
+    if isinstance(read, DataError):
+        return read
+    parts = (read.distinct, read.steps) if isinstance(read, Frames) else (read,)
+    return tuple(part.numpy() for part in parts)
+
+
+def _from_arrays(found: _Arrays | DataError) -> Frames | torch.Tensor | DataError:
+    if isinstance(found, DataError):
+        return found
+    parts = [torch.from_numpy(array) for array in found]
+    return Frames(*parts) if len(parts) == 2 else parts[0]

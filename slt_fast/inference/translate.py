@@ -50,10 +50,10 @@ def translate_batch(
         if not isinstance(error, torch.OutOfMemoryError) and not is_out_of_memory(error):
             raise
         raise UserError(too_many_frames(batch.clips, len(batch.images), device)) from error
-    words, glosses = trained.vocabularies.text, trained.vocabularies.gloss
+    words, glosses = trained.vocabularies, trained.vocabularies.gloss
     lines = greedy_ctc(encoded.gloss_logits, encoded.lengths)
     return [
-        Translation(words.decode(text), tuple(glosses.decode(line).split()))
+        Translation(words.decode_text(text), tuple(glosses.decode(line).split()))
         for text, line in zip(texts, lines, strict=True)
     ]
 

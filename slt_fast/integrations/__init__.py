@@ -55,6 +55,9 @@ def use_pixel_attention(model: nn.Module, *, backend: str = "auto") -> int:
     modules = {name: part for name, part in model.named_modules() if type(part) in _FUSED}
     if not modules:
         expected = ", ".join(original.__name__ for original in _FUSED)
+        done = sum(type(part) in _FUSED.values() for part in model.modules())
+        if done:
+            expected += f" (it is done: {done} are swapped already)"
         raise ValueError(
             f"use_pixel_attention: found nothing to swap in {type(model).__name__}; "
             f"expected a module of class {expected}"

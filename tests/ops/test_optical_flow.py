@@ -204,7 +204,9 @@ def test_presets_and_backends_that_cannot_run_say_why() -> None:
     frames = moving_clip(2, 16, 16, 1, 0)
     assert torch.equal(optical_flow(frames, backend="cpu"), optical_flow(frames))
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="backend 'cuda' cannot run: .*kernels"):
+        with pytest.raises(
+            ValueError, match="'cuda' cannot run: .*kernels.*; use 'auto' or 'cpu'$"
+        ):
             optical_flow(frames, backend="cuda")
     with pytest.raises(ValueError, match="found backend 'gpu'; expected one of"):
         optical_flow(frames, backend="gpu")
@@ -239,8 +241,11 @@ def test_without_the_extension_auto_takes_opencv_or_plain_pytorch(monkeypatch, r
     request.getfixturevalue("no_opencv")
     backend, reason = choose_flow_backend()
     assert backend == "reference" and "not built and OpenCV cannot be imported" in reason
-    with pytest.raises(UserError, match="backend 'cpu' cannot run: the extension is not built"):
+    with pytest.raises(UserError, match="'cpu' cannot run: the extension is .* 'reference'"):
         choose_flow_backend("cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="'cuda' cannot run: .*; use 'reference'"):
+            choose_flow_backend("cuda")
 
 
 def test_auto_logs_its_choice_once(caplog) -> None:

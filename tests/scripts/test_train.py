@@ -35,8 +35,7 @@ def test_two_videos_are_learnt_by_heart(
     assert "did you see the red dog ?" in finished.out  # an example, beside its translation
     assert f"python scripts/translate.py VIDEO --checkpoint {run / 'best'}\n" in finished.out
     assert "To try next:\n  . .venv/bin/activate\n" in finished.out
-    again = f"train.py --recipe quickstart {' '.join(data_options[:2])} --dev-split=train"
-    assert f"{again} --test-split=train --input rgb --output {run}-rgb\n" in finished.out
+    assert f"--dev-split=train --test-split=train --output {run}-rgb\n" in finished.out
     assert "nrefs:1|case:lc" in finished.out
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["train.bleu4"] == pytest.approx(100)
@@ -173,9 +172,9 @@ def test_options_override_the_recipe(run_script, tiny_options, data_options, tmp
         (
             ["--dev-split", "valid"],
             1,
-            "manifest.csv: found no split 'valid'; expected one of train",
+            "manifest.csv: found no split 'valid'; expected one of train, as with --dev-split",
         ),
-        (["--backbone-weights", "gone.pth"], 1, "error: backbone_weights: found no file gone.pth"),
+        (["--backbone-weights", "gone.pth"], 1, "error: gone.pth: found no such file; expected im"),
         (["--resume"], 1, "run: found no such folder; expected the folder of a run to go on with"),
     ],
 )
@@ -192,12 +191,12 @@ def test_bad_options(
 def whole(run: Path) -> int:
     """The step of the last checkpoint, after a look at every file that a run has written."""
     for link in ("last", "best"):
-        if (run / link).is_symlink():
+        if (run / link).exists():
             load_model(run / link)
-            load_tensors(run / link / "training.safetensors")
+            load_tensors(checkpoint_folder(run / link) / "training.safetensors")
     for path in run.glob("*.json*"):
         assert all(json.loads(line) for line in path.read_text().splitlines())
-    return read_json(run / "last" / "training.json")["step"]
+    return read_json(checkpoint_folder(run / "last") / "training.json")["step"]
 
 
 def killed(arguments: list[str], run: Path, first_step: int) -> None:
@@ -228,7 +227,7 @@ def step_of(run: Path) -> int:
 
 
 def checkpoint_name(run: Path) -> str:
-    return Path(os.readlink(run / "last")).name
+    return checkpoint_folder(run / "last").name
 
 
 @pytest.mark.slow
@@ -254,5 +253,5 @@ def test_killed_at_random_moments(tiny_options, data_options, tmp_path: Path) ->
         trainer.progress.epoch, trainer.progress.batch = trainer.progress.epoch + 1, 0
     trainer.save("last")
     assert whole(run) == second + 1
-    linked = {(run / link).resolve() for link in ("last", "best") if (run / link).exists()}
-    assert {path.resolve() for path in (run / "checkpoints").iterdir()} == linked
+    kept = {checkpoint_folder(run / link) for link in ("last", "best") if (run / link).exists()}
+    assert set((run / "checkpoints").iterdir()) == kept

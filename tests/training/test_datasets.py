@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -7,12 +8,19 @@ import pytest
 import torch
 
 from slt_fast.data.batching import BatchMaker, Readings, Vocabularies
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.flow_cache.cache import open_flow_cache
 from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.sources import read_split, read_videos
+from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
-from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on, training_rate
+from slt_fast.training.datasets import (
+    load_dataset,
+    trained_on,
+    training_rate,
+    warn_of_rare_words,
+)
 from slt_fast.training.run import RunConfig
 
 
@@ -21,19 +29,6 @@ def images(recipe, dataset, index: int, augmentation) -> torch.Tensor:
     words = Vocabularies.build(dataset.clips)
     maker = BatchMaker(words, recipe.input, augmentation, recipe.training.seed)
     return maker.images(Readings(dataset)[1, index])
-
-
-def test_each_skipped_clip_is_listed_once(tmp_path: Path) -> None:
-    first, second = (DataError("list.csv", "no text", "a text", line) for line in (2, 3))
-    path = tmp_path / "skipped.txt"
-    path.write_text("of a run that broke off\n")
-    for append in (False, True):  # a run, and its resumption
-        skipped = SkippedClips()
-        skipped(first)
-        skipped.open(path, append=append)
-        skipped(second)
-        skipped(first)
-    assert path.read_text().splitlines() == [str(first), str(second)]
 
 
 def test_trained_on_tells_data_sets_apart(manifest: Path) -> None:
@@ -171,3 +166,24 @@ def test_a_cache_of_version_0_1_was_not_resampled(tiny_recipe, tmp_path: Path) -
     open_flow_cache(tmp_path, tiny_recipe.input, tmp_path)
     with pytest.raises(DataError, match="found flow with fps 'native'; expected fps 25"):
         open_flow_cache(tmp_path, tiny_recipe.input, tmp_path, fps=25)
+
+
+def annotated(*texts: str) -> list[AnnotatedClip]:
+    source = SyntheticSource("", ("A",), "statement", 0, (0, 0))
+    return [AnnotatedClip(str(n), source, text, None, None, "", "") for n, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "units", "message"),
+    [
+        (["A ship, captain!", "the ship again"], "word", "6 of 6 words .* occur once; --text-u"),
+        (["今天天气很好", "明天会下雨"], "word", "2 of 2 training texts have one token"),
+        (["a b a b", "a b"], "word", None),
+        (["今天今天", "今天"], "character", None),
+    ],
+)
+def test_warns_of_texts_that_cannot_be_learned(caplog, texts, units: str, message) -> None:
+    warn_of_rare_words(annotated(*texts), units)
+    assert bool(caplog.messages) == (message is not None)
+    if message:
+        assert re.search(message, caplog.text)

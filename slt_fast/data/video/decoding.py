@@ -21,13 +21,11 @@ import av.logging
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from slt_fast.data.frames.folder import MAX_FRAMES
+from slt_fast.data.frames.image import MAX_PIXELS
 from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.container import check_complete
 from slt_fast.errors import DataError
-
-# A clip is checked against these limits before memory is taken for it.
-MAX_PIXELS = 2**26  # a frame: twice 8K
-MAX_FRAMES = 2**20  # a clip: 11 hours at 25 frames a second
 
 # Only files, so that a playlist in the place of a video reaches no network.
 _OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import logging
+import operator
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import cv2
 import numpy as np
 
 from slt_fast.data.frame_source import FrameSource, Identity, pack
+from slt_fast.data.frames.folder import folder_images, folder_state, frame_files, warn_once
 from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.decoding import Video, check_count, check_length
-from slt_fast.data.video.folder import folder_images, folder_state, frame_files
 from slt_fast.errors import DataError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,8 @@ class VideoSource:
             frames. A folder of unknown rate is taken to have this one.
 
     Raises:
-        DataError: Start and end are not 0 <= start < end.
+        DataError: Start is below 0, or end is not after it.
+        TypeError: Start or end is no whole number.
     """
 
     path: Path
@@ -46,10 +44,12 @@ class VideoSource:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
-        if self._first < 0 or (self.end is not None and self.end <= self._first):
-            raise DataError(
-                self.path, f"start {self._first} and end {self.end}", "0 <= start < end"
-            )
+        for name in ("start", "end"):
+            object.__setattr__(self, name, _frame_number(name, getattr(self, name)))
+        if self._first < 0:
+            raise DataError(self.path, f"start {self._first}", "0 or more")
+        if self.end is not None and self.end <= self._first:
+            raise DataError(self.path, f"start {self._first} and end {self.end}", "a later end")
 
     @property
     def name(self) -> str:
@@ -157,6 +157,14 @@ class VideoSource:
         return resampled(timed, self.rate, self.fps)
 
 
+def _frame_number(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"VideoSource: found {name} {value!r}; expected a whole number or None")
+    return operator.index(value)
+
+
 def _folder_frames(path: Path, first: int, end: int | None) -> Iterator[np.ndarray]:
     """Yields the images of a folder as RGB frames of one size."""
     size = None
@@ -181,18 +189,13 @@ def _watched(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         is_still = is_still and np.array_equal(frame, first)
         yield frame
     if count and is_still:
-        _warn_once(f"{path}: found {_describe(count, first)}; nothing moves, so nothing is signed")
+        warn_once(f"{path}: found {_describe(count, first)}; nothing moves, so nothing is signed")
 
 
 def _describe(count: int, frame: np.ndarray) -> str:
     if count == 1:
         return "a single frame"
     return f"{count} {'identical' if frame.any() else 'black'} frames"
-
-
-@cache
-def _warn_once(message: str) -> None:
-    logger.warning(message)
 
 
 def _size(image: np.ndarray) -> str:
