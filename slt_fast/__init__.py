@@ -30,6 +30,9 @@ def __getattr__(name: str) -> type[Translator]:
     """Imports Translator when it is first used, because the operators alone need only torch."""
     if name != "Translator":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from slt_fast.threads import wait_asleep
+
+    wait_asleep()
     try:
         from slt_fast.inference.translator import Translator
     except ModuleNotFoundError as error:

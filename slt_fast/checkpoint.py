@@ -1,9 +1,10 @@
 """Trained models on disk, in checkpoints that survive a kill at any moment.
 
-A run's folder holds `checkpoints/step-N.0/` and two links, `best` and `last`. A checkpoint is
-written under a temporary name, synced, renamed, and only then linked. Links are swapped atomically.
-Checkpoints without a link are deleted. Weights are safetensors, the rest is JSON, and nothing is
-ever unpickled.
+A run's folder holds `checkpoints/step-N.0/` and two pointers, `best` and `last`: files of one line
+that name a checkpoint, so that any copy of a run is whole. A checkpoint is written under a
+temporary name, synced, renamed, and only then pointed at. Pointers are swapped atomically.
+Checkpoints without a pointer are deleted. Weights are safetensors, the rest is JSON, and nothing is
+ever unpickled. Runs of earlier versions have links; those, and folders copied from them, are read.
 
     model.safetensors       weights and buffers
     model.json              recipe, data set, vocabularies, flow parameters, version
@@ -12,26 +13,34 @@ ever unpickled.
 """
 
 import logging
+import re
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from slt_fast.data.batching import Vocabularies
-from slt_fast.data.vocabulary import Vocabulary
-from slt_fast.errors import DataError
-from slt_fast.files import read_json, replace_link, replacing_folder, write_json
+from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
+from slt_fast.errors import DataError, UserError
+from slt_fast.files import read_json, replacing, replacing_folder, seen_from, write_json
+from slt_fast.model.backbone import STAGE_CHANNELS
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.ops.extension import cuda_refusal
 from slt_fast.ops.optical_flow.presets import OPENCV_PRESETS
 from slt_fast.recipe import Recipe, recipe_from_json, upgraded_from_0_1
+from slt_fast.settings import check_settings
 from slt_fast.state_dict import StateDict, check_state_dict, read_state_dict
 from slt_fast.version import __version__
 
 logger = logging.getLogger(__name__)
+
+_CHECKPOINTS = "checkpoints"
+_LONGEST_POINTER = 200  # bytes
+_ITS_TENSORS = "the tensors of the model that model.json describes"
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,20 @@ class TrainedOn:
     train_clips_sha256: str  # hash of id, text and glosses of the training clips
     skip_bad: bool  # whether clips that could not be read were left out
     flow_cache: str | None = None  # folder the flow was read from; None if flow was computed
+    folder: str | None = None  # working directory, to which relative paths belong
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def located(self) -> "TrainedOn":
+        """Returns the same with relative paths that lead nowhere from here, but do from folder."""
+        kind, colon, place = self.data.partition(":")
+        cache = None if self.flow_cache is None else self._locate(self.flow_cache)
+        return replace(self, data=f"{kind}{colon}{self._locate(place)}", flow_cache=cache)
+
+    def _locate(self, place: str) -> str:
+        before = Path(self.folder or "", place)
+        return str(before) if place and not Path(place).exists() and before.exists() else place
 
 
 @dataclass(frozen=True)
@@ -67,7 +90,7 @@ def build_network(recipe: Recipe, vocabularies: Vocabularies) -> TranslationNetw
 def save_checkpoint(
     run_folder: Path,
     step: int,
-    links: tuple[str, ...],
+    pointers: tuple[str, ...],
     trained: TrainedModel,
     *,
     tensors: StateDict,
@@ -82,8 +105,8 @@ def save_checkpoint(
     Raises:
         OSError: The checkpoint cannot be written (a full disk, say); the one before stays whole.
     """
-    # Never reuses the name of an older checkpoint, because a link may still point at that one.
-    folder, number = run_folder / "checkpoints", 0
+    # Never reuses the name of an older checkpoint, because a pointer may still name that one.
+    folder, number = run_folder / _CHECKPOINTS, 0
     while (final := folder / f"step-{step:08d}.{number}").exists():
         number += 1
     try:
@@ -95,17 +118,17 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         raise OSError(f"{final}: could not write the checkpoint: {error}") from error
     # Best goes first, so that a run resumed from `last` finds the best checkpoint it knows of.
-    for link in sorted(links, key=("best", "last").index):
-        replace_link(run_folder / link, final)
-    _delete_unlinked(run_folder)
+    for name in sorted(pointers, key=("best", "last").index):
+        _point(run_folder / name, final)
+    _delete_others(run_folder)
 
 
 def load_model(checkpoint: Path) -> TrainedModel:
     """Loads the model of a checkpoint to the CPU, in evaluation mode.
 
     Args:
-        checkpoint: Folder or link of a checkpoint, such as `runs/quickstart/best`, or the folder of
-            a run, which means its `best`.
+        checkpoint: Folder or pointer of a checkpoint, such as `runs/quickstart/best`, or the
+            folder of a run, which means its `best`.
 
     Raises:
         DataError: A file is missing or broken, weights do not fit the recipe, or the flow that the
@@ -113,10 +136,15 @@ def load_model(checkpoint: Path) -> TrainedModel:
     """
     folder = checkpoint_folder(checkpoint)
     recipe, vocabularies, trained_on = read_description(folder)
-    network = build_network(without_weights(recipe), vocabularies)
     weights = load_tensors(path := folder / "model.safetensors")
-    expected = "the tensors of the model that model.json describes"
-    check_state_dict(weights, network.state_dict(), source=path, expected=expected)
+    _check_sizes(path, weights, recipe, vocabularies)
+    try:
+        with torch.device("meta"):  # takes no memory
+            planned = build_network(without_weights(recipe), vocabularies).state_dict()
+    except UserError as error:
+        raise DataError(folder / "model.json", str(error), "settings that fit together") from error
+    check_state_dict(weights, planned, source=path, expected=_ITS_TENSORS)
+    network = build_network(without_weights(recipe), vocabularies)
     network.load_state_dict(weights)
     return TrainedModel(network.eval(), recipe, vocabularies, trained_on)
 
@@ -133,23 +161,33 @@ def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn]:
         values = upgraded_from_0_1(description["recipe"])
         recipe = recipe_from_json(_with_runnable_backend(values))
         vocabularies = Vocabularies(
-            Vocabulary.from_json(description["text"]), Vocabulary.from_json(description["glosses"])
+            Vocabulary.from_json(description["text"]),
+            Vocabulary.from_json(description["glosses"]),
+            recipe.text.text_units,
         )
+        _check_specials(vocabularies)
         trained_on = TrainedOn(**description["trained_on"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(path, f"{error}", "the description that slt_fast writes") from error
     _check_flow(path, _upgraded_flow_from_0_1(description.get("flow")), recipe)
     return recipe, vocabularies, trained_on
 
 
 def checkpoint_folder(checkpoint: Path) -> Path:
-    """Returns the folder with a checkpoint's files; for a run, that of its best checkpoint."""
+    """Returns the folder with a checkpoint's files; for a run, that of its best checkpoint.
+
+    Raises:
+        DataError: There is none.
+    """
     checkpoint = Path(checkpoint)
-    for folder in (checkpoint, checkpoint / "best"):
-        if (folder / "model.json").is_file():
+    for place in (checkpoint, checkpoint / "best"):
+        if ((folder := _pointed_at(place)) / "model.json").is_file():
             return folder
+    found = "no model.json" if checkpoint.exists() else "nothing"
+    if checkpoint.is_file():
+        found = f"a pointer to {_pointed_at(checkpoint)}, which is missing"
     expected = "a checkpoint's folder (with model.json in it) or a run's folder (with best in it)"
-    raise DataError(checkpoint, "no model.json" if checkpoint.exists() else "nothing", expected)
+    raise DataError(checkpoint, found, expected + seen_from(checkpoint))
 
 
 def load_tensors(path: Path) -> StateDict:
@@ -164,6 +202,28 @@ def without_weights(recipe: Recipe) -> Recipe:
     return replace(recipe, model=replace(recipe.model, backbone_weights="none"))
 
 
+def _check_sizes(path: Path, weights: StateDict, recipe: Recipe, words: Vocabularies) -> None:
+    """Compares the settings with the weights before anything is built by them."""
+    model, D = recipe.model, recipe.model.width
+    C, (h, w) = STAGE_CHANNELS[model.backbone_stages - 1], model.memory_map_size
+    K = model.key_channels or C // 8
+    layer = "decoder.layers.layers.{}.linear1.weight"
+    expected = {
+        "decoder.embedding.weight": [len(words.text), D],
+        layer.format(0): [model.decoder_feed_forward, D],
+        layer.format(model.decoder_layers - 1): [model.decoder_feed_forward, D],
+        "encoder.layer.attention.qkv.weight": [2 * K + C, C],
+        "encoder.frame_projection.0.weight": [D, C * h * w],
+    }
+    if model.temporal_convolution:
+        expected["encoder.temporal.0.convolution.weight"] = [D, D, model.temporal_convolution]
+    for name, shape in expected.items():
+        if name not in weights:
+            raise DataError(path, f"no tensor {name!r}", _ITS_TENSORS)
+        if (found := [*weights[name].shape]) != shape:
+            raise DataError(path, f"{name} of {found}", f"{shape}")
+
+
 def _description(trained: TrainedModel) -> dict[str, Any]:
     return {
         "slt_fast": __version__,
@@ -173,6 +233,12 @@ def _description(trained: TrainedModel) -> dict[str, Any]:
         "text": trained.vocabularies.text.to_json(),
         "glosses": trained.vocabularies.gloss.to_json(),
     }
+
+
+def _check_specials(words: Vocabularies) -> None:
+    for vocabulary, specials in ((words.text, TEXT_SPECIALS), (words.gloss, GLOSS_SPECIALS)):
+        if vocabulary.specials != specials:
+            raise UserError(f"specials: found {vocabulary.specials}; expected {specials}")
 
 
 def _with_runnable_backend(values: dict[str, Any]) -> dict[str, Any]:
@@ -212,9 +278,32 @@ def _contiguous(tensors: StateDict) -> StateDict:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def _delete_unlinked(run_folder: Path) -> None:
-    links = [run_folder / name for name in ("best", "last")]
-    kept = {link.resolve() for link in links if link.exists()}
-    for folder in (run_folder / "checkpoints").iterdir():
+def _pointed_at(pointer: Path) -> Path:
+    """Follows a pointer to a checkpoint of its own run; other paths stay as they are."""
+    if not pointer.is_file():
+        return pointer
+    expected = f"one line, {_CHECKPOINTS}/NAME"
+    try:
+        text = pointer.read_bytes()[:_LONGEST_POINTER].decode().strip()
+    except UnicodeDecodeError as error:
+        raise DataError(pointer, "no text", expected) from error
+    folder, _, name = text.partition("/")
+    if folder != _CHECKPOINTS or not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):
+        raise DataError(pointer, repr(text), expected)
+    return pointer.parent / folder / name
+
+
+def _point(pointer: Path, folder: Path) -> None:
+    """Points at a checkpoint; the pointer is never missing in between."""
+    if pointer.is_dir() and not pointer.is_symlink():  # a copy of a link that was followed
+        pointer.rename(folder.with_name(f"copied-{pointer.name}"))
+    with replacing(pointer) as temporary:
+        temporary.write_text(f"{folder.parent.name}/{folder.name}\n", encoding="utf-8")
+
+
+def _delete_others(run_folder: Path) -> None:
+    """Deletes the checkpoints that nothing points at."""
+    kept = {_pointed_at(run_folder / name).resolve() for name in ("best", "last")}
+    for folder in (run_folder / _CHECKPOINTS).iterdir():
         if folder.resolve() not in kept:
             shutil.rmtree(folder, ignore_errors=True)

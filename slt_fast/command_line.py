@@ -1,6 +1,8 @@
 """What all commands share: options, readable logging, and bad input as one line."""
 
+import io
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.logging import RichHandler
 
-from slt_fast.errors import UserError
+from slt_fast.errors import UserError, printable
 
 _TRACEBACK = "--traceback"
 _HELP = f"Every command also takes {_TRACEBACK}: it shows where in the code an error arose."
@@ -20,15 +22,25 @@ def parse(kind: Any, description: str | None, **options: Any) -> Any:
     return tyro.cli(kind, description=f"{description or ''}\n\n{_HELP}", **options)
 
 
+class _OneLine(logging.Formatter):
+    """Escapes control characters: ids and file names of a data set may hold any."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return printable(super().formatMessage(record))
+
+
 def run(main: Callable[[], None]) -> None:
     """Runs the main function of a command.
 
     An error that the user can mend (UserError, OSError) ends the program with one line and exit
     status 1. Any other error is a defect and keeps its traceback; --traceback shows it for all.
     """
-    console = Console(stderr=True)  # standard output is for results
-    handler = RichHandler(console=console, show_path=False, rich_tracebacks=False, markup=False)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as slt_fast.commands leaves it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
+    _log_to_standard_error()
     shows_traceback = _TRACEBACK in sys.argv[1:]
     sys.argv = [argument for argument in sys.argv if argument != _TRACEBACK]
     try:
@@ -36,8 +48,19 @@ def run(main: Callable[[], None]) -> None:
     except (UserError, OSError) as error:
         if shows_traceback:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _log_to_standard_error() -> None:
+    """Logs in colours to a terminal, in whole lines to a file; standard output is for results."""
+    console = Console(stderr=True)
+    handler: logging.Handler = RichHandler(console=console, show_path=False, markup=False)
+    form = "%(message)s"
+    if not console.is_terminal:
+        handler, form = logging.StreamHandler(), "%(asctime)s %(levelname)s %(message)s"
+    handler.setFormatter(_OneLine(form))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])

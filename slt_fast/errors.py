@@ -1,10 +1,20 @@
 """Errors that a user causes and can mend: shown in one line, without a traceback."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 Result = TypeVar("Result")
+
+# Control characters, line and paragraph separators, lone surrogates, and those that reverse the
+# direction of writing. An untrusted data set could rewrite the terminal with them.
+_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Escapes what would not be shown as it is, such as terminal escapes and line breaks."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class UserError(ValueError):
@@ -12,6 +22,9 @@ class UserError(ValueError):
 
     Any other ValueError is a defect of ours or of a library, and keeps its traceback.
     """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DataError(UserError):
@@ -36,7 +49,7 @@ class DataError(UserError):
 
     def __str__(self) -> str:
         place = self.path if self.line is None else f"{self.path}:{self.line}"
-        return f"{place}: found {self.found}; expected {self.expected}"
+        return printable(f"{place}: found {self.found}; expected {self.expected}")
 
 
 ErrorHandler = Callable[[DataError], None]

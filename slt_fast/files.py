@@ -1,5 +1,6 @@
 """Writes files and folders whole or not at all, even if the program is killed."""
 
+import errno
 import json
 import os
 import shutil
@@ -31,9 +32,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = _temporary(path)
     try:
-        yield temporary
-        sync(temporary)
-        os.replace(temporary, path)
+        with _naming(temporary, path):
+            yield temporary
+            sync(temporary)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -55,23 +57,16 @@ def replacing_folder(folder: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     temporary = _temporary(folder)
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     try:
-        yield temporary
-        for path in (*temporary.iterdir(), temporary) if durable else ():
-            sync(path)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        with _naming(temporary, folder):
+            temporary.mkdir(parents=True)
+            yield temporary
+            for path in (*temporary.iterdir(), temporary) if durable else ():
+                sync(path)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def replace_link(link: Path, target: Path) -> None:
-    """Points a symbolic link at a folder; the link is never missing in between."""
-    temporary = _temporary(link)
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
-    os.replace(temporary, link)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -86,6 +81,34 @@ def remove_leftovers(folder: Path) -> None:
                 path.unlink()
         except FileNotFoundError:  # another process was faster
             continue
+
+
+def check_writable(path: Path) -> None:
+    """Raises OSError, naming the file, if a file cannot be written; leaves an older one alone."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    temporary = _temporary(path)
+    with _naming(temporary, path):
+        temporary.touch()
+        temporary.unlink()
+
+
+def seen_from(path: str | Path) -> str:
+    """Returns for errors where a relative path was looked for; nothing for an absolute one."""
+    return "" if Path(path).is_absolute() else f" (looked for in {Path.cwd()})"
+
+
+@contextmanager
+def _naming(temporary: Path, path: Path) -> Iterator[None]:
+    """Names the file itself in errors, never its temporary name."""
+    try:
+        yield
+    except OSError as error:
+        if str(temporary) not in str(error):
+            raise
+        reason = str(error.strerror or error).replace(str(temporary), str(path))
+        named = str(error.filename or path).replace(str(temporary), str(path))
+        raise type(error)(error.errno, reason, named) from error
 
 
 def _temporary(path: Path) -> Path:
@@ -105,7 +128,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object; raises DataError if the file is missing or broken."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(path, f"{error}", "a JSON file") from error
     if not isinstance(values, dict):
         raise DataError(path, f"a JSON {type(values).__name__}", "a JSON object")

@@ -8,6 +8,7 @@ from torch import nn
 from slt_fast.errors import UserError
 from slt_fast.ops.pixel_attention_block import block_attention_weights, pixel_attention_block
 from slt_fast.ops.positional_encoding import add_positional_encoding_2d, positional_encoding_2d
+from slt_fast.ops.positional_encoding.operator import check
 
 
 class PositionalEncoding2d(nn.Module):
@@ -78,6 +79,7 @@ class PixelAttention2d(nn.Module):
     def _settings(self, x: torch.Tensor) -> dict[str, Any]:
         encoding = None
         if self.positional_encoding:
+            check(x)
             _, C, H, W = x.shape
             is_channels_last = x.stride(1) == 1
             encoding = positional_encoding_2d(

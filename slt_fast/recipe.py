@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.input import InputConfig
+from slt_fast.data.text import TextConfig
 from slt_fast.errors import UserError
 from slt_fast.model.config import ModelConfig
 from slt_fast.settings import Bounds, check_settings
@@ -63,7 +64,7 @@ class SearchConfig:
 
     beam_size: _Count = 4
     """Beams; 1 is greedy, as dev is scored during training."""
-    length_penalty: _Weight = 1.0
+    length_penalty: Annotated[float, Bounds(ge=0), Bounds(le=30)] = 1.0
     """Sentences are ranked by log probability / length ** length_penalty."""
     max_text_length: _Count = 60
     """Longest translation in tokens."""
@@ -85,6 +86,7 @@ class Recipe:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    text: TextConfig = field(default_factory=TextConfig)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -143,6 +145,7 @@ def recipe_from_json(values: object) -> Recipe:
     """
     parts = {"input": InputConfig, "augmentation": AugmentationConfig}
     parts |= {"model": ModelConfig, "training": TrainingConfig, "search": SearchConfig}
+    parts |= {"text": TextConfig}
     known = _checked("recipe", values, set(parts))
     return Recipe(**{name: _from_json(name, kind, known[name]) for name, kind in parts.items()})
 
@@ -152,6 +155,7 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
 
     Version 0.1 kept the search among the training settings and knew one backbone by name.
     """
+    values = {"text": asdict(TextConfig()), **values}  # earlier ones knew only words
     if "search" in values:
         return values
     training, model = dict(values["training"]), dict(values["model"])

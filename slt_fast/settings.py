@@ -1,7 +1,9 @@
 """Checks settings against their annotations, so that a rule is written once, beside its field."""
 
 import math
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -41,29 +43,68 @@ class Bounds:
 
 
 def check_settings(settings: Any) -> None:
-    """Raises UserError for the first field of a dataclass that its annotation does not allow.
+    """Raises UserError for the first field of a dataclass that is not what its annotation says.
 
-    Call it in `__post_init__`. It knows `Literal[...]` and `Annotated[..., Bounds(...)]`, also with
-    `| None`; other annotations pass.
+    Call it in `__post_init__`. It knows bool, int, float, str, `tuple[...]`, `Literal[...]`, unions
+    of them and `Annotated[..., Bounds(...)]`. True is no number, floats are finite, and texts have
+    no character that no file can hold. Fields of other kinds pass.
     """
     for name, hint in get_type_hints(type(settings), include_extras=True).items():
-        value, parts = getattr(settings, name), list(_parts(hint))
-        if value is None and NoneType in parts:
-            continue
-        for part in parts:
-            if isinstance(part, Bounds) and not part.hold(value):
-                expected = part.describe(name)
-            elif get_origin(part) is Literal and value not in get_args(part):
-                expected = str(get_args(part))
-            else:
-                continue
+        value = getattr(settings, name)
+        if (expected := _expected(name, hint, value)) is not None:
             raise UserError(f"{name}: found {value!r}; expected {expected}")
 
 
-def _parts(hint: Any) -> Iterator[Any]:
-    """Yields what a union or an Annotated is made of."""
-    if get_origin(hint) in (Annotated, Union, UnionType):
-        for part in get_args(hint):
-            yield from _parts(part)
-    else:
-        yield hint
+def _expected(name: str, hint: Any, value: Any) -> str | None:
+    """Returns what an annotation expects instead of a value; None if the value will do."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Annotated:
+        return _outside(name, parts[1:], value) or _expected(name, parts[0], value)
+    if kind in (Union, UnionType):
+        found = [_expected(name, part, value) for part in parts]
+        return None if None in found else found[0]
+    if kind is Literal:
+        return None if value in parts else str(parts)
+    if kind is tuple and isinstance(value, tuple) and parts[1:] == (...,):
+        parts = parts[:1] * len(value)
+    if kind is tuple:
+        good = isinstance(value, tuple) and len(value) == len(parts)
+        good = good and not any(map(_expected, [name] * len(parts), parts, value))
+        return None if good else f"{len(parts)} of {get_args(hint)[0].__name__}"
+    if hint in _KINDS:
+        holds, expected = _KINDS[hint]
+        return None if holds(value) else expected
+    return None
+
+
+def _outside(name: str, limits: tuple[Any, ...], value: Any) -> str | None:
+    """Describes the limits that a number is outside of."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    bounds = [part for part in limits if isinstance(part, Bounds)]
+    failed = [part for part in bounds if is_number and not part.hold(value)]
+    return failed[0].describe(name) if failed else None
+
+
+def _is_int(value: Any) -> bool:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return is_whole and -(2**63) <= value < 2**63
+
+
+def _is_float(value: Any) -> bool:
+    limit = sys.float_info.max
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and -limit <= value <= limit
+
+
+_KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    bool: (lambda value: isinstance(value, bool), "True or False"),
+    int: (_is_int, "a whole number"),
+    float: (_is_float, "a finite number"),
+    str: (lambda value: isinstance(value, str) and is_writable(value), "text without NUL"),
+    NoneType: (lambda value: value is None, "None"),
+}
+
+
+def is_writable(text: str) -> bool:
+    """Returns whether a file's name and content can hold a text: no NUL, no lone surrogate."""
+    return not re.search("[\0\ud800-\udfff]", text)

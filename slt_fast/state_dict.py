@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 StateDict = dict[str, torch.Tensor]
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _READING_ERRORS = (UnpicklingError, RuntimeError, OSError, EOFError, ValueError)
 
 
@@ -36,12 +38,14 @@ def read_state_dict(path: Path, expected: str) -> StateDict:
         state = _read(path)
     except UnpicklingError as error:
         raise DataError(path, "no file of tensors alone", expected) from error
-    except _READING_ERRORS as error:
+    except Exception as error:  # torch's unpickler raises anything on a damaged file
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(path, reason, expected) from error
     if not isinstance(state, dict):
         raise DataError(path, f"a {type(state).__name__}", expected)
     for name, value in state.items():
+        if not isinstance(name, str):
+            raise DataError(path, f"a tensor named by the {type(name).__name__} {name!r}", expected)
         if not isinstance(value, torch.Tensor):
             raise DataError(path, f"{type(value).__name__} {name!r}", expected)
     return state
@@ -73,7 +77,7 @@ def check_state_dict(
     source: str | Path,
     expected: str,
 ) -> None:
-    """Raises DataError if names or shapes differ from those of the network.
+    """Raises DataError if tensors do not fit a network by name, shape and kind, or are not finite.
 
     Args:
         state: Tensors to load.
@@ -88,6 +92,18 @@ def check_state_dict(
         if tensor.shape != network[name].shape:
             shapes = [*tensor.shape], [*network[name].shape]
             raise DataError(source, f"{name} of {shapes[0]}", f"{shapes[1]}")
+        check_weight(name, tensor, network[name].dtype, source)
+
+
+def check_weight(name: str, tensor: torch.Tensor, dtype: torch.dtype, source: str | Path) -> None:
+    """Raises DataError if a tensor is of another kind than this dtype, or a value is not finite."""
+    is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    kinds = _FLOATS if dtype.is_floating_point else _INTEGERS
+    if not is_plain or tensor.dtype not in kinds:
+        layout = "" if is_plain else f"{tensor.layout} on {tensor.device}, "
+        raise DataError(source, f"{name} of {layout}{tensor.dtype}", f"{dtype}")
+    if not tensor.to(dtype).isfinite().all():
+        raise DataError(source, f"NaN or infinity in {name}", "finite weights")
 
 
 def _read(path: Path) -> object:

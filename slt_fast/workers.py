@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -37,7 +38,7 @@ def in_processes(
     Raises:
         OSError: A process was killed, for example by the system because memory ran out.
     """
-    with tqdm(total=len(items), desc=label, unit="clip", leave=False) as bar:
+    with tqdm(total=len(items), desc=label, unit="clip", leave=False, disable=None) as bar:
         for result in _results(work, items, num_workers, ahead):
             bar.update()
             yield result
@@ -54,7 +55,8 @@ def _results(
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(work, item))
+                with interrupts_blocked():  # the first ones start the processes
+                    waiting.append(pool.submit(work, item))
                 # Not more, because large results would fill the memory before they are taken.
                 if len(waiting) > ahead * num_workers:
                     yield waiting.popleft().result()
@@ -68,9 +70,21 @@ def _results(
                 future.cancel()
 
 
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Hides Ctrl-C from processes that start in the block, which their parent stops.
+
+    They would print tracebacks from their imports. This process sees it after the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin() -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops them
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # From the ground up. A room is a file or a folder of slt_fast; those on one floor are strangers.
 FLOORS = [
-    {"errors", "version"},
+    {"threads", "errors", "version"},
     {"files", "workers", "settings", "device", "command_line", "metrics"},
     {"state_dict"},
     {"ops"},
@@ -25,7 +25,7 @@ FLOORS = [
     {"commands"},
 ]
 # What slt_fast/__init__.py may import.
-FRONT_DOOR = {"slt_fast.version", "slt_fast.inference.translator"}
+FRONT_DOOR = {"slt_fast.threads", "slt_fast.version", "slt_fast.inference.translator"}
 
 
 def read_imports(package: Path) -> dict[str, set[str]]:

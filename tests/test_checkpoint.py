@@ -17,6 +17,7 @@ from slt_fast.checkpoint import (
     TrainedModel,
     TrainedOn,
     build_network,
+    checkpoint_folder,
     load_model,
     read_description,
     save_checkpoint,
@@ -52,6 +53,7 @@ def save(run: Path, step: int, trained: TrainedModel, *links: str) -> None:
 
 def step_of(folder: Path) -> int:
     """The step of a checkpoint, of which all files must be whole and belong together."""
+    folder = checkpoint_folder(folder)
     step = read_json(folder / "training.json")["step"]
     assert (load_file(folder / "training.safetensors")["random.cpu"] == step).all()
     assert (load_file(folder / "model.safetensors")[FIRST_WEIGHT] == step).all()
@@ -74,7 +76,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, trained: TrainedModel) -> None:
         assert not found.network.training
         for name, value in trained.network.state_dict().items():
             assert torch.equal(found.network.state_dict()[name], value), name
-    description = read_json(tmp_path / "best" / "model.json")
+    description = read_json(checkpoint_folder(tmp_path / "best") / "model.json")
     assert description["flow"] == trained.recipe.input.parameters()
     assert description["recipe"]["training"]["epochs"] == trained.recipe.training.epochs
 
@@ -96,7 +98,61 @@ def test_only_linked_checkpoints_are_kept(tmp_path: Path, trained: TrainedModel)
     assert names(tmp_path) == ["step-00000002.0", "step-00000004.0"]
     assert step_of(tmp_path / "best") == 2 and step_of(tmp_path / "last") == 4
     moved = tmp_path.rename(tmp_path.with_name("moved"))
-    assert step_of(moved / "best") == 2  # links are relative
+    assert step_of(moved / "best") == 2  # pointers are relative
+
+
+def linked(run: Path) -> None:
+    """Turns the pointers of a run into links, as earlier versions wrote them."""
+    for name in ("best", "last"):
+        folder = checkpoint_folder(run / name)
+        (run / name).unlink()
+        (run / name).symlink_to(folder.relative_to(run), target_is_directory=True)
+
+
+@pytest.mark.parametrize("copies_follow_links", [False, True])
+def test_links_of_earlier_versions_go_on(
+    tmp_path: Path, trained: TrainedModel, copies_follow_links: bool
+) -> None:
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    save(run, 1, trained, "last", "best")
+    save(run, 2, trained, "last")
+    linked(run)
+    shutil.copytree(run, copy, symlinks=not copies_follow_links)
+    assert (copy / "last").is_symlink() != copies_follow_links
+    assert step_of(copy) == 1 and step_of(copy / "last") == 2
+    save(copy, 3, trained, "last")
+    assert step_of(copy / "best") == 1 and step_of(copy / "last") == 3
+    save(copy, 4, trained, "last", "best")
+    assert step_of(copy / "best") == step_of(copy / "last") == 4
+    assert names(copy) == ["step-00000004.0"]
+
+
+def test_a_run_is_whole_in_any_copy(tmp_path: Path, trained: TrainedModel) -> None:
+    save(tmp_path / "run", 1, trained, "last", "best")
+    save(tmp_path / "run", 2, trained, "last")
+    assert not [path for path in (tmp_path / "run").rglob("*") if path.is_symlink()]
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    shutil.rmtree(tmp_path / "run")
+    assert step_of(tmp_path / "copy" / "best") == 1 and step_of(tmp_path / "copy" / "last") == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"checkpoints/gone\n", "found a pointer to .*run/checkpoints/gone, which is missing"),
+        (b"checkpoints/../../other", r"found 'checkpoints/\.\./\.\./other'; expected one line, ch"),
+        (b"/etc", "found '/etc'; expected one line, checkpoints/NAME"),
+        (b"checkpoints/..", "; expected one line, checkpoints/NAME"),
+        (b"checkpoints/a\nb", "; expected one line, checkpoints/NAME"),
+        (b"checkpoints/\xff", "found no text; expected one line, checkpoints/NAME"),
+        (b"", "found ''; expected one line, checkpoints/NAME"),
+        (b"a" * 9999, "found 'a{200}'; expected one line, checkpoints/NAME"),
+    ],
+)
+def test_a_pointer_leads_to_its_own_run(tmp_path: Path, trained, content, message: str) -> None:
+    save(tmp_path / "run", 1, trained, "last", "best")
+    (tmp_path / "run" / "best").write_bytes(content)
+    fails(tmp_path / "run" / "best", message)
 
 
 def test_the_same_step_again(tmp_path: Path, trained: TrainedModel) -> None:
@@ -153,8 +209,8 @@ def test_killed_before_any_file_operation(
         # The other way round, a resumed run would believe in a best checkpoint that is not there.
         assert best == step or last == 2
         for folder in (run / "checkpoints").glob("step-*"):
-            if folder.resolve() not in ((run / "last").resolve(), (run / "best").resolve()):
-                continue  # half deleted, perhaps, but no link names it
+            if folder not in map(checkpoint_folder, (run / "last", run / "best")):
+                continue  # half deleted, perhaps, but nothing points at it
             assert step_of(folder) in (1, 2, step)
         save(run, step, trained, "last", "best")
         assert step_of(run / "last") == step_of(run / "best") == step
@@ -173,9 +229,9 @@ def test_killed_before_the_first_checkpoint(tmp_path, trained, monkeypatch) -> N
             except Killed:
                 pass
         for link in ("last", "best"):
-            if (run / link).is_symlink():
+            if (run / link).exists():
                 assert step_of(run / link) == 1
-        if (run / "last").is_symlink():
+        if (run / "last").exists():
             assert step_of(run / "best") == 1
     assert number > 10
 
@@ -223,7 +279,7 @@ def test_disk_full_at_the_json(tmp_path, trained, monkeypatch) -> None:
 @pytest.fixture
 def saved(tmp_path: Path, trained: TrainedModel) -> Path:
     save(tmp_path, 1, trained, "best", "last")
-    return (tmp_path / "best").resolve()
+    return checkpoint_folder(tmp_path / "best")
 
 
 def change(path: Path, **changes: object) -> None:
@@ -381,7 +437,7 @@ def test_another_version_of_a_library_warns(tmp_path: Path, trained: TrainedMode
     save(tmp_path, 1, replace(trained, recipe=recipe), "best")
     load_model(tmp_path)
     assert not caplog.records
-    change(tmp_path / "best" / "model.json", flow__version="1.2.3")
+    change(checkpoint_folder(tmp_path / "best") / "model.json", flow__version="1.2.3")
     load_model(tmp_path)
     assert "trained on flow of version 1.2.3, now " in caplog.text
 
@@ -390,7 +446,7 @@ def test_opencv_flow_by_the_code_of_version_0_1(tmp_path: Path, trained: Trained
     """That code was equal to cv2 5.0.0, to the bit."""
     flow_input = replace(trained.recipe.input, flow_preset="opencv_fast")
     save(tmp_path, 1, replace(trained, recipe=replace(trained.recipe, input=flow_input)), "best")
-    path = tmp_path / "best" / "model.json"
+    path = checkpoint_folder(tmp_path / "best") / "model.json"
     change(path, flow__algorithm="slt_fast_opencv_dis", flow__version=1)
     assert load_model(tmp_path).recipe.input == flow_input
     change(path, recipe__input__flow_backend="cpu")
@@ -409,7 +465,7 @@ def test_flow_of_a_gpu_needs_none(saved: Path) -> None:
 def test_rgb_model_has_no_flow(tmp_path: Path, trained: TrainedModel) -> None:
     recipe = replace(trained.recipe, input=replace(trained.recipe.input, input="rgb"))
     save(tmp_path, 1, replace(trained, recipe=recipe), "best")
-    assert read_json(tmp_path / "best" / "model.json")["flow"] == {}
+    assert read_json(checkpoint_folder(tmp_path / "best") / "model.json")["flow"] == {}
     assert load_model(tmp_path).recipe == recipe
 
 

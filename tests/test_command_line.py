@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -73,3 +75,43 @@ def test_standard_output_is_for_results() -> None:
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert finished.stdout == "done\n" and "a log line" in finished.stderr
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess:
+    known = os.environ | environment
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=known)
+
+
+def test_log_files_get_whole_lines() -> None:
+    code = (
+        "import logging; from slt_fast.command_line import run\n"
+        "run(lambda: logging.getLogger('x').info('word ' * 60))"
+    )
+    (line,) = python(code, COLUMNS="40").stderr.splitlines()
+    assert line.endswith("INFO " + "word " * 60)
+
+
+def test_german_on_a_terminal_that_knows_ascii_only() -> None:
+    code = "from slt_fast.command_line import run\nrun(lambda: print('Schl\\u00e4fst du ?'))"
+    finished = python(code, PYTHONIOENCODING="ascii")
+    assert (finished.returncode, finished.stdout) == (0, "Schl\\xe4fst du ?\n")
+
+
+def test_ctrl_c_during_imports_leaves_no_traceback() -> None:
+    code = (
+        "import os, signal, slt_fast.commands\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "print('went on')"
+    )
+    finished = python(code)
+    assert finished.returncode == -signal.SIGINT
+    assert not finished.stdout and not finished.stderr
+
+
+def test_ctrl_c_during_a_command_is_one_line() -> None:
+    code = (
+        "import os, signal, slt_fast.commands; from slt_fast.command_line import run\n"
+        "run(lambda: os.kill(os.getpid(), signal.SIGINT))"
+    )
+    finished = python(code)
+    assert (finished.returncode, finished.stderr) == (130, "interrupted\n")

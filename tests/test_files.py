@@ -6,9 +6,9 @@ import pytest
 
 from slt_fast.errors import DataError
 from slt_fast.files import (
+    check_writable,
     read_json,
     remove_leftovers,
-    replace_link,
     replacing,
     replacing_folder,
     write_json,
@@ -82,9 +82,28 @@ def test_a_folder_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
     assert os.listdir(folder) == ["old.txt"] and os.listdir(folder.parent) == ["a"]
 
 
-def test_a_link_is_replaced(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / "folders" / name).mkdir(parents=True)
-        replace_link(tmp_path / "link", tmp_path / "folders" / name)
-        assert os.readlink(tmp_path / "link") == f"folders/{name}"
-    assert sorted(os.listdir(tmp_path)) == ["folders", "link"]
+def test_errors_name_the_file_and_no_temporary_name(tmp_path: Path) -> None:
+    path = tmp_path / "gone" / "a.json"
+    for write in (check_writable, lambda path: write_json(path, {})):
+        with pytest.raises(FileNotFoundError) as caught:
+            write(path)
+        assert str(caught.value) == f"[Errno 2] No such file or directory: '{path}'"
+        with pytest.raises(IsADirectoryError, match=f"Is a directory.*'{tmp_path}'"):
+            write(tmp_path)
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file" / "a", tmp_path / "a"):
+        with pytest.raises(OSError) as caught, replacing_folder(folder) as temporary:
+            write_json(temporary / "gone" / "b.json", {})
+        assert ".writing" not in str(caught.value) and str(folder) in str(caught.value)
+    with (
+        pytest.raises(OSError, match=f"full: {path.parent}") as caught,
+        replacing_folder(path.parent) as temporary,
+    ):
+        raise OSError(f"full: {temporary}")
+
+
+def test_a_file_that_can_be_written_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    for name in "ab":
+        check_writable(tmp_path / name)
+    assert (tmp_path / "a").read_text() == "old" and os.listdir(tmp_path) == ["a"]

@@ -248,7 +248,10 @@ def test_only_this_model_changes(make) -> None:
 def test_counts_what_is_swapped(make, expected) -> None:
     model = make()
     assert use_pixel_attention(model) == expected
-    with pytest.raises(ValueError, match="found nothing to swap in .*Transformer; expected"):
+    with pytest.raises(
+        ValueError,
+        match=r"found nothing to swap in .*Transformer; expected .*\(it is done: \d+ are",
+    ):
         use_pixel_attention(model)
     assert use_pixel_attention(nn.MultiheadAttention(32, 2, batch_first=True)) == 1
 
@@ -397,6 +400,38 @@ def test_multihead_attention_names_what_it_does_not_take(shape, options, message
     x = torch.zeros(shape)
     with pytest.raises(ValueError, match=message):
         module(x, x, x, **options)
+
+
+@pytest.mark.parametrize("name", ["attn_mask", "key_padding_mask"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_masks_of_other_types_are_refused_as_by_the_original(name, dtype) -> None:
+    module = nn.MultiheadAttention(32, 2, batch_first=True)
+    x = torch.zeros(5, 5, 32)
+    with pytest.raises(AssertionError, match="only bool and floating types"):
+        module(x, x, x, **{name: torch.zeros(5, 5, dtype=dtype)})
+    with pytest.raises(ValueError, match=f"found {name} of {dtype}; expected bool or a floating"):
+        fused(module)(x, x, x, **{name: torch.zeros(5, 5, dtype=dtype)})
+
+
+def test_arguments_of_other_kinds_are_named() -> None:
+    array, flat = torch.zeros(2, 5, 32).numpy(), torch.zeros(5, 32)
+    attention = fused(nn.MultiheadAttention(32, 2, batch_first=True))
+    windows = fused(ShiftedWindowAttention(32, [4, 4], [0, 0], 2))
+    parts = SaganBlock()
+    for call in (
+        lambda: attention(array, array, array),
+        lambda: windows(array),
+        lambda: attend_maps(array, array, array),
+        lambda: fused_sagan_block(parts.query, parts.key, parts.value, 0.5),
+        lambda: use_pixel_attention("model"),
+    ):
+        with pytest.raises(TypeError, match="found .* of type .*; expected a torch"):
+            call()
+    x = torch.zeros(2, 5, 32)
+    with pytest.raises(ValueError, match=r"found key of \[5, 32\]; expected \[B, Nk, C\]"):
+        attention(x, flat, flat)
+    with pytest.raises(ValueError, match=r"found x of \[2, 5, 32\]; expected \[B, H, W, C\]"):
+        windows(x)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

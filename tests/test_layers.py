@@ -174,3 +174,11 @@ def test_layer_trains_in_either_memory_format(norm_placement) -> None:
 def test_unknown_norm_placement_is_named() -> None:
     with pytest.raises(ValueError, match="norm_placement: found 'middle'; expected post or pre"):
         layer(norm_placement="middle")
+
+
+def test_inputs_that_are_no_maps_are_named() -> None:
+    for module in (PixelAttention2d(CHANNELS), PositionalEncoding2d()):
+        with pytest.raises(ValueError, match=r"found torch.float32 of \[16, 2, 2\]; expected"):
+            module(torch.zeros(CHANNELS, 2, 2))
+        with pytest.raises(TypeError, match="found x of type ndarray; expected a torch.Tensor"):
+            module(torch.zeros(1, CHANNELS, 2, 2).numpy())

@@ -23,6 +23,10 @@ class Settings:
     mode: Literal["a", "b"] = "a"
     choice: Literal["a", "b"] | None = None
     name: str = "anything"
+    scale: float | None = None
+    size: tuple[int, int] = (1, 2)
+    names: tuple[str, ...] = ()
+    is_on: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -32,8 +36,17 @@ class Settings:
     "settings",
     [
         {},
-        {"steps": 7, "weight": 3.0, "rate": float("inf"), "share": 0.999, "stages": 1},
-        {"channels": 1, "heads": 2, "mode": "b", "choice": "b", "name": ""},
+        {"steps": 7, "weight": 3.0, "rate": 1e300, "share": 0.999, "stages": 1},
+        {
+            "channels": 1,
+            "heads": 2,
+            "mode": "b",
+            "choice": "b",
+            "name": "",
+            "scale": 2,
+            "size": (3, 4),
+            "names": ("a", "b", "c"),
+        },
     ],
 )
 def test_settings_within_their_annotations(settings: dict) -> None:
@@ -59,6 +72,34 @@ def test_settings_within_their_annotations(settings: dict) -> None:
         ("mode", "c", "('a', 'b')"),
         ("mode", None, "('a', 'b')"),
         ("choice", "c", "('a', 'b')"),
+        ("steps", True, "a whole number"),
+        ("steps", 1.5, "a whole number"),
+        ("steps", "1", "a whole number"),
+        ("steps", None, "a whole number"),
+        ("steps", [1], "a whole number"),
+        ("steps", 2**63, "a whole number"),
+        ("channels", True, "a whole number"),
+        ("heads", "1", "a whole number"),
+        ("weight", True, "a finite number"),
+        ("weight", "1", "a finite number"),
+        ("weight", 10**400, "a finite number"),
+        ("rate", float("inf"), "a finite number"),
+        ("scale", float("nan"), "a finite number"),
+        ("scale", float("-inf"), "a finite number"),
+        ("scale", False, "a finite number"),
+        ("mode", True, "('a', 'b')"),
+        ("mode", ["a"], "('a', 'b')"),
+        ("name", None, "text without NUL"),
+        ("name", 1, "text without NUL"),
+        ("name", "a\0b", "text without NUL"),
+        ("name", "\ud800", "text without NUL"),
+        ("size", (1, True), "2 of int"),
+        ("size", (1, 2, 3), "2 of int"),
+        ("size", 1, "2 of int"),
+        ("names", ("a", 1), "2 of str"),
+        ("is_on", "true", "True or False"),
+        ("is_on", 1, "True or False"),
+        ("is_on", None, "True or False"),
     ],
 )
 def test_the_first_bad_setting_is_named(name: str, value: object, expected: str) -> None:

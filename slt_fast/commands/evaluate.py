@@ -13,9 +13,10 @@ from slt_fast import command_line
 from slt_fast.checkpoint import load_model
 from slt_fast.device import choose_device
 from slt_fast.errors import DataError
-from slt_fast.files import write_json
+from slt_fast.files import check_writable, write_json
 from slt_fast.training.datasets import load_dataset
 from slt_fast.training.evaluation import evaluate
+from slt_fast.training.translations import check_translations_file, save_translations
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Arguments:
     """Folder made by slt-extract-flow; flow is read from it instead of computed."""
     output: Path | None = None
     """File to write the scores to, as JSON."""
+    save_translations: Path | None = None
+    """File for the translations, .csv or .jsonl: id, reference, hypothesis, glosses."""
     skip_bad: bool = False
     """Leave out and list clips that cannot be read."""
     device: str = "auto"
@@ -45,27 +48,35 @@ class Arguments:
 def main() -> None:
     """Scores a checkpoint as the command line says."""
     arguments = command_line.parse(Arguments, __doc__)
+    device = choose_device(arguments.device)
+    if arguments.output:
+        check_writable(arguments.output)
+    if arguments.save_translations:
+        check_translations_file(arguments.save_translations)
     trained = load_model(arguments.checkpoint)
-    trained.network.to(choose_device(arguments.device))
+    trained.network.to(device)
     split = arguments.split or trained.trained_on.test_split
     problems: list[DataError] = []
     on_error = problems.append if arguments.skip_bad else None
     recipe = trained.recipe
+    search = recipe.search
+    if arguments.beam_size is not None:
+        search = replace(search, beam_size=arguments.beam_size)
     # Each clip is read once: to keep it, or to check it before, gains nothing.
     settings = replace(recipe.training, device=arguments.device, preload=False)
     dataset = load_dataset(
         replace(recipe, training=settings),
-        arguments.data or trained.trained_on.data,
+        arguments.data or trained.trained_on.located().data,
         split,
         flow_cache=arguments.flow_cache,
         probe_name=arguments.probe,
         on_error=on_error,
         checks_clips=False,
     )
-    search = recipe.search
-    if arguments.beam_size is not None:
-        search = replace(search, beam_size=arguments.beam_size)
-    scores = evaluate(trained, dataset, search=search, on_error=on_error).flat(split)
+    evaluation = evaluate(trained, dataset, search=search, on_error=on_error)
+    if arguments.save_translations:
+        save_translations(arguments.save_translations, evaluation)
+    scores = evaluation.flat(split)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     print(json.dumps(scores, indent=1))

@@ -24,7 +24,7 @@ from slt_fast.data.flow_cache.extraction import extract, format_bytes, make_plan
 from slt_fast.data.input import InputConfig, flow_device
 from slt_fast.data.sources import read_videos
 from slt_fast.device import choose_device
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, UserError
 from slt_fast.settings import Bounds, check_settings
 
 
@@ -32,14 +32,15 @@ from slt_fast.settings import Bounds, check_settings
 class Arguments:
     """Computes the optical flow of a data set once, for training from disk."""
 
-    source: Annotated[str, tyro.conf.Positional]
-    """Video, folder of videos or frames, manifest, phoenix14t:PATH or synthetic[:SEED]."""
     output: Path
     """Folder of the flow; the --flow-cache of training."""
+    source: Annotated[str, tyro.conf.Positional] = ""
+    """Video, folder of videos or frames, manifest, phoenix14t:PATH or synthetic[:SEED]."""
     preset: str = InputConfig.flow_preset
-    """Preset of slt_fast.ops.optical_flow; training needs the same --flow-preset."""
+    """Preset of the flow: fast, default, best, opencv_ultrafast, opencv_fast, opencv_medium,
+    raft_small or raft_large; training needs the same --flow-preset."""
     backend: str = InputConfig.flow_backend
-    """Backend of slt_fast.ops.optical_flow."""
+    """auto, cpu, cuda, opencv, raft or reference."""
     size: int = InputConfig.image_size
     """Height and width of the flow in pixels; training needs the same --image-size."""
     workers: Annotated[int, Bounds(ge=0)] | None = None
@@ -52,6 +53,12 @@ class Arguments:
     """Leave out and list clips that cannot be read, instead of stopping at the first."""
 
     def __post_init__(self) -> None:
+        if not self.source and self.splits:  # the last word after --splits is the source
+            *splits, source = self.splits
+            object.__setattr__(self, "splits", tuple(splits))
+            object.__setattr__(self, "source", source)
+        if not self.source:
+            raise UserError("source: found none; expected a video, a folder or a data set")
         check_settings(self)
 
 

@@ -12,8 +12,10 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 
 from slt_fast import command_line
+from slt_fast.errors import printable
 from slt_fast.recipe import RECIPES, Recipe, differences
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.loop import train
@@ -52,16 +54,18 @@ def parse_arguments() -> Arguments:
 
 def show(test: Evaluation, arguments: Arguments) -> None:
     """Prints a table of scores, a few examples, and what to try next."""
-    console, split, seed = Console(), arguments.run.test_split, arguments.settings.training.seed
+    console, seed = Console(), arguments.settings.training.seed
+    split = escape(printable(arguments.run.test_split))
     console.print(score_table(test.scores, f"{split}: {len(test.clips)} clips, seed {seed}"))
     console.print(f"BLEU signature: {test.scores['bleu4'].signature}", highlight=False)
     for clip, translation in list(zip(test.clips, test.translations, strict=True))[:5]:
-        console.print(f"\n[bold]{clip.id}[/bold]")
-        console.print("  said:     ", clip.text, highlight=False, markup=False)
-        console.print("  translated:", translation.text, highlight=False, markup=False)
-    console.print(f"\nScores: {arguments.run.output / 'metrics.json'}", highlight=False)
+        console.print(f"\n{printable(clip.id)}", style="bold", highlight=False, markup=False)
+        console.print("  said:     ", printable(clip.text), highlight=False, markup=False)
+        console.print("  translated:", printable(translation.text), highlight=False, markup=False)
+    path = arguments.run.output / "metrics.json"
+    console.print(f"\nScores: {path}", highlight=False, markup=False)
     commands = next_commands(arguments.recipe, arguments.settings, arguments.run, test)
-    print("To try next:", ". .venv/bin/activate", *commands, sep="\n  ")
+    print("To try next:", ". .venv/bin/activate", *map(printable, commands), sep="\n  ")
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
-"""Translates a video file or a folder of frames.
+"""Translates video files or folders of frames.
 
 slt-translate clip.mp4 --checkpoint runs/quickstart/best
+
+slt-translate first.mp4 second.mp4 --checkpoint runs/quickstart/best
 """
 
 from dataclasses import dataclass
@@ -10,14 +12,15 @@ from typing import Annotated
 import tyro
 
 from slt_fast import Translator, command_line
+from slt_fast.errors import UserError, printable
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Translates a video file or a folder of frames."""
+    """Translates video files or folders of frames."""
 
-    video: Annotated[Path, tyro.conf.Positional]
-    """Video file of any container OpenCV opens, or folder of frames."""
+    videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Video files of any container OpenCV opens, or folders of frames; the model is loaded once."""
     checkpoint: Path
     """Folder of a checkpoint, or of a run (its best checkpoint)."""
     start: int | None = None
@@ -27,15 +30,22 @@ class Arguments:
     device: str = "auto"
     """auto takes the GPU if there is one."""
 
+    def __post_init__(self) -> None:
+        if not self.videos:
+            raise UserError("videos: found none; expected at least one")
+
 
 def main() -> None:
-    """Translates a video as the command line says."""
+    """Translates videos as the command line says."""
     arguments = command_line.parse(Arguments, __doc__)
     translator = Translator.load(arguments.checkpoint, device=arguments.device)
-    translation = translator(arguments.video, start=arguments.start, end=arguments.end)
-    print(translation.text)
     none = "none" if translator.knows_glosses else "none (the model was trained without)"
-    print("glosses:", " ".join(translation.glosses) or none)
+    for video in arguments.videos:
+        translation = translator(video, start=arguments.start, end=arguments.end)
+        if len(arguments.videos) > 1:
+            print(f"{printable(str(video))}:")
+        print(printable(translation.text))
+        print("glosses:", printable(" ".join(translation.glosses)) or none, flush=True)
 
 
 def entry() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,7 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from slt_fast.data.augmentation import AugmentationConfig, augment
 from slt_fast.data.clip import AnnotatedClip, Clip, minimum_ctc_frames
 from slt_fast.data.input import InputConfig
+from slt_fast.data.loader_processes import InSharedMemory, checked
 from slt_fast.data.loading import ClipDataset, images_or_error
+from slt_fast.data.text import join_text, split_text
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError, UserError, result_or_error
 
@@ -25,14 +27,24 @@ class Vocabularies:
 
     text: Vocabulary
     gloss: Vocabulary
+    units: str = "word"  # of the text, as TextConfig has them
 
     @classmethod
-    def build(cls, clips: Sequence[AnnotatedClip]) -> Vocabularies:
+    def build(cls, clips: Sequence[AnnotatedClip], units: str = "word") -> Vocabularies:
         """Builds the vocabularies of training clips."""
         return cls(
-            Vocabulary.build([clip.text.lower() for clip in clips], TEXT_SPECIALS),
+            Vocabulary.build([split_text(clip.text, units) for clip in clips], TEXT_SPECIALS),
             Vocabulary.build([clip.glosses or () for clip in clips], GLOSS_SPECIALS),
+            units,
         )
+
+    def encode_text(self, text: str) -> list[int]:
+        """Returns the numbers of a text's tokens, without specials."""
+        return self.text.encode(split_text(text, self.units))
+
+    def decode_text(self, numbers: Iterable[int]) -> str:
+        """Returns the text of the numbers up to the first "<eos>"."""
+        return join_text(self.text.decode(numbers).split(), self.units)
 
 
 @dataclass(frozen=True)
@@ -152,8 +164,8 @@ class BatchMaker:
             none = torch.zeros(0, 0, dtype=torch.long)
             return Batch((), torch.zeros(0, 3, 1, 1), empty, none, empty, none, errors)
         words = self.vocabularies
-        glosses = [_tokens(words.gloss, clip.glosses or ()) for clip, _ in good]
-        text = [_tokens(words.text, clip.text.lower(), BOS, EOS) for clip, _ in good]
+        glosses = [torch.tensor(words.gloss.encode(clip.glosses or ())).long() for clip, _ in good]
+        text = [torch.tensor([BOS, *words.encode_text(clip.text), EOS]) for clip, _ in good]
         return Batch(
             tuple(clip for clip, _ in good),
             torch.cat([images for _, images in good]),
@@ -190,6 +202,8 @@ def batches(
         generator = _generator(maker.seed, shuffle_epoch)
         order = torch.randperm(len(dataset), generator=generator).tolist()
     keys = [(shuffle_epoch or 0, index) for index in order[skip * batch_size :]]
+    make: Callable = list if maker.device else maker
+    tensors = _read_tensors if maker.device else _batch_tensors
     loader: Iterable = DataLoader(
         Readings(dataset),
         sampler=keys,
@@ -198,11 +212,20 @@ def batches(
         multiprocessing_context="spawn" if num_workers else None,
         # Otherwise it draws from the global generator, which changes the dropout of resumed runs.
         generator=torch.Generator(),
-        collate_fn=list if maker.device else maker,
+        collate_fn=InSharedMemory(make, tensors) if num_workers else make,
     )
+    loader = checked(loader)
     if maker.device:
         loader = map(maker, loader)
     return (replace(batch, images=batch.images.float()) for batch in loader)
+
+
+def _read_tensors(readings: Sequence[Reading]) -> list[torch.Tensor]:
+    return [reading.read for reading in readings if isinstance(reading.read, torch.Tensor)]
+
+
+def _batch_tensors(batch: Batch) -> list[torch.Tensor]:
+    return [value for value in vars(batch).values() if isinstance(value, torch.Tensor)]
 
 
 def too_many_frames(clips: Sequence[Clip], num_frames: int, device: torch.device) -> str:
@@ -212,11 +235,6 @@ def too_many_frames(clips: Sequence[Clip], num_frames: int, device: torch.device
         f"clips {names}: found {num_frames} frames, more than the memory of {device} holds; "
         "expected fewer, a smaller --image-size or --batch-size, or --device cpu"
     )
-
-
-def _tokens(vocabulary: Vocabulary, sequence: str | Sequence[str], *ends: int) -> torch.Tensor:
-    numbers = vocabulary.encode(sequence)
-    return torch.tensor([*ends[:1], *numbers, *ends[1:]], dtype=torch.long)
 
 
 def _generator(*seeds: int) -> torch.Generator:

@@ -86,10 +86,10 @@ def to_float16(flow: torch.Tensor) -> torch.Tensor:
     finite = torch.isfinite(half)
     if not finite.all():
         value, t = flow[~finite][0].item(), int((~finite).nonzero()[0, 0])
-        found = f"flow: found motion of {value:g} pixels in frame {t}"
+        found = f"flow of {value:g} pixels in frame {t}"
         if not math.isfinite(value):
             raise ValueError(found)
-        raise UserError(f"{found}; expected at most 65504, as float16 holds")
+        raise UserError(f"{found}, beyond the 65504 of float16")
     return half
 
 

@@ -24,10 +24,10 @@ class InputConfig:
     image_size: Annotated[int, Bounds(ge=32)] = 224
     """Height and width of the images in pixels."""
     flow_preset: str = "default"
-    """Preset of slt_fast.ops.optical_flow; raft_small and raft_large use torchvision's weights, or
-    the file in the environment variable SLT_FAST_RAFT_WEIGHTS."""
+    """fast, default, best, opencv_ultrafast, opencv_fast, opencv_medium, raft_small or raft_large.
+    RAFT uses torchvision's weights, or the file in the variable SLT_FAST_RAFT_WEIGHTS."""
     flow_backend: str = "auto"
-    """Backend of slt_fast.ops.optical_flow."""
+    """auto, cpu, cuda, opencv, raft or reference."""
     flow_encoder: Literal["uvm", "wheel", "hsv"] = "uvm"
     """Colours of the motion: uvm, wheel or hsv."""
     flow_bound: Annotated[float, Bounds(gt=0, lt=math.inf)] = 8.0

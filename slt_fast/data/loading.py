@@ -120,7 +120,8 @@ def preload(
         device: GPU that makes the images, from flow_device; None makes them in the workers.
     """
     work = partial(_read_or_images, config=None if device else config)
-    found = in_processes(work, clips, num_workers=num_workers, label=label)
+    arrays = in_processes(work, clips, num_workers=num_workers, label=label)
+    found = (array if isinstance(array, DataError) else torch.from_numpy(array) for array in arrays)
     if device is None:
         return list(found)
     made = (
@@ -163,7 +164,11 @@ def _read_annotated(clip: AnnotatedClip) -> torch.Tensor:
     return read
 
 
-def _read_or_images(clip: AnnotatedClip, config: InputConfig | None) -> torch.Tensor | DataError:
-    """Reads a clip and, given a config, makes its images; or returns its error."""
+def _read_or_images(clip: AnnotatedClip, config: InputConfig | None) -> np.ndarray | DataError:
+    """Reads a clip and, given a config, makes its images; or returns its error.
+
+    An array goes through a pipe; a tensor would stay in shared memory, of which there is little.
+    """
     read = result_or_error(clip.source.name, lambda: _read_annotated(clip))
-    return images_or_error(clip, read, config, "cpu") if config else read
+    made = images_or_error(clip, read, config, "cpu") if config else read
+    return made if isinstance(made, DataError) else made.numpy()

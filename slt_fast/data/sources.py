@@ -5,6 +5,7 @@ Without annotations, a video, a folder of videos or a bare manifest is enough.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,16 +14,13 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.manifest import MANIFEST_SUFFIXES, manifest_splits, read_manifest
 from slt_fast.data.datasets.phoenix14t import phoenix14t_root, phoenix14t_splits, read_phoenix14t
 from slt_fast.data.frame_source import FrameSource
+from slt_fast.data.frames.folder import VIDEO_SUFFIXES, image_files, natural_key
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
-from slt_fast.data.video.folder import IMAGE_SUFFIXES, natural_key
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, UserError
 
-VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".ts", ".mts"),
-    *(".wmv", ".flv", ".3gp", ".ogv"),
-)
+logger = logging.getLogger(__name__)
 
 
 def read_split(
@@ -46,13 +44,13 @@ def read_split(
 
 
 def _read_clips(data: str, split: str, on_error: ErrorHandler | None) -> list[AnnotatedClip]:
-    kind, _, place = data.partition(":")
+    kind, place = _kind_and_place(data)
     if kind == "synthetic":
         return read_synthetic(split, seed=synthetic_seed(data) or 0)
     if kind == "phoenix14t" and place:
-        return read_phoenix14t(Path(place), split, on_error=on_error)
+        return read_phoenix14t(place, split, on_error=on_error)
     if kind == "manifest" and place:
-        return read_manifest(Path(place), split, on_error=on_error)
+        return read_manifest(place, split, on_error=on_error)
     expected = "expected synthetic[:SEED], phoenix14t:PATH or manifest:FILE"
     raise UserError(f"data: found {data!r}; {expected}")
 
@@ -79,7 +77,7 @@ def read_videos(
             if splits:
                 expected = "expected none, as videos without annotations have no splits"
                 raise UserError(f"{data}: found splits {', '.join(splits)}; {expected}")
-            return find_videos(Path(data))
+            return find_videos(Path(os.path.expanduser(data)))
         data = f"manifest:{data}"
     clips = [
         clip for split in splits or split_names(data) for clip in _read_clips(data, split, on_error)
@@ -94,8 +92,8 @@ def find_videos(place: Path) -> tuple[Path, Sequence[VideoSource]]:
 
     Args:
         place: A video file of any name, a folder of frames, or a folder with videos and folders of
-            frames at any depth. Images beside videos are ignored, as are hidden files; symbolic
-            links are followed.
+            frames at any depth. Images beside videos are left out, and so is a single image beside
+            folders, which the log says. Hidden files are ignored; symbolic links are followed.
 
     Returns:
         The folder that the videos are named relative to, and the videos in natural order.
@@ -124,17 +122,21 @@ def _walk(place: Path) -> Iterator[Path]:
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted((name for name in folders if name[0] != "."), key=natural_key)
-        shown = sorted((name for name in files if name[0] != "."), key=natural_key)
-        videos = [name for name in shown if Path(name).suffix.lower() in VIDEO_SUFFIXES]
-        if videos:
-            yield from (Path(folder, name) for name in videos)
-        elif any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in shown):
+        names = sorted((name for name in files if name[0] != "."), key=natural_key)
+        shown = [Path(folder, name) for name in names]
+        videos = [path for path in shown if path.suffix.lower() in VIDEO_SUFFIXES]
+        images = image_files(shown)
+        yield from videos
+        if images and not videos and (len(images) > 1 or not folders):
             yield Path(folder)
+        elif images:
+            found = f"{len(images)} images beside {len(videos)} videos and {len(folders)} folders"
+            logger.warning("%s: left out %s", folder, found)
 
 
 def data_root(data: str) -> Path:
     """Returns the folder that a data set's videos are named relative to."""
-    kind, _, place = data.partition(":")
+    kind, place = _kind_and_place(data)
     if kind == "phoenix14t":
         return phoenix14t_root(place)
     return Path(place).parent if kind == "manifest" else Path()  # a rendered clip has no file
@@ -146,10 +148,15 @@ def split_names(data: str) -> list[str]:
     Raises:
         DataError: A bad file.
     """
-    kind, _, place = data.partition(":")
+    kind, place = _kind_and_place(data)
     if kind == "phoenix14t" and place:
         return phoenix14t_splits(place)
     return manifest_splits(place) if kind == "manifest" and place else list(NUM_CLIPS)
+
+
+def _kind_and_place(data: str) -> tuple[str, str]:
+    kind, _, place = data.partition(":")
+    return kind, os.path.expanduser(place)  # a shell expands ~ at the start of a word only
 
 
 def synthetic_seed(data: str) -> int | None:

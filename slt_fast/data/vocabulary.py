@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from slt_fast.settings import is_writable
+
 TEXT_SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 GLOSS_SPECIALS = ("<blank>", "<unk>")
 PAD, BOS, EOS, UNK = range(len(TEXT_SPECIALS))
@@ -109,7 +111,9 @@ class Vocabulary:
                 f"vocabulary: found {found}; expected an object with 'specials' and 'words'"
             )
         for name, tokens in data.items():
-            if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+            if not isinstance(tokens, list) or not all(
+                isinstance(token, str) and is_writable(token) for token in tokens
+            ):
                 raise ValueError(
                     f"vocabulary: found {name} of another kind; expected a list of strings"
                 )

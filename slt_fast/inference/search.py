@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import torch
 
+from slt_fast.errors import UserError
+
 NextLogits = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -67,7 +69,8 @@ def beam_search(
         _collect(ended, tokens.view(B, K, -1), scores, cut, max_length**length_penalty)
     if not all(ended):
         found = f"clip {ended.index([])}: found no sequence of finite probability"
-        raise ValueError(f"beam_search: {found}; expected logits that are numbers")
+        expected = "logits that are numbers, which too high a --learning-rate does not leave"
+        raise UserError(f"beam_search: {found}; expected {expected}")
     return [max(sequences)[1] for sequences in ended]
 
 

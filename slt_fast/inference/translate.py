@@ -45,10 +45,10 @@ def translate_batch(
             texts = _search(trained.network, encoded, search)
     except torch.OutOfMemoryError as error:
         raise UserError(too_many_frames(batch.clips, len(batch.images), device)) from error
-    words, glosses = trained.vocabularies.text, trained.vocabularies.gloss
+    words, glosses = trained.vocabularies, trained.vocabularies.gloss
     lines = greedy_ctc(encoded.gloss_logits, encoded.lengths)
     return [
-        Translation(words.decode(text), tuple(glosses.decode(line).split()))
+        Translation(words.decode_text(text), tuple(glosses.decode(line).split()))
         for text, line in zip(texts, lines, strict=True)
     ]
 

@@ -42,15 +42,22 @@ def use_pixel_attention(model: nn.Module, *, backend: str = "auto") -> int:
         How many modules were swapped.
 
     Raises:
+        TypeError: The model is not a module.
         ValueError: Nothing to swap, an attention of a kind that cannot be swapped (then none is),
             or an unknown backend.
     """
     if backend not in BACKENDS:
         found = f"found backend {backend!r}; expected one of {BACKENDS}"
         raise ValueError(f"use_pixel_attention: {found}")
+    if not isinstance(model, nn.Module):
+        found = f"found a model of type {type(model).__name__}; expected a torch.nn.Module"
+        raise TypeError(f"use_pixel_attention: {found}")
     modules = {name: part for name, part in model.named_modules() if type(part) in _FUSED}
     if not modules:
         expected = ", ".join(original.__name__ for original in _FUSED)
+        done = sum(type(part) in _FUSED.values() for part in model.modules())
+        if done:
+            expected += f" (it is done: {done} are swapped already)"
         raise ValueError(
             f"use_pixel_attention: found nothing to swap in {type(model).__name__}; "
             f"expected a module of class {expected}"

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from slt_fast.ops import attention_weights, pixel_attention
+from slt_fast.ops.backend import check_tensors
 
 
 class FusedMultiheadAttention(nn.MultiheadAttention):
@@ -29,9 +30,10 @@ class FusedMultiheadAttention(nn.MultiheadAttention):
             query: [B, Nq, C].
             key: [B, Nk, C].
             value: [B, Nk, C].
-            key_padding_mask: [B, Nk]; True = padding, or added to the scores.
+            key_padding_mask: [B, Nk]; bool with True = padding, or a float that is added.
             need_weights: Whether the weights are returned, computed by the plain formula.
-            attn_mask: [Nq, Nk] or [B * heads, Nq, Nk]; True = hidden, or added to the scores.
+            attn_mask: [Nq, Nk] or [B * heads, Nq, Nk]; bool with True = hidden, or a float that is
+                added to the scores.
             average_attn_weights: Whether the weights are averaged over heads.
             is_causal: Hint that attn_mask is causal; not used.
 
@@ -39,14 +41,12 @@ class FusedMultiheadAttention(nn.MultiheadAttention):
             [B, Nq, C], and None or the weights, [B, Nq, Nk] or [B, heads, Nq, Nk].
 
         Raises:
-            ValueError: Shapes or settings that the fused attention does not take.
+            TypeError: An argument is not a tensor.
+            ValueError: Shapes, types or settings that the fused attention does not take.
         """
         check_multihead(self, type(self).__name__)
         check_dropout(self, "dropout", self.dropout)
-        if query.ndim != 3 or query.is_nested:
-            kind = "a nested tensor" if query.is_nested else list(query.shape)
-            found = f"found query of {kind}; expected [B, Nq, C]"
-            raise ValueError(f"FusedMultiheadAttention: {found}")
+        _check_inputs(self.embed_dim, {"query": query, "key": key, "value": value})
         if is_causal and attn_mask is None:
             raise ValueError("FusedMultiheadAttention: found is_causal; expected attn_mask with it")
         q, k, v = (
@@ -85,6 +85,15 @@ def check_multihead(module: nn.MultiheadAttention, name: str) -> None:
         raise ValueError(f"{name}: found {', '.join(found)}; the fused attention does not take it")
 
 
+def _check_inputs(C: int, tensors: dict[str, torch.Tensor]) -> None:
+    check_tensors("FusedMultiheadAttention", tensors)
+    for name, tensor in tensors.items():
+        if tensor.ndim != 3 or tensor.shape[2] != C:
+            expected = f"[B, {'Nq' if name == 'query' else 'Nk'}, C] with C = {C}"
+            found = f"found {name} of {list(tensor.shape)}; expected {expected}"
+            raise ValueError(f"FusedMultiheadAttention: {found}")
+
+
 def _masks_as_bias(
     attn_mask: torch.Tensor | None,
     key_padding_mask: torch.Tensor | None,
@@ -106,6 +115,10 @@ def _masks_as_bias(
     ):
         if mask is None:
             continue
+        check_tensors("FusedMultiheadAttention", {"query": q, name: mask})
+        if not (mask.is_floating_point() or mask.dtype == torch.bool):
+            found = f"found {name} of {mask.dtype}; expected bool or a floating-point type"
+            raise ValueError(f"FusedMultiheadAttention: {found}")
         if tuple(mask.shape) not in sizes:
             expected = " or ".join(str(list(size)) for size in sizes)
             found = f"found {name} of {list(mask.shape)}; expected {expected}"

@@ -5,6 +5,7 @@ from torch import nn
 
 from slt_fast.layers import PixelAttention2d
 from slt_fast.ops import pixel_attention
+from slt_fast.ops.backend import check_tensors
 
 
 def attend_maps(
@@ -31,16 +32,19 @@ def attend_maps(
         [B, dv, H, W], channels_last.
 
     Raises:
-        ValueError: Shapes that do not fit, or a backend that cannot run.
+        TypeError: An argument is not a tensor.
+        ValueError: Shapes, types or devices that do not fit, or a backend that cannot run.
     """
-    for name, tensor in (("query", query), ("key", key), ("value", value)):
+    tensors = {"query": query, "key": key, "value": value}
+    check_tensors("attend_maps", tensors)
+    for name, tensor in tensors.items():
         if tensor.ndim < 3:
             found = f"found {name} of {list(tensor.shape)}; expected [B, channels, H, W]"
             raise ValueError(f"attend_maps: {found}")
     if key.shape[2:] != value.shape[2:]:
         found = f"found value of {list(value.shape)}; expected the positions of key"
         raise ValueError(f"attend_maps: {found}, {list(key.shape)}")
-    q, k, v = (tensor.flatten(2).mT.unsqueeze(1) for tensor in (query, key, value))
+    q, k, v = (tensor.flatten(2).mT.unsqueeze(1) for tensor in tensors.values())
     out = pixel_attention(q, k, v, scale=scale, backend=backend)
     return out.squeeze(1).mT.unflatten(2, query.shape[2:])
 
@@ -73,6 +77,7 @@ def fused_sagan_block(
         The module, of the type and on the device of the convolutions; [B, C, H, W] -> the same.
 
     Raises:
+        TypeError: gamma is not a tensor.
         ValueError: Parts that do not make such a block.
     """
     C, dk = getattr(query, "in_channels", 0), getattr(query, "out_channels", 0)
@@ -112,7 +117,7 @@ def _check_part(name: str, part: nn.Module, in_channels: int, out_channels: int)
         for setting, value in expected.items()
         if found[setting] != value
     ]
-    names = [parameter for parameter, _ in part.named_parameters()]
+    names = [name for name, _ in part.named_parameters()] if isinstance(part, nn.Module) else []
     wrong += [f"parameter {other}" for other in names if other not in ("weight", "bias")]
     if wrong:
         raise ValueError(f"fused_sagan_block: found {name} with {'; '.join(wrong)}")
@@ -129,6 +134,8 @@ def _check_alike(parts: tuple[nn.Conv2d, ...], gamma: torch.Tensor) -> None:
     }
     if len(kinds) > 1:
         raise ValueError(f"fused_sagan_block: found parts of {len(kinds)} kinds: {list(kinds)}")
-    if gamma.numel() != 1:
-        found = f"found gamma of {list(gamma.shape)}; expected one number"
+    check_tensors("fused_sagan_block", {"the convolutions": parts[0].weight, "gamma": gamma})
+    if gamma.numel() != 1 or not gamma.is_floating_point():
+        kind = list(gamma.shape) if gamma.numel() != 1 else gamma.dtype
+        found = f"found gamma of {kind}; expected one number of a floating-point type"
         raise ValueError(f"fused_sagan_block: {found}")

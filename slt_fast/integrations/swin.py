@@ -8,6 +8,7 @@ from torchvision.models.swin_transformer import ShiftedWindowAttention, ShiftedW
 
 from slt_fast.integrations.multihead import check_dropout
 from slt_fast.ops import pixel_attention
+from slt_fast.ops.backend import check_tensors
 
 
 class FusedShiftedWindowAttention(ShiftedWindowAttention):
@@ -32,6 +33,10 @@ class FusedShiftedWindowAttentionV2(ShiftedWindowAttentionV2):
 
 def _window_attention(module: ShiftedWindowAttention, x: torch.Tensor) -> torch.Tensor:
     check_dropout(module, "attention_dropout", module.attention_dropout)
+    name = type(module).__name__
+    check_tensors(name, {"x": x})
+    if x.ndim != 4:
+        raise ValueError(f"{name}: found x of {list(x.shape)}; expected [B, H, W, C]")
     windows = _Windows(x.shape[1], x.shape[2], module.window_size, module.shift_size)
     q, k, v = _window_projections(module, windows.cut(x))
     bias = module.get_relative_position_bias()

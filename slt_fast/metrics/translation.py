@@ -1,6 +1,7 @@
 """Scores of translated sentences."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,11 @@ from sacrebleu.metrics.bleu import BLEUScore
 from slt_fast.metrics.score import Score, check_pairs, interval, resampled_sums
 
 _ROUGE_BETA = 1.2
+# Thai, Lao, Tibetan, Burmese, Khmer, Japanese, Chinese
+_WITHOUT_SPACES = re.compile(
+    "[\u0e01-\u0eff\u0f40-\u0fff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 _FINAL_DOT = re.compile(r"\s*\.\s*$")
 
 
@@ -33,15 +39,32 @@ def translation_scores(hypotheses: Sequence[str], references: Sequence[str]) -> 
         ValueError: There are no sentences, or not one hypothesis for each reference.
     """
     check_pairs(hypotheses, references)
+    tokenizer = _tokenizer(references)
     bare = [[_without_dot(text) for text in side] for side in (hypotheses, references)]
     dotted = [[_with_dot(text) for text in side] for side in bare]
-    scores = _scores(*dotted)
-    scores["bleu4"] = replace(scores["bleu4"], interval=_bleu4_interval(*dotted))
+    if tokenizer == "char":
+        bare = dotted = [[" ".join(_units(text, tokenizer)) for text in side] for side in bare]
+    scores = _scores(*dotted, tokenizer=tokenizer)
+    bounds = _bleu4_interval(*dotted, tokenizer=tokenizer)
+    scores["bleu4"] = replace(scores["bleu4"], interval=bounds)
     return {
         **scores,
         "exact_match": _exact_match(*bare),
-        **{f"no_dot.{name}": Score(score.value) for name, score in _scores(*bare).items()},
+        **{
+            f"no_dot.{name}": Score(score.value)
+            for name, score in _scores(*bare, tokenizer=tokenizer).items()
+        },
     }
+
+
+def deciding_score(references: Sequence[str]) -> str:
+    """Returns the score that tells models apart on these texts: "bleu4" or "exact_match".
+
+    BLEU-4 counts no match at all if every text is shorter than four tokens.
+    """
+    tokenizer = _tokenizer(references)
+    is_short = all(len(_units(text, tokenizer)) < 4 for text in references)
+    return "exact_match" if is_short else "bleu4"
 
 
 def most_common_share(hypotheses: Sequence[str]) -> float:
@@ -56,15 +79,26 @@ def most_common_share(hypotheses: Sequence[str]) -> float:
 
 
 def _without_dot(text: str) -> str:
-    return _FINAL_DOT.sub("", text.lower())
+    return _FINAL_DOT.sub("", unicodedata.normalize("NFC", text.lower()))
+
+
+def _tokenizer(references: Sequence[str]) -> str:
+    """Names sacrebleu's tokenizer: characters, if most letters are of scripts without spaces."""
+    text = "".join(references)
+    num_letters = sum(character.isalpha() for character in text)
+    return "char" if 2 * len(_WITHOUT_SPACES.findall(text)) > num_letters else "13a"
+
+
+def _units(text: str, tokenizer: str) -> list[str]:
+    return list("".join(text.split())) if tokenizer == "char" else text.split()
 
 
 def _with_dot(bare: str) -> str:
     return bare if bare.rstrip().endswith(("?", "!")) else f"{bare} ."
 
 
-def _scores(hypotheses: list[str], references: list[str]) -> dict[str, Score]:
-    bleu, chrf = _sacrebleu(), CHRF(lowercase=True)
+def _scores(hypotheses: list[str], references: list[str], *, tokenizer: str) -> dict[str, Score]:
+    bleu, chrf = _sacrebleu(tokenizer), CHRF(lowercase=True)
     counts = _counts(bleu.corpus_score(hypotheses, [references]))
     scores = {f"bleu{order}": Score(_bleu(order, counts)) for order in (1, 2, 3, 4)}
     scores["bleu4"] = replace(scores["bleu4"], signature=str(bleu.get_signature()))
@@ -77,8 +111,9 @@ def _scores(hypotheses: list[str], references: list[str]) -> dict[str, Score]:
     return {**scores, "rouge_l": Score(100 * sum(rouge) / len(rouge))}
 
 
-def _sacrebleu() -> BLEU:
-    return BLEU(lowercase=True, force=True)  # force: it would warn of tokenised texts
+def _sacrebleu(tokenizer: str) -> BLEU:
+    # force: it would warn of tokenised texts
+    return BLEU(lowercase=True, tokenize=tokenizer, force=True)
 
 
 _Counts = tuple[list[int], list[int], int, int]
@@ -97,8 +132,10 @@ def _bleu(order: int, counts: _Counts) -> float:
     ).score
 
 
-def _bleu4_interval(hypotheses: list[str], references: list[str]) -> tuple[float, float]:
-    bleu = _sacrebleu()
+def _bleu4_interval(
+    hypotheses: list[str], references: list[str], *, tokenizer: str
+) -> tuple[float, float]:
+    bleu = _sacrebleu(tokenizer)
     clips = [
         _counts(bleu.corpus_score([first], [[second]]))
         for first, second in zip(hypotheses, references, strict=True)

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import nn
 
 from slt_fast.errors import DataError, UserError
+from slt_fast.files import seen_from
+from slt_fast.model.resnet import ResNet18
 from slt_fast.state_dict import StateDict, check_state_dict, download_state_dict, read_state_dict
 
 STAGE_CHANNELS = (64, 128, 256, 512)
@@ -31,7 +32,7 @@ class Backbone(nn.Module):
 
     def __init__(self, *, stages: int = 4, weights: str = "none") -> None:
         super().__init__()
-        network = torchvision.models.resnet18()
+        network = ResNet18()
         if weights != "none":
             network.load_state_dict(_resnet18_state(weights, network.state_dict()))
         self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
@@ -72,7 +73,10 @@ def _resnet18_state(weights: str, network: StateDict) -> StateDict:
 
 
 def _imagenet_state() -> StateDict:
-    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    # Imported here, because it takes seconds.
+    from torchvision.models import ResNet18_Weights
+
+    weights = ResNet18_Weights.IMAGENET1K_V1
     advice = (
         f"Fetch {Path(weights.url).name} on another machine and pass its path as "
         "--backbone-weights, or train from scratch with --backbone-weights none"
@@ -84,6 +88,8 @@ def _file_state(path: Path) -> StateDict:
     expected = "a state dict of ResNet18"
     if not path.is_file():
         raise DataError(
-            "backbone_weights", f"no file {path}", f"imagenet, none, or a file with {expected}"
+            "backbone_weights",
+            f"no file {path}",
+            f"imagenet, none, or a file with {expected}{seen_from(path)}",
         )
     return read_state_dict(path, expected)

@@ -58,7 +58,10 @@ class ModelConfig:
     """Backend of the fused operators."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "memory_map_size", tuple(self.memory_map_size))
+        if isinstance(self.memory_map_size, list):
+            object.__setattr__(self, "memory_map_size", tuple(self.memory_map_size))
+        if isinstance(self.memory_map_size, tuple) and len(self.memory_map_size) != 2:
+            raise UserError(f"memory_map_size: found {self.memory_map_size}; expected two sizes")
         check_settings(self)
         if self.width % (2 * self.decoder_heads):
             expected = f"a multiple of 2 * {self.decoder_heads} decoder heads"
@@ -66,5 +69,5 @@ class ModelConfig:
         kernel = self.temporal_convolution
         if kernel < 0 or (kernel and kernel % 2 == 0):
             raise UserError(f"temporal_convolution: found {kernel}; expected 0 or an odd size")
-        if len(self.memory_map_size) != 2 or min(self.memory_map_size) < 1:
+        if min(self.memory_map_size) < 1:
             raise UserError(f"memory_map_size: found {self.memory_map_size}; expected two sizes")

@@ -55,12 +55,24 @@ def choose_backend(
     return choice
 
 
-def check_devices(
-    operator: str, device: torch.device, tensors: dict[str, torch.Tensor | None]
-) -> None:
-    """Raises ValueError if a tensor is not on this device."""
+def check_tensors(operator: str, tensors: dict[str, Any], optional: tuple[str, ...] = ()) -> None:
+    """Raises TypeError or ValueError if one is no dense tensor on the device of the first.
+
+    The optional ones may be None.
+    """
+    device, dense = None, torch.strided
     for name, tensor in tensors.items():
-        if tensor is not None and tensor.device != device:
+        if tensor is None and name in optional:
+            continue
+        if not isinstance(tensor, torch.Tensor):
+            found = f"found {name} of type {type(tensor).__name__}; expected a torch.Tensor"
+            raise TypeError(f"{operator}: {found}")
+        if tensor.layout is not dense or tensor.is_nested:
+            kind = "a nested tensor" if tensor.is_nested else f"a tensor of {tensor.layout}"
+            raise ValueError(f"{operator}: found {name}, {kind}; expected a dense tensor")
+        if device is None:
+            device = tensor.device
+        elif tensor.device != device:
             found = f"found {name} on {tensor.device}"
             raise ValueError(f"{operator}: {found}; expected {device}, as its first tensor")
 

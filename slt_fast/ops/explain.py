@@ -10,6 +10,7 @@ from slt_fast.ops.backend import choose_backend
 from slt_fast.ops.launching import Plan, memory_format
 from slt_fast.ops.pixel_attention import operator, plan
 from slt_fast.ops.pixel_attention.operator import pixel_attention, to_autocast_type
+from slt_fast.ops.pixel_attention.reference import additive
 from slt_fast.ops.pixel_attention_block import operator as block_operator
 from slt_fast.ops.pixel_attention_block import plan as block_plan
 from slt_fast.ops.pixel_attention_block.operator import pixel_attention_block
@@ -30,6 +31,7 @@ def explain(function: Callable, *arguments: Any, **options: Any) -> str:
         prevents a faster one.
 
     Raises:
+        TypeError: A call that the function itself would refuse.
         ValueError: Another function, or a call that the function itself would refuse.
     """
     if function not in _EXPLAINERS:
@@ -47,6 +49,8 @@ def _pixel_attention(q, k, v, bias, scale, backend):
     refusal = operator.kernel_refusal(q, k, v)
     lines, is_fused = _backend_line("pixel_attention", backend, q.device, refusal)
     if is_fused:
+        if bias is not None:
+            bias, _ = additive(bias, q.dtype)
         forward = plan.forward_plan.plan(q.device, q, k, v, bias, 1.0)
         out, row_statistics = forward.memory["out"], forward.memory.get("row_statistics")
         needs_dbias = bias is not None and bias.requires_grad

@@ -46,12 +46,38 @@ if EXTENSION is not None:
 
     @torch.library.register_fake("slt_fast::rgb_to_grey")
     def _rgb_to_grey_fake(frames: torch.Tensor) -> torch.Tensor:
+        _check_fake(frames, frames.ndim == 4 and frames.shape[3] == 3, "[T, H, W, 3]")
         return frames.new_empty(frames.shape[:3])
 
     @torch.library.register_fake("slt_fast::disvr")
     def _flow_fake(frames: torch.Tensor, *settings: int) -> torch.Tensor:
+        _check_fake(frames, frames.ndim == 3, "[T, H, W]")
         T, H, W = frames.shape
         return frames.new_empty((T - 1, 2, H, W), dtype=torch.float32)
+
+    def _check_fake(frames: torch.Tensor, fits: bool, expected: str) -> None:
+        torch._check(
+            fits and frames.dtype == torch.uint8,
+            lambda: (
+                f"found {frames.dtype} of {list(frames.shape)}; frames must be uint8 {expected}"
+            ),
+        )
+
+    def _refuse(frames: torch.Tensor | None, *settings: int) -> torch.Tensor:
+        """Takes what neither the CPU's operators nor the GPU's take."""
+        found = "no tensor"
+        if frames is not None:
+            kind = "a nested tensor" if frames.is_nested else f"{frames.dtype} {frames.layout}"
+            found = f"{kind} on {frames.device.type}"
+            if frames.is_cuda:
+                found += f" ({cuda_refusal(frames.device)})"
+        raise RuntimeError(f"found {found}; frames must be dense uint8, on the CPU or a GPU")
+
+    # Without it torch lists its 40 kinds of tensors.
+    _FALLBACK = torch.library.Library("slt_fast", "IMPL")
+    for _name in ("rgb_to_grey", "disvr"):
+        for _kind in ("CompositeExplicitAutograd", "NestedTensor", "AutogradNestedTensor"):
+            _FALLBACK.impl(_name, _refuse, _kind)
 
 
 def built_for() -> str:

@@ -3,8 +3,9 @@
 An eager call goes straight to the kernels through an autograd.Function, because the dispatcher
 takes longer than a small kernel. A traced call (torch.compile, torch.export) goes through
 torch.ops.slt_fast.NAME, which takes CUDA tensors to the kernels and CPU tensors to the reference
-formula. Both share their rules for autograd and vmap. Gradients that may be differentiated
-themselves (create_graph, torch.func.grad) come from the reference formula.
+formula. Both share their rules for autograd and vmap. Two things come from the reference formula:
+calls within forward-mode differentiation (torch.func.jvp, jacfwd, hessian), and gradients that may
+be differentiated themselves (create_graph, torch.func.grad) or are batched (is_grads_batched).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 Function = Callable[..., Any]
 
@@ -102,10 +104,27 @@ def define(
     in_eager = _eager(name, kernels, setup_context, eager_rule, vmap)
 
     def call(*arguments: Any) -> torch.Tensor:
+        if _is_forward_mode():
+            return reference(*arguments)
         results = in_graphs(*arguments) if torch.compiler.is_compiling() else in_eager(*arguments)
         return results if schema.num_results == 1 else results[0]
 
     return call
+
+
+def _is_forward_mode() -> bool:
+    """Returns whether a call may carry tangents: within torch.func.jvp or a dual level."""
+    return forward_ad._current_level >= 0
+
+
+# A graph is traced inside of the dual level or outside, and torch.compile checks which.
+_is_forward_mode._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _is_batched(gradient: torch.Tensor) -> bool:
+    """Returns whether a gradient is mapped, by is_grads_batched or by torch.func.vmap."""
+    functorch = torch._C._functorch
+    return functorch.is_legacy_batchedtensor(gradient) or functorch.is_batchedtensor(gradient)
 
 
 def call_by_call(operator: Function, info: Any, in_dims: tuple, *arguments: Any) -> tuple:
@@ -216,7 +235,7 @@ def _gradients(
         return (None,) * len(schema.arguments)
     tensors, num_tensors = ctx.saved_tensors, schema.num_tensors
     needed = [bool(is_needed) for is_needed in ctx.needs_input_grad[:num_tensors]]
-    if torch.is_grad_enabled():  # these gradients may be differentiated
+    if torch.is_grad_enabled() or _is_batched(gradient):  # the former may be differentiated
         values = backward.gradients(gradient, *tensors[:num_tensors], *ctx.settings)
     else:
         values = kernels(gradient, *tensors, *ctx.settings, needed)

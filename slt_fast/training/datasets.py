@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from slt_fast.data.input import flow_device
 from slt_fast.data.loading import ClipDataset, count_frames, keep_good, preload
 from slt_fast.data.probes import probe
 from slt_fast.data.sources import data_root, read_split
+from slt_fast.data.text import split_text
 from slt_fast.device import choose_device
 from slt_fast.errors import DataError, ErrorHandler, UserError
 from slt_fast.files import replacing
@@ -34,28 +36,62 @@ def load_dataset(
     on_error: ErrorHandler | None = None,
     checks_clips: bool = True,
 ) -> ClipDataset:
-    """Reads a split of `data` (synthetic[:SEED], phoenix14t:PATH or manifest:FILE) for batching.
+    """Reads a split for batching: find_clips, then read_clips; raises as they do."""
+    clips = find_clips(
+        recipe, data, split, flow_cache=flow_cache, probe_name=probe_name, on_error=on_error
+    )
+    return read_clips(recipe, data, clips, on_error=on_error, checks_clips=checks_clips)
 
-    With training.preload its images are computed here.
+
+def find_clips(
+    recipe: Recipe,
+    data: str,
+    split: str,
+    *,
+    flow_cache: Path | None = None,
+    probe_name: str | None = None,
+    on_error: ErrorHandler | None = None,
+) -> list[AnnotatedClip]:
+    """Reads the annotations of a split.
 
     Args:
+        data: synthetic[:SEED], phoenix14t:PATH or manifest:FILE.
         flow_cache: Folder to read flow from, as far as it is there.
         probe_name: Probe that changes the clips; None for none.
-        on_error: Called with each bad annotation or clip; None raises the first.
-        checks_clips: Count the frames of clips that are not preloaded, so that a clip too short for
-            its glosses is known before training starts.
+        on_error: Called with each bad annotation; None raises the first.
 
     Raises:
-        DataError: A bad annotation or clip, if on_error is None, or no usable flow cache.
-        UserError: No clip can be read, or a flow cache is given for RGB input.
+        DataError: A bad annotation, if on_error is None, or no usable flow cache.
+        UserError: There is no clip, or a flow cache is given for RGB input.
     """
     cache = flow_cache and open_flow_cache(flow_cache, recipe.input, data_root(data))
     clips = read_split(data, split, on_error=on_error)
     if probe_name:
         clips = [probe(clip, probe_name) for clip in clips]
-    if cache:
-        clips = with_cached_flow(clips, cache)
-    settings = recipe.training
+    return with_cached_flow(clips, cache) if cache else clips
+
+
+def read_clips(
+    recipe: Recipe,
+    data: str,
+    clips: list[AnnotatedClip],
+    *,
+    on_error: ErrorHandler | None = None,
+    checks_clips: bool = True,
+) -> ClipDataset:
+    """Makes a data set of the clips of a split; with training.preload their images as well.
+
+    Args:
+        data: Name of the data, for errors.
+        on_error: Called with each bad clip; None raises the first.
+        checks_clips: Count the frames of clips that are not preloaded, so that a clip too short for
+            its glosses is known before training starts.
+
+    Raises:
+        DataError: A bad clip, if on_error is None.
+        UserError: No clip can be read.
+    """
+    settings, split = recipe.training, clips[0].split
     images = None
     if settings.preload:
         device = flow_device(recipe.input, choose_device(settings.device))
@@ -76,24 +112,41 @@ def trained_on(run: RunConfig, clips: Sequence[AnnotatedClip]) -> TrainedOn:
         digest.update(json.dumps([clip.id, clip.text, clip.glosses]).encode())
     splits = (run.train_split, run.dev_split, run.test_split)
     flow_cache = None if run.flow_cache is None else str(run.flow_cache)
-    return TrainedOn(run.data, *splits, digest.hexdigest(), run.skip_bad, flow_cache)
+    known, folder = digest.hexdigest(), str(Path.cwd())
+    return TrainedOn(run.data, *splits, known, run.skip_bad, flow_cache, folder)
 
 
-def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int) -> None:
+def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int, units: str = "word") -> None:
     """Warns of training texts that are longer than any translation may be, in tokens."""
-    long = [clip for clip in clips if len(clip.text.split()) > limit]
-    if long:
-        longest = max(long, key=lambda clip: len(clip.text.split()))
+    lengths = [len(split_text(clip.text, units)) for clip in clips]
+    num_long = sum(length > limit for length in lengths)
+    if num_long:
+        longest = max(range(len(clips)), key=lengths.__getitem__)
         logger.warning(
             "%s: %d tokens of text in clip %r; translations are cut off after %d "
             "(--max-text-length), which is too few for %d of %d training clips",
-            longest.origin,
-            len(longest.text.split()),
-            longest.id,
+            clips[longest].origin,
+            lengths[longest],
+            clips[longest].id,
             limit,
-            len(long),
+            num_long,
             len(clips),
         )
+
+
+def warn_of_rare_words(clips: Sequence[AnnotatedClip], units: str) -> None:
+    """Warns of training texts that cannot be learned by these units."""
+    texts = [split_text(clip.text, units) for clip in clips]
+    counts = Counter(token for text in texts for token in text)
+    num_single = sum(len(text) == 1 for text in texts)
+    num_once = sum(count == 1 for count in counts.values())
+    advice = "--text-units punctuated splits punctuation off, character takes single characters"
+    if 2 * num_single > len(texts):
+        message = "%d of %d training texts have one token, as in languages without spaces; %s"
+        logger.warning(message, num_single, len(texts), advice)
+    elif 2 * num_once > len(counts):
+        message = "%d of %d words of the training texts occur once; %s"
+        logger.warning(message, num_once, len(counts), advice)
 
 
 class SkippedClips:

@@ -10,6 +10,7 @@ from slt_fast.checkpoint import TrainedModel
 from slt_fast.data.batching import BatchMaker, batches
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.input import flow_device
+from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
 from slt_fast.errors import ErrorHandler, UserError, handle
 from slt_fast.inference.translate import Translation, translate_batch
@@ -45,6 +46,7 @@ class Evaluation:
         return {f"{split}.{name}": value for name, value in values.items()}
 
 
+@naming_killed_loaders()
 def evaluate(
     trained: TrainedModel,
     dataset: ClipDataset,
@@ -76,7 +78,9 @@ def evaluate(
     maker = BatchMaker(trained.vocabularies, config, device=device)
     num_workers = dataset.num_workers(settings.num_workers)
     loader = batches(dataset, maker, batch_size=settings.batch_size, num_workers=num_workers)
-    with tqdm(total=len(dataset), desc="translating", unit="clip", leave=False) as bar:
+    with tqdm(
+        total=len(dataset), desc="translating", unit="clip", leave=False, disable=None
+    ) as bar:
         for batch in loader:
             for error in batch.errors:
                 handle(error, on_error)

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from tqdm import tqdm
@@ -22,24 +22,37 @@ from slt_fast.checkpoint import (
 )
 from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches, too_many_frames
 from slt_fast.data.input import flow_device
+from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
 from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle
 from slt_fast.files import read_json, write_json
+from slt_fast.metrics import deciding_score
 from slt_fast.recipe import Recipe
-from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on, warn_of_long_texts
+from slt_fast.settings import Bounds, check_settings
+from slt_fast.training.checks import check_one_process, check_recipe, check_resumable
+from slt_fast.training.datasets import (
+    SkippedClips,
+    find_clips,
+    read_clips,
+    trained_on,
+    warn_of_long_texts,
+    warn_of_rare_words,
+)
 from slt_fast.training.evaluation import Evaluation, evaluate
+from slt_fast.training.lock import locked
 from slt_fast.training.log import RunLog
 from slt_fast.training.losses import translation_loss
 from slt_fast.training.resuming import (
-    check_resumable,
     check_same_run,
     has_checkpoint_to_resume,
     prepare_output,
 )
 from slt_fast.training.run import RunConfig
 from slt_fast.training.schedule import learning_rate
+from slt_fast.training.starting import start_from
 from slt_fast.training.state import pack_state, restore_state
+from slt_fast.training.translations import save_translations
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +61,14 @@ logger = logging.getLogger(__name__)
 class Progress:
     """How far a run has come; training.json in a checkpoint."""
 
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    best_bleu4: float = -1.0
-    seconds: float = 0.0
+    epoch: Annotated[int, Bounds(ge=0)] = 0
+    batch: Annotated[int, Bounds(ge=0)] = 0
+    step: Annotated[int, Bounds(ge=0)] = 0
+    best_score: Annotated[float, Bounds(ge=-1, le=100.001)] = -1.0  # rounding passes 100
+    seconds: Annotated[float, Bounds(ge=0)] = 0.0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
@@ -63,17 +79,28 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
 
     Raises:
         DataError: A bad clip without run.skip_bad, or a checkpoint that does not fit.
-        UserError: A setting cannot be used here, or the gradient is not finite.
+        UserError: A setting cannot be used here, several processes train, or the gradient is not
+            finite.
     """
     started = time.monotonic()
     keep_compiled_convolutions()
+    check_one_process()
     check_resumable(run)
-    recipe.input.parameters()  # raises before any clip is read if the flow cannot be computed
+    with locked(run.output):
+        return _train(recipe, run, started)
+
+
+def _train(recipe: Recipe, run: RunConfig, started: float) -> tuple[dict[str, Any], Evaluation]:
+    check_recipe(recipe, run)
     skipped = SkippedClips() if run.skip_bad else None
-    load = partial(load_dataset, recipe, run.data, flow_cache=run.flow_cache, on_error=skipped)
-    train_set, dev_set = load(run.train_split), load(run.dev_split)
-    test_set = load(run.test_split)
-    warn_of_long_texts(train_set.clips, recipe.search.max_text_length)
+    find = partial(find_clips, recipe, run.data, flow_cache=run.flow_cache, on_error=skipped)
+    splits = [find(split) for split in (run.train_split, run.dev_split, run.test_split)]
+    train_set, dev_set, test_set = (
+        read_clips(recipe, run.data, clips, on_error=skipped) for clips in splits
+    )
+    units = recipe.text.text_units
+    warn_of_long_texts(train_set.clips, recipe.search.max_text_length, units)
+    warn_of_rare_words(train_set.clips, units)
     trainer = Trainer(recipe, run, train_set, skipped, started=started)
     if run.resume:
         trainer.resume()
@@ -88,8 +115,11 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     test = evaluate(best, test_set, search=recipe.search, on_error=skipped)
     metrics: dict[str, Any] = test.flat(run.test_split)
     metrics[f"{run.test_split}.seconds_total"] = trainer.seconds()
-    metrics["best_dev_bleu4"] = trainer.progress.best_bleu4
+    decided = deciding_score([clip.text for clip in dev_set.clips])
+    metrics[f"best_dev_{decided}"] = trainer.progress.best_score
     write_json(run.output / "metrics.json", metrics)
+    if run.save_translations:
+        save_translations(run.save_translations, test)
     return metrics, test
 
 
@@ -109,7 +139,7 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.recipe, self.run, self.train_set, self.on_error = recipe, run, train_set, on_error
         self.device = choose_device(settings.device)
-        vocabularies = Vocabularies.build(train_set.clips)
+        vocabularies = Vocabularies.build(train_set.clips, recipe.text.text_units)
         maker_device = flow_device(recipe.input, self.device)
         self.maker = BatchMaker(
             vocabularies, recipe.input, recipe.augmentation, settings.seed, maker_device
@@ -119,6 +149,8 @@ class Trainer:
         network.to(self.device).to(memory_format=torch.channels_last)
         data = trained_on(run, train_set.clips)
         self.trained = TrainedModel(network, recipe, vocabularies, data)
+        if run.init_from and not has_checkpoint_to_resume(run):
+            start_from(self.trained, run.init_from)
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
             lr=settings.learning_rate,
@@ -137,6 +169,7 @@ class Trainer:
         self.started = now
         return self.progress.seconds
 
+    @naming_killed_loaders()
     def train_epoch(self) -> dict[str, float]:
         """Trains the rest of the current epoch; returns its mean losses."""
         progress, settings = self.progress, self.recipe.training
@@ -153,7 +186,9 @@ class Trainer:
         self.trained.network.train()
         label = f"epoch {progress.epoch + 1}/{settings.epochs}"
         total = self.batches_per_epoch
-        bar = tqdm(loader, label, total, unit="step", initial=progress.batch, leave=False)
+        bar = tqdm(
+            loader, label, total, unit="step", initial=progress.batch, leave=False, disable=None
+        )
         for batch in bar:
             losses = self.train_step(batch)
             progress.batch += 1
@@ -227,8 +262,9 @@ class Trainer:
             search = self.recipe.search.greedy()
             dev = evaluate(self.trained, dev_set, search=search, on_error=self.on_error)
             record |= dev.flat("dev")
-            if dev.scores["bleu4"].value >= progress.best_bleu4:  # of equals, the later
-                progress.best_bleu4 = dev.scores["bleu4"].value
+            score = dev.scores[deciding_score([clip.text for clip in dev.clips])].value
+            if score >= progress.best_score:  # of equals, the later
+                progress.best_score = score
                 links.append("best")
         progress.epoch, progress.batch = epoch, 0
         # In this order, a run killed in between logs the epoch twice instead of never.
@@ -271,6 +307,8 @@ class Trainer:
 def _read_progress(path: Path) -> Progress:
     values = read_json(path)
     try:
+        if "best_bleu4" in values:  # its name when BLEU-4 always decided
+            values["best_score"] = values.pop("best_bleu4")
         return Progress(**values)
-    except TypeError as error:
+    except (TypeError, UserError) as error:
         raise DataError(path, str(error), "the state that slt_fast writes") from error

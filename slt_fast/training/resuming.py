@@ -12,6 +12,13 @@ from slt_fast.training.run import RunConfig
 
 logger = logging.getLogger(__name__)
 
+_BACKBONE_WEIGHTS = "model.backbone_weights"
+# What a run writes to its folder.
+RUN_FILES = (
+    *("metrics.jsonl", "metrics.json", "tensorboard", "skipped.txt"),
+    *("checkpoints", "best", "last"),
+)
+
 
 def has_checkpoint_to_resume(run: RunConfig) -> bool:
     """Returns whether a run shall be resumed and has a checkpoint."""
@@ -20,7 +27,8 @@ def has_checkpoint_to_resume(run: RunConfig) -> bool:
 
 def settings_to_resume(run: RunConfig) -> tuple[Recipe, RunConfig]:
     """Reads the settings and data of a run from its last checkpoint."""
-    recipe, _, data = read_description(checkpoint_folder(run.output / "last"))
+    recipe, _, trained_on = read_description(checkpoint_folder(run.output / "last"))
+    data = trained_on.located()
     known = {name: value for name, value in asdict(data).items() if hasattr(run, name)}
     if data.flow_cache is not None:
         known["flow_cache"] = Path(data.flow_cache)
@@ -30,12 +38,19 @@ def settings_to_resume(run: RunConfig) -> tuple[Recipe, RunConfig]:
 def check_same_run(folder: Path, found: TrainedModel, wanted: TrainedModel) -> None:
     """Raises DataError if a checkpoint has other settings or data than the run that resumes it.
 
-    Only skip_bad and flow_cache may change: a run that met a bad clip can continue without it, and
-    cached flow is the same as computed flow.
+    The data are known by the digest of the training clips, wherever they are now. So are the
+    weights that the backbone began with: the checkpoint holds what became of them. A run that met a
+    bad clip can continue without it, cached flow is the same as computed flow, and there may be
+    more epochs.
     """
     changes = differences(found.recipe, wanted.recipe)
+    if not {"imagenet", "none"} & set(changes.get(_BACKBONE_WEIGHTS, ("none",))):
+        del changes[_BACKBONE_WEIGHTS]
+    epochs, wanted_epochs = changes.get("training.epochs", (0, 0))
+    if wanted_epochs > epochs:  # a longer training
+        del changes["training.epochs"]
     before, now = asdict(found.trained_on), asdict(wanted.trained_on)
-    before |= {name: now[name] for name in ("skip_bad", "flow_cache")}
+    before |= {name: now[name] for name in ("data", "folder", "skip_bad", "flow_cache")}
     changes |= {name: (before[name], now[name]) for name in now if before[name] != now[name]}
     for name, (theirs, ours) in changes.items():
         raise DataError(folder, f"{name} {theirs!r}", f"{ours!r}, as asked for now")
@@ -43,20 +58,22 @@ def check_same_run(folder: Path, found: TrainedModel, wanted: TrainedModel) -> N
         raise DataError(folder, "other words or glosses", "those of the training split given now")
 
 
-def check_resumable(run: RunConfig) -> None:
-    """Raises DataError if a run shall be resumed in a folder that does not exist."""
-    if run.resume and not run.output.is_dir():
-        raise DataError(run.output, "no such folder", "the folder of a run to go on with")
-
-
 def prepare_output(run: RunConfig) -> None:
-    """Makes the output folder; moves an earlier run in it aside, unless it is resumed."""
-    if not run.resume and (run.output / "last").exists():
-        aside = next(
-            path
-            for number in range(1, 10_000)
-            if not (path := run.output.with_name(f"{run.output.name}.{number}")).exists()
-        )
-        run.output.rename(aside)
-        logger.warning("%s held a run: it is now %s (--resume goes on instead)", run.output, aside)
-    run.output.mkdir(parents=True, exist_ok=True)
+    """Moves an earlier run in the output folder aside, unless it is resumed.
+
+    Only what a run writes is moved, so that the folder may be any, the working directory included.
+    """
+    if run.resume or not os.path.lexists(run.output / "last"):
+        return
+    folder = run.output.resolve()
+    aside = next(
+        path
+        for number in range(1, 10_000)
+        if not os.path.lexists(path := folder.with_name(f"{folder.name}.{number}"))
+    )
+    aside.mkdir()
+    # "last" goes last: a kill in between leaves a run that the next start moves aside.
+    for name in RUN_FILES:
+        if os.path.lexists(folder / name):
+            os.rename(folder / name, aside / name)
+    logger.warning("%s held a run: it is now %s (--resume goes on instead)", run.output, aside)

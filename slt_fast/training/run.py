@@ -24,3 +24,7 @@ class RunConfig:
     """Split that is scored at the end."""
     flow_cache: Path | None = None
     """Folder made by slt-extract-flow; flow is read from it instead of computed."""
+    save_translations: Path | None = None
+    """File for the translations of the test split, .csv or .jsonl."""
+    init_from: Path | None = None
+    """Checkpoint or run whose weights to start from, as far as they fit; its words may differ."""

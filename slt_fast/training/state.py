@@ -1,8 +1,13 @@
 """Optimiser and random states as named tensors, so that a resumed run equals an unbroken one."""
 
+import re
+
 import torch
 
 from slt_fast.errors import UserError
+from slt_fast.state_dict import check_weight
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def pack_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -22,24 +27,42 @@ def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Ten
     Raises:
         UserError: There are no states, or states of other parameters.
     """
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        kind, *rest = key.split(".")
-        if kind == "optimizer":
-            state.setdefault(int(rest[0]), {})[rest[1]] = tensor
     if "random.cpu" not in tensors:
         raise UserError("training state: found no 'random.cpu'; expected the states of a run")
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        if part := re.fullmatch(r"optimizer\.([0-9]{1,9})\.(\w+)", key):
+            state.setdefault(int(part[1]), {})[part[2]] = tensor
+        elif key not in ("random.cpu", "random.cuda"):
+            raise UserError(f"training state: found {key!r}; expected the states of a run")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for number, values in state.items():
-        expected = tuple(parameters[number].shape) if number < len(parameters) else None
-        found = tuple(values["exp_avg"].shape) if "exp_avg" in values else None
-        if found != expected:
-            raise UserError(f"optimiser state {number}: found {found}; expected {expected}")
+        parameter = parameters[number] if number < len(parameters) else None
+        _check_values(number, values, parameter)
         # Fused Adam ignores strides: moments need the memory layout of their weights.
-        for name in ("exp_avg", "exp_avg_sq"):
+        for name in _MOMENTS:
             values[name] = torch.empty_like(parameters[number]).copy_(values[name])
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-    torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+    try:
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+    except (RuntimeError, TypeError) as error:  # another size, kind or content
+        raise UserError(f"random state: found {error}; expected the state of a run") from error
+
+
+def _check_values(
+    number: int, values: dict[str, torch.Tensor], parameter: torch.Tensor | None
+) -> None:
+    """Raises UserError if values are not Adam's state of this parameter."""
+    shape = None if parameter is None else tuple(parameter.shape)
+    expected = {"exp_avg": shape, "exp_avg_sq": shape, "step": ()}
+    found = {name: tuple(tensor.shape) for name, tensor in values.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        pair = found.get(name), expected.get(name)
+        if pair[0] != pair[1] or None in pair:
+            message = f"found {pair[0]}; expected {pair[1]} as {name}"
+            raise UserError(f"optimiser state {number}: {message}")
+    for name, tensor in values.items():
+        check_weight(name, tensor, torch.float32, f"optimiser state {number}")

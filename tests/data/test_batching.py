@@ -240,7 +240,7 @@ def test_frames_that_are_no_files_are_named(tmp_path: Path, num_workers: int) ->
     assert batch.clips == (CLIPS[0],)
     first, second = map(str, batch.errors)
     assert "link.png: found No such file or directory; expected a file that can be read" in first
-    assert "folder.png: found Is a directory; expected a file that can be read" in second
+    assert "6: found no images; expected a folder of png or jpg frames" in second
 
 
 def test_bad_clips_are_listed_beside_the_batch() -> None:

@@ -57,6 +57,19 @@ def test_split_without_a_usable_clip(tmp_path: Path) -> None:
         read_split(data, "train", on_error=lambda error: None)
 
 
+def test_home_folder(tmp_path: Path, monkeypatch) -> None:
+    path = manifest(tmp_path, "a,frames,hello .,train")
+    tree(tmp_path, "frames/1.png", "frames/2.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read_split("manifest:~/manifest.csv", "train") == read_split(f"manifest:{path}", "train")
+    for data in ("manifest:~/manifest.csv", "~/manifest.csv", "~/frames"):
+        assert names(data) == (tmp_path, ["frames"])
+    with pytest.raises(
+        DataError, match=f"^{tmp_path}/gone/annotations/manual: found no annotation"
+    ):
+        read_split("phoenix14t:~/gone", "dev")
+
+
 @pytest.mark.parametrize("data", ["phoenix14t", "phoenix14t:", "manifest:", "folder:x", "", ":"])
 def test_unknown_kind(data: str) -> None:
     with pytest.raises(ValueError, match=rf"found '{data}'; expected synthetic\[:SEED\], phoenix"):
@@ -119,8 +132,9 @@ def test_videos_of_phoenix_have_one_name(tmp_path: Path) -> None:
     for place in (root, tmp_path / "release"):
         assert names(f"phoenix14t:{place}") == (root, paths)
         assert names(f"phoenix14t:{place}", splits=("test",)) == (root, paths[1:])
+    assert names(f"phoenix14t:{tmp_path}") == (root, paths)
     with pytest.raises(DataError, match="found no annotation files; expected PHOENIX-2014-T"):
-        read_videos(f"phoenix14t:{tmp_path}")
+        read_videos(f"phoenix14t:{tmp_path}/elsewhere")
 
 
 def test_videos_of_the_synthetic_corpus() -> None:
@@ -148,8 +162,17 @@ def test_videos_and_folders_of_frames_at_any_depth(tmp_path: Path) -> None:
     assert videos_at(tmp_path) == (tmp_path, expected)
 
 
+def test_images_that_are_no_clip_are_said(tmp_path: Path, caplog) -> None:
+    tree(tmp_path, "poster.png", "a/1.png", "a/2.png", "b/c.mp4", "b/1.png", "b/2.png")
+    assert videos_at(tmp_path) == (tmp_path, ["a", "b/c.mp4"])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}: left out 1 images beside 0 videos and 2 folders",
+        f"{tmp_path}/b: left out 2 images beside 1 videos and 0 folders",
+    ]
+
+
 def test_a_single_video_or_folder_of_frames(tmp_path: Path) -> None:
-    tree(tmp_path, "frames/0.png", "frames/deeper/0.png", "clip")
+    tree(tmp_path, "frames/0.png", "frames/1.png", "frames/deeper/0.png", "clip")
     assert videos_at(tmp_path / "clip") == (tmp_path, ["clip"])
     assert videos_at(tmp_path / "frames") == (tmp_path, ["frames", "frames/deeper"])
 

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from itertools import combinations
 
 import pytest
@@ -7,7 +8,13 @@ from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
 from slt_fast.errors import UserError
-from slt_fast.metrics import flat_scores, most_common_share, translation_scores, word_error_rate
+from slt_fast.metrics import (
+    deciding_score,
+    flat_scores,
+    most_common_share,
+    translation_scores,
+    word_error_rate,
+)
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=6)
 
@@ -154,3 +161,32 @@ def test_lists_that_do_not_match(score, hypotheses, references, message) -> None
     with pytest.raises(ValueError, match=message) as caught:
         score(hypotheses, references)
     assert not isinstance(caught.value, UserError)
+
+
+def test_languages_without_spaces_are_scored_by_character() -> None:
+    references = ["今天天气很好", "明天会下雨"]
+    scores = translation_scores(["今天天气不好", "明天会下雨"], references)
+    assert "tok:char" in scores["bleu4"].signature
+    assert scores["bleu1"].value == pytest.approx(100 * 10 / 11)
+    assert scores["exact_match"].value == 50
+    spaced = translation_scores(["今天 天气 不好", "明天 会 下雨"], references)
+    assert spaced["bleu4"].value == scores["bleu4"].value
+    assert "tok:13a" in translation_scores(["a b"], ["a b"])["bleu4"].signature
+
+
+def test_accents_match_however_they_are_composed() -> None:
+    decomposed = unicodedata.normalize("NFD", "er schläft jetzt gut .")
+    assert translation_scores(["er schläft jetzt gut ."], [decomposed])["exact_match"].value == 100
+
+
+@pytest.mark.parametrize(
+    ("references", "expected"),
+    [
+        (["hello", "thank you", "one two three"], "exact_match"),
+        (["hello", "one two three four"], "bleu4"),
+        (["你好", "谢谢"], "exact_match"),
+        (["你好", "明天会下雨"], "bleu4"),
+    ],
+)
+def test_short_texts_are_decided_by_exact_matches(references: list[str], expected: str) -> None:
+    assert deciding_score(references) == expected

@@ -34,6 +34,57 @@ def test_refuses_other_frames(frames, message) -> None:
         torch.ops.slt_fast.disvr(frames, *SETTINGS)
 
 
+KINDS = {
+    "sparse": lambda frames: frames.to_sparse(),
+    "nested": lambda frames: torch.nested.nested_tensor(list(frames), layout=torch.jagged),
+    "torch.float32": lambda frames: frames.float().to("meta"),
+    "uint8": lambda frames: frames[0].to("meta"),
+    "ndarray": lambda frames: frames.numpy(),
+    "list": lambda frames: frames.tolist(),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_kinds_of_frames_are_named(kind) -> None:
+    """In a few words: torch itself would list its 40 kinds of tensors."""
+    grey, rgb = torch.zeros(2, 16, 16).byte(), torch.zeros(2, 16, 16, 3).byte()
+    with pytest.raises(RuntimeError, match=kind) as of_flow:
+        torch.ops.slt_fast.disvr(KINDS[kind](grey), *SETTINGS)
+    with pytest.raises(RuntimeError, match=kind) as of_grey:
+        torch.ops.slt_fast.rgb_to_grey(KINDS[kind](rgb))
+    for error in (of_flow, of_grey):
+        assert type(error.value) is RuntimeError
+    for frames in (grey, rgb):
+        for backend in ("auto", "reference", "opencv"):
+            with pytest.raises((TypeError, ValueError), match="optical_flow: found"):
+                optical_flow(KINDS[kind](frames), backend=backend)
+    with pytest.raises(ValueError, match="found frames on meta; expected frames with values"):
+        optical_flow(grey.to("meta"))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_too_little_memory_is_a_memory_error_of_one_line(threads, capfd) -> None:
+    frames = torch.zeros(1, 1, 1, dtype=torch.uint8).expand(2_000_000, 8000, 8000)
+    colours = frames.unsqueeze(-1).expand(-1, -1, -1, 3)
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for call in (
+            lambda: torch.ops.slt_fast.disvr(frames, *SETTINGS),
+            lambda: torch.ops.slt_fast.rgb_to_grey(colours),
+            lambda: optical_flow(frames),
+            lambda: optical_flow(colours),
+            lambda: optical_flow(frames, backend="opencv"),
+        ):
+            with pytest.raises(MemoryError) as error:
+                call()
+            assert "\n" not in str(error.value)
+    finally:
+        torch.set_num_threads(num_threads)
+    assert capfd.readouterr().err == ""
+
+
 def test_refuses_other_settings() -> None:
     first, _, *others = SETTINGS
     for settings in ((-1, 4, *others), (first, 0, *others), (first, 9, *others)):

@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
 
 from slt_fast.ops import attention_weights, backend, pixel_attention
 from slt_fast.ops.backend import _log_choice
@@ -129,6 +131,81 @@ def test_a_bias_of_minus_infinity_hides_a_key() -> None:
     keep = [0, 1, 3, 4]
     expected = pixel_attention(q, k[:, :, keep], v[:, :, keep])
     torch.testing.assert_close(pixel_attention(q, k, v, bias=bias), expected)
+
+
+MASK_SHAPES = [shape for shape in BIAS_SHAPES if shape is not None]
+
+
+@pytest.mark.parametrize("shape", MASK_SHAPES)
+def test_a_mask_is_that_of_torchs_own_attention(shape) -> None:
+    """True = takes part; a query without a key gets zeros, as do its gradients."""
+    mask = torch.rand(shape) > 0.4
+    if mask.ndim > 1:
+        mask[..., 0, :] = False
+    run, gradient = [], torch.randn(2, 2, 3, 6, dtype=torch.float64)
+    tensors = inputs()
+    for attend in (
+        lambda q, k, v: pixel_attention(q, k, v, bias=mask),
+        lambda q, k, v: scaled_dot_product_attention(q, k, v, attn_mask=mask.expand(2, 2, 3, 5)),
+    ):
+        leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+        with sdpa_kernel(SDPBackend.MATH):
+            y = attend(*leaves)
+        run.append((y, *torch.autograd.grad(y, leaves, gradient)))
+    for value, want in zip(*run, strict=True):
+        torch.testing.assert_close(value, want)
+
+
+def test_a_mask_is_a_bias_of_minus_infinity_and_repeats() -> None:
+    q, k, v = inputs(B=4)
+    mask = torch.rand(2, 1, 3, 5) > 0.4
+    mask[..., 0] = True
+    bias = torch.zeros(mask.shape, dtype=torch.float64).masked_fill(~mask, -torch.inf)
+    for function, tensors in ((pixel_attention, (q, k, v)), (attention_weights, (q, k))):
+        torch.testing.assert_close(function(*tensors, bias=mask), function(*tensors, bias=bias))
+    weights = attention_weights(q, k, bias=torch.zeros(3, 5, dtype=torch.bool))
+    assert not weights.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.complex64])
+def test_other_types_of_bias_are_named(dtype) -> None:
+    q, k, v = inputs()
+    message = f"found bias of {dtype}; expected a floating-point type or bool"
+    for function, tensors in ((pixel_attention, (q, k, v)), (attention_weights, (q, k))):
+        with pytest.raises(ValueError, match=message):
+            function(*tensors, bias=torch.ones(3, 5, dtype=dtype))
+
+
+@pytest.mark.parametrize("name", ["q", "k", "v", "bias"])
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda t: t.numpy(), TypeError, "of type ndarray; expected a torch.Tensor"),
+        (lambda t: t.tolist(), TypeError, "of type list; expected a torch.Tensor"),
+        (lambda t: t.to_sparse(), ValueError, ", a tensor of torch.sparse_coo; expected a dense"),
+        (lambda t: t.long(), ValueError, "of torch.int64; expected a floating-point type"),
+    ],
+)
+def test_arguments_of_other_kinds_are_named(name, change, error, message) -> None:
+    tensors = dict(zip("qkv", inputs(), strict=True)) | {"bias": torch.zeros(3, 5)}
+    tensors[name] = change(tensors[name])
+    with pytest.raises(
+        error, match=f"pixel_attention: found {name}{'' if message[0] == ',' else ' '}{message}"
+    ):
+        pixel_attention(**tensors)
+
+
+def test_q_and_k_of_two_types_and_other_scales_are_named() -> None:
+    q, k, v = inputs()
+    for function, tensors in (
+        (pixel_attention, (q, k.float(), v)),
+        (attention_weights, (q, k.float())),
+    ):
+        with pytest.raises(ValueError, match="q of torch.float64 and k of torch.float32; expected"):
+            function(*tensors)
+    for scale in ("1", torch.ones((), requires_grad=True)):
+        with pytest.raises(TypeError, match="found scale of (str|Tensor); expected a number"):
+            pixel_attention(q, k, v, scale=scale)
 
 
 def test_no_frames_give_no_frames() -> None:

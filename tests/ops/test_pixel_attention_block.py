@@ -216,3 +216,23 @@ def test_no_frames_give_no_frames() -> None:
 def test_what_does_not_fit_is_named(change, message) -> None:
     with pytest.raises(ValueError, match=message):
         pixel_attention_block(**inputs() | {"key_channels": 4} | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"gamma": 0.5}, TypeError, "found gamma of type float; expected a torch.Tensor"),
+        ({"gamma": torch.ones((), dtype=torch.int64)}, ValueError, "found gamma of torch.int64"),
+        ({"x": torch.zeros(2, 8, 2, 3).numpy()}, TypeError, "found x of type ndarray"),
+        ({"qkv_bias": [0.0] * 16}, TypeError, "found qkv_bias of type list"),
+        ({"positional_encoding": torch.zeros(8, 2, 3).long()}, ValueError, "encoding of torch.int"),
+        (
+            {"key_channels": 4.0},
+            TypeError,
+            "found key_channels 4.0 and num_heads 1; expected whole",
+        ),
+    ],
+)
+def test_arguments_of_other_kinds_are_named(change, error, message) -> None:
+    with pytest.raises(error, match=message):
+        pixel_attention_block(**inputs() | {"key_channels": 4} | change)

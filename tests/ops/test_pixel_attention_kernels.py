@@ -150,6 +150,24 @@ def test_minus_infinity_hides_keys(check_parity, Nk: int) -> None:
     check_parity(hidden, inputs(1, 1, 20, Nk, 16, 16), torch.float32)
 
 
+@pytest.mark.parametrize("Nk", [12, 40, 100])
+def test_a_mask_is_that_of_the_formula(kernel_device: str, set_limits, Nk: int) -> None:
+    """In each regime; a query sees no key, and a whole block of keys is hidden."""
+    set_limits(MAX_WHOLE_MAP=16, MAX_WHOLE_ROW=64)
+    tensors = [t.to(kernel_device) for t in inputs(2, 2, 10, Nk, 16, 16)]
+    mask = torch.rand(2, 1, 10, Nk, device=kernel_device) > 0.5
+    mask[..., : Nk // 3] = False
+    mask[:, :, 4] = False
+    results, gradient = [], torch.randn(2, 2, 10, 16, device=kernel_device)
+    for backend in ("triton", "reference"):
+        leaves = [t.clone().requires_grad_() for t in tensors]
+        y = attention(*leaves, mask, backend=backend)
+        results.append((y, *torch.autograd.grad(y, leaves, gradient)))
+    for value, want in zip(*results, strict=True):
+        torch.testing.assert_close(value, want, rtol=1e-4, atol=1e-5)
+    assert not results[0][0][:, :, 4].any() and not results[0][1][:, :, 4].any()
+
+
 def test_a_row_that_sees_nothing_is_nan_as_in_the_formula(kernel_device: str) -> None:
     q, k, v = (t.to(kernel_device) for t in inputs(1, 1, 3, 300, 16, 16))
     bias = torch.zeros(3, 300, device=kernel_device)

@@ -9,11 +9,13 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks import timing
 from slt_fast.layers import PixelAttention2d, PositionalEncoding2d
 from slt_fast.ops import add_positional_encoding_2d, pixel_attention, pixel_attention_block
+from slt_fast.ops.positional_encoding import encoding
 
 OPS = torch.ops.slt_fast
 
@@ -66,6 +68,12 @@ def block(x, weight, bias, gamma, encoding, backend="triton") -> torch.Tensor:
     )
 
 
+def masked(q, k, v, backend="triton") -> torch.Tensor:
+    mask = torch.ones(3, k.shape[2], dtype=torch.bool, device=q.device).tril(1)
+    mask[1] = False
+    return pixel_attention(q, k, v, bias=mask, backend=backend)
+
+
 def encode(x, backend="triton") -> torch.Tensor:
     return add_positional_encoding_2d(x, backend=backend)
 
@@ -75,6 +83,7 @@ CASES = {
     "attention": (attention, lambda: there(attention_inputs())),
     "attention, flash": (attention, lambda: there(attention_inputs(Nk=20))),
     "attention, no bias": (attention, lambda: there(attention_inputs(bias=False))),
+    "attention, mask": (masked, lambda: there(attention_inputs(bias=False))[:3]),
     "block": (block, lambda: there(block_inputs())),
     "block, flash": (block, lambda: there(block_inputs(side=5))),
     "encoding": (encode, lambda: there((torch.randn(2, 16, 3, 5),))),
@@ -109,13 +118,17 @@ def assert_all_close(values: list, expected: list) -> None:
         (OPS.pixel_attention, lambda: (*attention_inputs(), 0.25)),
         (OPS.pixel_attention, lambda: (*attention_inputs(bias=False), 0.25)),
         (OPS.pixel_attention, lambda: (*attention_inputs(Nk=20), 0.25)),
+        (OPS.pixel_attention, lambda: (*attention_inputs()[:3], torch.eye(3, 5) > 0, 0.25)),
         (OPS.pixel_attention_block, lambda: (*block_inputs(), 16, 1, 0.25)),
         (OPS.pixel_attention_block, lambda: (*block_inputs(side=5), 16, 2, 0.25)),
         (OPS.add_positional_encoding_2d, lambda: (torch.randn(2, 8, 3, 3),)),
     ],
 )
 def test_opcheck(operator, arguments) -> None:
-    arguments = [a.requires_grad_() if isinstance(a, torch.Tensor) else a for a in arguments()]
+    arguments = list(arguments())
+    for argument in arguments:
+        if isinstance(argument, torch.Tensor) and argument.is_floating_point():
+            argument.requires_grad_()
     results = torch.library.opcheck(operator.default, arguments)
     assert set(results.values()) == {"SUCCESS"} and len(results) == 4
 
@@ -246,6 +259,69 @@ def test_second_derivatives_of_the_kernels_gradients(function, inputs) -> None:
 
     for value, want in zip(second("triton"), second("reference"), strict=True):
         torch.testing.assert_close(value, want, rtol=1e-3, atol=1e-3 * float(want.abs().max()))
+
+
+# Without a bias or the flash kernels: forward-mode derivatives never reach the kernels.
+forward_mode = pytest.mark.parametrize(
+    ("function", "inputs"),
+    [pytest.param(*CASES[name], id=name) for name in ("attention, mask", "block", "encoding")],
+)
+HIGHER = {
+    "jvp": lambda f, x: torch.func.jvp(f, (x,), (x.cos(),)),
+    "jacfwd": lambda f, x: torch.func.jacfwd(f)(x),
+    "hessian": lambda f, x: torch.func.hessian(lambda x: f(x).pow(3).sum())(x),
+    "jvp of grad": lambda f, x: torch.func.jvp(
+        torch.func.grad(lambda x: f(x).pow(3).sum()), (x,), (x.cos(),)
+    ),
+    "vmap of jvp": lambda f, x: torch.vmap(lambda x: torch.func.jvp(f, (x,), (x,))[1])(
+        torch.stack([x, x / 2])
+    ),
+    "vmap of jacrev": lambda f, x: torch.vmap(torch.func.jacrev(f))(torch.stack([x, x / 2])),
+    "linearize": lambda f, x: torch.func.linearize(f, x)[1](x.cos()),
+    "vectorized jacobian": lambda f, x: torch.autograd.functional.jacobian(f, x, vectorize=True),
+    "forward jacobian": lambda f, x: torch.autograd.functional.jacobian(
+        f, x, vectorize=True, strategy="forward-mode"
+    ),
+    "compiled jvp": lambda f, x: torch.compile(
+        lambda x: torch.func.jvp(f, (x,), (x.cos(),)), backend="eager", fullgraph=True
+    )(x),
+}
+
+
+@forward_mode
+@pytest.mark.parametrize("derivative", HIGHER)
+def test_forward_mode_and_batched_derivatives(function, inputs, derivative: str) -> None:
+    """Those of plain PyTorch, though the kernels were asked for."""
+    x, *others = inputs()
+    results = []
+    for backend in ("triton", "reference"):
+
+        def of_one(x: torch.Tensor, backend: str = backend) -> torch.Tensor:
+            return function(x, *others, backend=backend)
+
+        results.append(HIGHER[derivative](of_one, x))
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-3)
+
+
+@forward_mode
+def test_tangents_within_a_dual_level(function, inputs) -> None:
+    x, *others = inputs()
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(x, x.cos())
+        results = [
+            forward_ad.unpack_dual(function(dual, *others, backend=backend)).tangent
+            for backend in ("triton", "reference")
+        ]
+    torch.testing.assert_close(*results)
+    assert results[0].any()
+
+
+@pytest.mark.parametrize("transform", [torch.func.grad, torch.func.jacfwd])
+def test_a_transform_leaves_no_wrapper_behind(transform) -> None:
+    x = torch.randn(1, 16, 13, 3, device=DEVICE)  # a size that nobody else has
+    encoding._cached_encoding.cache_clear()
+    transform(lambda x: encode(x, "reference").sum())(x)
+    torch.testing.assert_close(encode(x), encode(x, "reference"))
 
 
 @cases

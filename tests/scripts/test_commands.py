@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from slt_fast.ops.optical_flow import PRESETS
+from slt_fast.ops.optical_flow.backends import BACKENDS
+
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = {"slt-train", "slt-translate", "slt-evaluate", "slt-extract-flow"}
 FOUND = re.findall(
@@ -23,3 +26,18 @@ def test_a_command_is_its_script(command, module, function, monkeypatch) -> None
     script = command.removeprefix("slt-").replace("-", "_")
     runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="__main__")
     assert calls == [command]
+
+
+@pytest.mark.parametrize("name", ["train.py", "extract_flow.py"])
+def test_help_lists_presets_and_backends(run_script, name: str) -> None:
+    shown = run_script(name, "--help").out
+    for word in (*PRESETS, *BACKENDS):
+        assert re.search(rf"\b{word}\b", shown), word
+
+
+@pytest.mark.parametrize("name", ["train.py", "evaluate.py", "translate.py", "extract_flow.py"])
+def test_help_shows_each_example_on_its_own_line(run_script, name: str) -> None:
+    command = f"slt-{name[:-3].replace('_', '-')} "
+    shown = [line.strip(" \u2502") for line in run_script(name, "--help").out.splitlines()]
+    examples = [line for line in shown if line.startswith(command)]
+    assert examples and all(line.count(command) == 1 for line in examples)

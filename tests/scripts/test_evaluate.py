@@ -14,10 +14,14 @@ from slt_fast.training import evaluation
 def test_scores_a_split(run_script, checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
     where = ["--data", f"manifest:{manifest}", "--split", "train"]
     output = tmp_path / "scores.json"
-    scored = run_script("evaluate.py", "--checkpoint", checkpoint, *where, "--output", output)
+    outputs = ["--output", output, "--save-translations", tmp_path / "said.jsonl"]
+    scored = run_script("evaluate.py", "--checkpoint", checkpoint, *where, *outputs)
     assert scored.status == 0, scored.err
     scores = json.loads(scored.out)
     assert scores == read_json(output)
+    rows = [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["first", "second"]
+    assert rows[0]["reference"] == "the mother is asleep ."
     assert scores["train.num_clips"] == 2
     assert {f"train.bleu{order}" for order in (1, 2, 3, 4)} <= scores.keys()
     assert {"train.wer", "train.exact_match", "train.rouge_l"} <= scores.keys()
@@ -102,10 +106,14 @@ SYNTHETIC = ["--data", "synthetic", "--split", "dev"]
         (["--probe", "upside-down"], 2, "upside-down"),
         (["--beam-size", "0"], 1, "beam_size: found 0; expected at least 1"),
         (["--flavour", "vanilla"], 2, "--flavour"),
+        (["--output", "gone/scores.json"], 1, "No such file or directory: 'gone/scores.json'"),
+        (["--output", "/"], 1, "Is a directory: '/'"),
+        (["--device", "gpu"], 1, "device: found 'gpu'"),
     ],
 )
 def test_bad_options(run_script, checkpoint, monkeypatch, options, status, message: str) -> None:
     monkeypatch.setitem(NUM_CLIPS, "dev", 1)
+    monkeypatch.setattr(evaluation, "batches", lambda *_, **__: pytest.fail("read a clip"))
     finished = run_script("evaluate.py", "--checkpoint", checkpoint, *SYNTHETIC, *options)
     assert finished.status == status
     assert message in finished.out + finished.err

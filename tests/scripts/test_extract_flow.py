@@ -111,6 +111,14 @@ def test_phoenix_in_its_layout_split_by_split(run_script, shared_data, tmp_path:
     assert len(flow_of(f"phoenix14t:{data}", output)) == 2
 
 
+def test_splits_do_not_swallow_the_source(run_script, manifest: Path, tmp_path: Path) -> None:
+    options = ["--output", tmp_path / "flow", "--preset", "fast", "--size", 32, "--workers", 0]
+    finished = run_script("extract_flow.py", *options, "--splits", "train", manifest)
+    assert finished.status == 0, finished.err
+    missing = run_script("extract_flow.py", *options)
+    assert missing.status and "source: found none" in " ".join((missing.out + missing.err).split())
+
+
 def test_synthetic_corpus(run_script, tmp_path: Path, monkeypatch) -> None:
     for split in NUM_CLIPS:
         monkeypatch.setitem(NUM_CLIPS, split, 1)

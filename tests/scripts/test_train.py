@@ -192,12 +192,12 @@ def test_bad_options(
 def whole(run: Path) -> int:
     """The step of the last checkpoint, after a look at every file that a run has written."""
     for link in ("last", "best"):
-        if (run / link).is_symlink():
+        if (run / link).exists():
             load_model(run / link)
-            load_tensors(run / link / "training.safetensors")
+            load_tensors(checkpoint_folder(run / link) / "training.safetensors")
     for path in run.glob("*.json*"):
         assert all(json.loads(line) for line in path.read_text().splitlines())
-    return read_json(run / "last" / "training.json")["step"]
+    return read_json(checkpoint_folder(run / "last") / "training.json")["step"]
 
 
 def killed(arguments: list[str], run: Path, first_step: int) -> None:
@@ -228,7 +228,7 @@ def step_of(run: Path) -> int:
 
 
 def checkpoint_name(run: Path) -> str:
-    return Path(os.readlink(run / "last")).name
+    return checkpoint_folder(run / "last").name
 
 
 @pytest.mark.slow
@@ -254,5 +254,5 @@ def test_killed_at_random_moments(tiny_options, data_options, tmp_path: Path) ->
         trainer.progress.epoch, trainer.progress.batch = trainer.progress.epoch + 1, 0
     trainer.save("last")
     assert whole(run) == second + 1
-    linked = {(run / link).resolve() for link in ("last", "best") if (run / link).exists()}
-    assert {path.resolve() for path in (run / "checkpoints").iterdir()} == linked
+    kept = {checkpoint_folder(run / link) for link in ("last", "best") if (run / link).exists()}
+    assert set((run / "checkpoints").iterdir()) == kept

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from slt_fast.checkpoint import build_network, load_model, save_checkpoint
+from slt_fast.checkpoint import build_network, checkpoint_folder, load_model, save_checkpoint
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, Vocabulary
 from slt_fast.inference import translate
 
@@ -55,7 +55,9 @@ def test_part_of_a_video(run_script, checkpoint: Path, manifest: Path, tmp_path:
     whole = run_script("translate.py", manifest.parent / "second", *part)
     assert (whole.status, len(frames) > 9) == (0, True), whole.err
     assert run_script("translate.py", tmp_path, *part) == whole
-    fails(run_script("translate.py", tmp_path, *part[2:]), "0.png: found a broken or truncated im")
+    fails(
+        run_script("translate.py", tmp_path, *part[2:]), "0.png: found an empty file; expected a "
+    )
 
 
 def fails(finished, message: str) -> None:
@@ -82,7 +84,7 @@ def test_checkpoints_that_cannot_be_used(run_script, checkpoint, manifest, tmp_p
     folder = tmp_path / "copy"
     options = ["translate.py", manifest.parent / "second", "--checkpoint", folder]
     fails(run_script(*options), "copy: found nothing; expected a checkpoint's folder")
-    shutil.copytree(checkpoint / "best", folder)
+    shutil.copytree(checkpoint_folder(checkpoint / "best"), folder)
     weights = load_file(folder / "model.safetensors")
     name = max(weights, key=lambda name: weights[name].numel())
     save_file(weights | {name: weights[name][1:].clone()}, folder / "model.safetensors")
@@ -91,6 +93,15 @@ def test_checkpoints_that_cannot_be_used(run_script, checkpoint, manifest, tmp_p
     fails(run_script(*options), message)
     (folder / "model.safetensors").write_bytes(b"")
     fails(run_script(*options), "expected a whole safetensors file")
+
+
+def test_several_videos_in_one_start(run_script, checkpoint: Path, manifest: Path) -> None:
+    videos = [manifest.parent / name for name in ("first.mp4", "second")]
+    alone = [run_script("translate.py", video, "--checkpoint", checkpoint).out for video in videos]
+    both = run_script("translate.py", *videos, "--checkpoint", checkpoint)
+    assert both.status == 0, both.err
+    named = [f"{video}:\n{said}" for video, said in zip(videos, alone, strict=True)]
+    assert both.out == "".join(named)
 
 
 def test_bad_options(run_script, checkpoint: Path) -> None:

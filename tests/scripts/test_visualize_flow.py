@@ -49,3 +49,12 @@ def test_a_single_frame(run_script, tmp_path: Path) -> None:
 def test_bad_options(run_script, options: list[str], message: str) -> None:
     finished = run_script("visualize_flow.py", *options)
     assert finished.status and message in finished.err + finished.out
+
+
+def test_an_output_that_cannot_be_written_is_named_first(run_script, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "slt_fast.data.synthetic.SyntheticSource.read", lambda _: pytest.fail("read a clip")
+    )
+    output = tmp_path / "gone" / "page.png"
+    finished = run_script("visualize_flow.py", "--output", output)
+    assert finished.status == 1 and f"No such file or directory: '{output}'" in finished.err

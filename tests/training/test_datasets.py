@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,12 +6,14 @@ import pytest
 import torch
 
 from slt_fast.data.batching import BatchMaker, Readings, Vocabularies
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.flow_cache.cache import open_flow_cache
 from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.sources import read_split, read_videos
+from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
-from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on
+from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on, warn_of_rare_words
 from slt_fast.training.run import RunConfig
 
 
@@ -131,3 +134,24 @@ def test_skip_bad_never_hides_a_defect(
         on_error = errors.append if skip_bad else None
         load_dataset(recipe, f"manifest:{manifest}", "train", on_error=on_error)
     assert not errors and caught.type is ValueError
+
+
+def annotated(*texts: str) -> list[AnnotatedClip]:
+    source = SyntheticSource("", ("A",), "statement", 0, (0, 0))
+    return [AnnotatedClip(str(n), source, text, None, None, "", "") for n, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "units", "message"),
+    [
+        (["A ship, captain!", "the ship again"], "word", "6 of 6 words .* occur once; --text-u"),
+        (["今天天气很好", "明天会下雨"], "word", "2 of 2 training texts have one token"),
+        (["a b a b", "a b"], "word", None),
+        (["今天今天", "今天"], "character", None),
+    ],
+)
+def test_warns_of_texts_that_cannot_be_learned(caplog, texts, units: str, message) -> None:
+    warn_of_rare_words(annotated(*texts), units)
+    assert bool(caplog.messages) == (message is not None)
+    if message:
+        assert re.search(message, caplog.text)

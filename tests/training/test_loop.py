@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from slt_fast.checkpoint import load_model
+from slt_fast.checkpoint import checkpoint_folder, load_model
 from slt_fast.data.batching import batches
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json
 from slt_fast.metrics import Score
 from slt_fast.recipe import Recipe
@@ -37,7 +37,7 @@ def trainer(tiny_recipe, run) -> Trainer:
 
 
 def weights(run: RunConfig, link: str = "last") -> dict[str, torch.Tensor]:
-    return load_file(run.output / link / "model.safetensors")
+    return load_file(checkpoint_folder(run.output / link) / "model.safetensors")
 
 
 def assert_same_weights(first: RunConfig, second: RunConfig) -> None:
@@ -64,7 +64,7 @@ def test_a_run_leaves_scores_logs_and_checkpoints(tiny_recipe, run) -> None:
         assert math.isfinite(record["train.ctc"]) and math.isfinite(record["train.text"])
         assert {"dev.bleu4", "dev.wer"} <= record.keys()
     assert list((run.output / "tensorboard").glob("events*"))
-    assert read_json(run.output / "last" / "training.json")["epoch"] == 2
+    assert read_json(checkpoint_folder(run.output / "last") / "training.json")["epoch"] == 2
     assert load_model(run.output).recipe == tiny_recipe
     assert not (run.output / "skipped.txt").exists()
 
@@ -100,9 +100,9 @@ def scored(monkeypatch, scores: list[float]) -> None:
 def test_keeps_the_checkpoint_that_is_best_on_dev(tiny_recipe, run, monkeypatch) -> None:
     scored(monkeypatch, [10.0, 30.0, 30.0, 20.0, 77.0])
     metrics, _ = train(with_training(tiny_recipe, epochs=4), run)
-    best = read_json(run.output / "best" / "training.json")
+    best = read_json(checkpoint_folder(run.output / "best") / "training.json")
     assert best["epoch"] == 3  # of equals the later
-    assert read_json(run.output / "last" / "training.json")["epoch"] == 4
+    assert read_json(checkpoint_folder(run.output / "last") / "training.json")["epoch"] == 4
     assert metrics["best_dev_bleu4"] == 30 and metrics["test.bleu4"] == 77
     assert len(list((run.output / "checkpoints").iterdir())) == 2
 
@@ -239,8 +239,54 @@ def test_rgb_input(tiny_recipe, run) -> None:
     assert "test.bleu4" in metrics and load_model(run.output).recipe.input.input == "rgb"
 
 
+@pytest.mark.parametrize(
+    ("part", "settings", "message"),
+    [
+        ("training", {"device": "gpu"}, "device: found 'gpu'"),
+        ("model", {"attention_heads": 3}, "found 3 heads; expected a divisor"),
+        (
+            "model",
+            {"backbone_weights": "gone.pth"},
+            "backbone_weights: found no file gone.pth;",
+        ),
+        ("model", {"decoder_feed_forward": 2**52}, "model: found a network larger than the memory"),
+    ],
+)
+def test_settings_are_tried_before_the_first_clip_is_read(
+    tiny_recipe, run, monkeypatch, part: str, settings: dict, message: str
+) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("read a clip")
+
+    monkeypatch.setattr(loop, "read_clips", read)
+    recipe = replace(tiny_recipe, **{part: replace(getattr(tiny_recipe, part), **settings)})
+    with pytest.raises(UserError, match=message):
+        train(recipe, run)
+    assert not run.output.exists()
+
+
+def test_a_backend_that_cannot_run_is_named_before_the_first_clip_is_read(
+    tiny_recipe, run, monkeypatch
+) -> None:
+    monkeypatch.setattr(loop, "read_clips", lambda *_, **__: pytest.fail("read a clip"))
+    monkeypatch.setattr("slt_fast.ops.backend._machine_refusal", lambda device: "a reason")
+    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, backend="triton"))
+    with pytest.raises(UserError, match="backend 'triton' cannot run on cpu: a reason"):
+        train(recipe, run)
+
+
+def test_an_output_that_cannot_be_written_is_named_first(tiny_recipe, run, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "read_clips", lambda *_, **__: pytest.fail("read a clip"))
+    run.output.touch()
+    with pytest.raises(OSError, match=re.escape(str(run.output))):
+        train(tiny_recipe, run)
+
+
 @pytest.mark.parametrize("split", ["train_split", "dev_split", "test_split"])
-def test_an_unknown_split_is_told_before_the_training(tiny_recipe, run, split: str) -> None:
+def test_an_unknown_split_is_told_before_the_training(
+    tiny_recipe, run, monkeypatch, split: str
+) -> None:
+    monkeypatch.setattr(loop, "read_clips", lambda *_, **__: pytest.fail("read a clip"))
     message = r"manifest\.csv: found no split 'valid'; expected one of train, dev, test"
     with pytest.raises(DataError, match=message):
         train(tiny_recipe, replace(run, **{split: "valid"}))
@@ -287,7 +333,7 @@ def test_bad_clips_are_left_out_and_listed(
         (line,) = [line for line in lines if re.search(message, line)]
         assert f"left out: {line}" in caplog.text
     assert metrics["test.num_clips"] == 2
-    assert read_json(damaged.output / "last" / "training.json")["step"] == 3
+    assert read_json(checkpoint_folder(damaged.output / "last") / "training.json")["step"] == 3
 
 
 def test_bad_frames_of_dev_and_test_are_listed(tiny_recipe, run, own_manifest, caplog) -> None:
@@ -317,3 +363,10 @@ def test_progress_is_logged(tiny_recipe, run, caplog) -> None:
     with caplog.at_level(logging.INFO, logger="slt_fast"):
         train(with_training(tiny_recipe, epochs=1), run)
     assert "epoch 1: train.ctc " in caplog.text and "dev.bleu4 " in caplog.text
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_learning_rate_that_is_too_high_is_named(tiny_recipe, run, epochs: int) -> None:
+    recipe = with_training(tiny_recipe, learning_rate=1e10, epochs=epochs)
+    with pytest.raises(UserError, match="--learning-rate"):
+        train(recipe, run)

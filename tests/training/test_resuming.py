@@ -12,17 +12,18 @@ import torchvision
 from safetensors.torch import load_file
 
 from slt_fast import checkpoint
-from slt_fast.checkpoint import TrainedModel, build_network, save_checkpoint
+from slt_fast.checkpoint import TrainedModel, build_network, checkpoint_folder, save_checkpoint
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.sources import read_split
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, write_json
 from slt_fast.recipe import Recipe
 from slt_fast.training import loop
+from slt_fast.training.checks import check_resumable
 from slt_fast.training.datasets import trained_on
+from slt_fast.training.lock import locked
 from slt_fast.training.loop import Trainer, train
 from slt_fast.training.resuming import (
-    check_resumable,
     check_same_run,
     prepare_output,
     settings_to_resume,
@@ -35,7 +36,7 @@ def with_training(recipe: Recipe, **settings) -> Recipe:
 
 
 def weights(run: RunConfig, link: str = "last") -> dict[str, torch.Tensor]:
-    return load_file(run.output / link / "model.safetensors")
+    return load_file(checkpoint_folder(run.output / link) / "model.safetensors")
 
 
 def assert_same_weights(first: RunConfig, second: RunConfig) -> None:
@@ -89,7 +90,8 @@ def test_a_resumed_run_equals_an_unbroken_one(
     expected, _ = train(recipe, unbroken)
     break_off(recipe, run, steps, monkeypatch)
     if saved_step:
-        assert read_json(run.output / "last" / "training.json")["step"] == saved_step
+        progress = read_json(checkpoint_folder(run.output / "last") / "training.json")
+        assert progress["step"] == saved_step
     torch.manual_seed(123)
     torch.rand(7)  # another process starts from other random states
     metrics, _ = train(recipe, replace(run, resume=True))
@@ -119,12 +121,13 @@ def test_a_run_of_version_0_1_is_resumed_exactly(tiny_recipe, run, monkeypatch) 
     unbroken = replace(run, output=run.output.with_name("unbroken"))
     train(tiny_recipe, unbroken)
     break_off(tiny_recipe, run, 3, monkeypatch)
-    path = run.output / "last" / "model.json"
+    path = checkpoint_folder(run.output / "last") / "model.json"
     old = read_json(Path(__file__).parents[1] / "model_0_1_0.json")
     assert old["recipe"]["training"]["beam_size"] == 2
     write_json(path, read_json(path) | {"slt_fast": "0.1.0", "recipe": old["recipe"]})
     train(tiny_recipe, replace(run, resume=True))
     assert_same_weights(run, unbroken)
+    path = checkpoint_folder(run.output / "last") / "model.json"
     path.write_text(path.read_text().replace('"beam_size": 2', '"beam_size": 3'))
     with pytest.raises(DataError, match=r"found search\.beam_size 3; expected 2, as asked for now"):
         train(tiny_recipe, replace(run, resume=True))
@@ -154,7 +157,6 @@ def test_resuming_a_finished_run_scores_it_again(tiny_recipe, run) -> None:
 @pytest.mark.parametrize(
     ("part", "name", "value", "message"),
     [
-        ("training", "epochs", 3, r"training\.epochs 1; expected 3, as asked for now"),
         ("training", "learning_rate", 0.5, r"training\.learning_rate 0\.003; expected 0\.5, as"),
         ("training", "seed", 9, r"training\.seed 0; expected 9, as asked for now"),
         ("model", "width", 64, r"model\.width 32; expected 64, as asked for now"),
@@ -170,6 +172,16 @@ def test_resuming_with_other_settings(
     with pytest.raises(DataError, match=rf"checkpoints|last.*: found {message}") as caught:
         train(recipe, finished)
     assert len(str(caught.value)) < 300
+
+
+def test_a_longer_training(tiny_recipe, finished) -> None:
+    """More epochs continue a finished run; fewer are refused."""
+    train(with_training(tiny_recipe, epochs=2), finished)
+    assert [record["epoch"] for record in records(finished)] == [1, 2]
+    recipe, _ = settings_to_resume(finished)
+    assert recipe.training.epochs == 2
+    with pytest.raises(DataError, match=r"training\.epochs 2; expected 1, as asked for now"):
+        train(with_training(tiny_recipe, epochs=1), finished)
 
 
 def test_resuming_on_another_machine(tiny_recipe, finished) -> None:
@@ -194,6 +206,61 @@ def test_resuming_with_other_data(tiny_recipe, run, own_manifest: Path) -> None:
         train(recipe, finished)
 
 
+def test_resuming_with_data_that_moved(
+    tiny_recipe, run, own_manifest: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """Relative, absolute, from another working directory, copied: the digest knows the clips."""
+    recipe = with_training(tiny_recipe, epochs=1)
+    monkeypatch.chdir(own_manifest.parent)
+    run = replace(run, data="manifest:manifest.csv")
+    train(recipe, run)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found, known = settings_to_resume(RunConfig(output=run.output, resume=True))
+    assert found == recipe and known.data == f"manifest:{own_manifest}"
+    train(recipe, known)
+    moved = own_manifest.parent.rename(tmp_path / "moved") / own_manifest.name
+    _, gone = settings_to_resume(RunConfig(output=run.output, resume=True))
+    with pytest.raises(DataError, match="manifest.csv: found no such file"):
+        train(recipe, gone)
+    train(recipe, replace(gone, data=f"manifest:{moved}"))
+    rows = moved.read_text().splitlines()
+    moved.write_text("\n".join([rows[0], rows[2], rows[1], *rows[3:]]))
+    with pytest.raises(DataError, match="found train_clips_sha256 '"):
+        train(recipe, replace(gone, data=f"manifest:{moved}"))
+
+
+def test_a_relative_path_is_looked_for_where_the_error_says(tiny_recipe, run, tmp_path) -> None:
+    message = rf"^gone\.csv: found no such file; .* file \(looked for in {Path.cwd()}\)$"
+    with pytest.raises(DataError, match=message):
+        train(tiny_recipe, replace(run, data="manifest:gone.csv"))
+
+
+def test_a_copied_run_that_followed_links_is_resumed(tiny_recipe, finished, tmp_path) -> None:
+    for name in ("best", "last"):
+        folder = checkpoint_folder(finished.output / name)
+        (finished.output / name).unlink()
+        shutil.copytree(folder, finished.output / name)
+    recipe = with_training(tiny_recipe, epochs=1)
+    train(recipe, finished)
+    assert "test.bleu4" in read_json(finished.output / "metrics.json")
+
+
+def test_the_file_of_the_first_weights_may_have_moved(tiny_recipe, manifest, tmp_path) -> None:
+    clips = read_split(f"manifest:{manifest}", "dev")
+    words, data = Vocabularies.build(clips), trained_on(RunConfig(), clips)
+    network = build_network(tiny_recipe, words)
+
+    def began(weights: str) -> TrainedModel:
+        model = replace(tiny_recipe.model, backbone_weights=weights)
+        return TrainedModel(network, replace(tiny_recipe, model=model), words, data)
+
+    check_same_run(tmp_path, began("old/resnet.pth"), began("new/resnet.pth"))
+    for other in ("imagenet", "none"):
+        with pytest.raises(DataError, match=r"found model\.backbone_weights"):
+            check_same_run(tmp_path, began("old/resnet.pth"), began(other))
+
+
 def test_resuming_without_the_clip_that_stopped_the_run(tiny_recipe, finished) -> None:
     recipe = with_training(tiny_recipe, epochs=1)
     metrics, _ = train(recipe, replace(finished, skip_bad=True))
@@ -204,7 +271,7 @@ def test_resuming_fetches_no_backbone_weights(tiny_recipe, finished, monkeypatch
     def fetch(*arguments: object, **options: object) -> None:
         raise AssertionError("looked for weights that the checkpoint holds")
 
-    path = finished.output / "last" / "model.json"
+    path = checkpoint_folder(finished.output / "last") / "model.json"
     description = read_json(path)
     description["recipe"]["model"]["backbone_weights"] = "imagenet"
     write_json(path, description)
@@ -226,7 +293,7 @@ def test_resuming_fetches_no_backbone_weights(tiny_recipe, finished, monkeypatch
     ],
 )
 def test_resuming_from_a_broken_checkpoint(tiny_recipe, finished, name, content, message) -> None:
-    path = finished.output / "last" / name
+    path = checkpoint_folder(finished.output / "last") / name
     path.unlink()
     if content is not None:
         path.write_text(content)
@@ -235,15 +302,15 @@ def test_resuming_from_a_broken_checkpoint(tiny_recipe, finished, name, content,
 
 
 def test_resuming_from_the_wrong_tensors(tiny_recipe, finished) -> None:
-    last = finished.output / "last"
+    last = checkpoint_folder(finished.output / "last")
     shutil.copy(last / "model.safetensors", last / "training.safetensors")
     with pytest.raises(DataError, match=r"found no 'random\.cpu'.*; expected the state that slt"):
         train(with_training(tiny_recipe, epochs=1), finished)
 
 
-def test_resuming_from_a_link_to_nothing(tiny_recipe, finished) -> None:
+def test_resuming_from_a_pointer_to_nothing(tiny_recipe, finished) -> None:
     shutil.rmtree(finished.output / "checkpoints")
-    with pytest.raises(DataError, match="last: found nothing; expected a checkpoint's folder"):
+    with pytest.raises(DataError, match="last: found a pointer to .*, which is missing"):
         train(with_training(tiny_recipe, epochs=1), finished)
 
 
@@ -264,7 +331,7 @@ def test_disk_full_leaves_the_checkpoint_before(tiny_recipe, run, monkeypatch) -
         with pytest.raises(OSError, match=r"step-00000006.*No space left on device"):
             train(recipe, run)
     assert len(list((run.output / "checkpoints").iterdir())) == 1
-    assert read_json(run.output / "last" / "training.json")["epoch"] == 1
+    assert read_json(checkpoint_folder(run.output / "last") / "training.json")["epoch"] == 1
     train(recipe, replace(run, resume=True))
     unbroken = replace(run, output=run.output.with_name("unbroken"))
     train(recipe, unbroken)
@@ -283,7 +350,7 @@ def test_killed_while_scoring_dev(tiny_recipe, run, monkeypatch) -> None:
         patch.setattr(loop, "evaluate", evaluate)
         with pytest.raises(BrokenOff):
             train(tiny_recipe, run)
-    progress = read_json(run.output / "last" / "training.json")
+    progress = read_json(checkpoint_folder(run.output / "last") / "training.json")
     assert (progress["epoch"], progress["batch"], progress["step"]) == (0, 3, 3)
     assert progress["seconds"] > 0
     train(tiny_recipe, replace(run, resume=True))
@@ -307,15 +374,41 @@ def test_an_epoch_that_is_not_saved_is_logged_all_the_same(tiny_recipe, run, mon
     assert [record["epoch"] for record in records(run)] == [1, 1, 2]
 
 
-def test_a_finished_run_is_moved_aside(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["run", "."])
+def test_a_finished_run_is_moved_aside(tmp_path: Path, monkeypatch, place: str) -> None:
+    """Nothing that is not a run's own is touched: the folder may be the working directory."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    monkeypatch.chdir(folder if place == "." else tmp_path)
     for number in range(3):
-        run = RunConfig(output=tmp_path / "run")
+        run = RunConfig(output=Path(place))
         prepare_output(run)
-        assert not list(run.output.iterdir())
-        (run.output / "last").mkdir()
-        (run.output / "note").write_text(str(number))
-    notes = {path.name: (path / "note").read_text() for path in tmp_path.iterdir()}
+        assert [path.name for path in folder.iterdir()] == ["own.txt"] * (number > 0)
+        (folder / "last").mkdir()
+        (folder / "metrics.json").write_text(str(number))
+        (folder / "own.txt").touch()
+    notes = {path.name: (path / "metrics.json").read_text() for path in tmp_path.iterdir()}
     assert notes == {"run.1": "0", "run.2": "1", "run": "2"}
+
+
+def test_a_folder_in_use_is_left_alone(tiny_recipe, finished) -> None:
+    before = sorted(path.name for path in finished.output.iterdir())
+    for resume in (False, True):
+        with (
+            locked(finished.output),
+            pytest.raises(DataError, match=r"run: found a training by process \d+ on .*, started"),
+        ):
+            train(tiny_recipe, replace(finished, resume=resume))
+    assert sorted(path.name for path in finished.output.iterdir()) == before
+    assert not finished.output.with_name("run.1").exists()
+
+
+def test_several_processes_are_refused(tiny_recipe, run, monkeypatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="torchrun: found 2 processes; expected one, as"):
+        train(tiny_recipe, run)
+    assert not run.output.exists()
 
 
 def test_a_run_to_resume_stays(tmp_path: Path) -> None:
@@ -342,9 +435,9 @@ def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path
     save_checkpoint(tmp_path, 1, ("last",), trained, tensors={}, progress={})
     assert settings_to_resume(bare) == (tiny_recipe, replace(run, resume=True))
     # Before there was a flow cache, checkpoints did not name one.
-    description = read_json(tmp_path / "last" / "model.json")
+    description = read_json(checkpoint_folder(tmp_path / "last") / "model.json")
     del description["trained_on"]["flow_cache"]
-    write_json(tmp_path / "last" / "model.json", description)
+    write_json(checkpoint_folder(tmp_path / "last") / "model.json", description)
     assert settings_to_resume(bare) == (tiny_recipe, replace(run, resume=True, flow_cache=None))
 
 

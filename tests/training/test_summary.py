@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from slt_fast.commands.train import Arguments, show
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.video.source import VideoSource
+from slt_fast.inference.translate import Translation
 from slt_fast.metrics import Score
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.run import RunConfig
@@ -46,3 +48,15 @@ def test_other_models_are_given_a_video(tiny_recipe) -> None:
     first, *_, last = next_commands("paper", recipe, run, TEST)
     assert first == "python scripts/translate.py VIDEO --checkpoint runs/own/best"
     assert last.endswith("--data manifest:clips.csv --input flow --output runs/own-flow")
+
+
+def test_what_a_data_set_says_is_shown_escaped(tiny_recipe, capsys) -> None:
+    rude = "[/b]\x1b[2J\u2028x"
+    clip = AnnotatedClip(rude, VideoSource(Path("a")), rude, None, None, rude, "list:1")
+    scores = {"bleu4": Score(1.0, signature="s")}
+    test = Evaluation(scores, [clip], [Translation(rude, (rude,))])
+    run = RunConfig("manifest:clips.csv", Path("runs/[/b]"), test_split=rude)
+    show(test, Arguments(run, tiny_recipe, "paper"))
+    printed = capsys.readouterr().out
+    assert printed.count(r"[/b]\x1b[2J\u2028x") >= 4 and "runs/[/b]" in printed
+    assert all(line.isprintable() for line in printed.split("\n"))

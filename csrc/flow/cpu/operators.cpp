@@ -8,6 +8,7 @@
 
 #include "../checks.h"
 #include "levels.h"
+#include "memory.h"
 #include "threads.h"
 
 namespace slt_fast {
@@ -24,9 +25,9 @@ Tensor disvr(const Tensor& frames, int64_t finest_level, int64_t patch_stride, i
              int64_t warps, int64_t fixed_points, int64_t sweeps) {
   const Settings settings = settings_of(finest_level, patch_stride, descent_iterations, warps, fixed_points, sweeps);
   check(frames, settings);
-  const Tensor source = torch::stable::contiguous(frames);
+  const Tensor source = dense(frames);
   const int64_t pairs = frames.size(0) - 1, H = frames.size(1), W = frames.size(2);
-  Tensor result = torch::stable::new_empty(source, {pairs, 2, H, W}, ScalarType::Float);
+  Tensor result = new_result<float>(source, {pairs, 2, H, W}, ScalarType::Float);
   const Clip clip = {source.const_data_ptr<uint8_t>(), static_cast<int>(H), static_cast<int>(W)};
   float* flow = result.mutable_data_ptr<float>();
   const FlowOfPairs flow_of_pairs = best_instruction_set().flow_of_pairs;

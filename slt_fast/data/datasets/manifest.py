@@ -1,9 +1,11 @@
 """Reads manifests: any data set as one table of clips, in csv, tsv or jsonl.
 
-The columns are `id, video, text`, and optionally `gloss, signer, split, start, end, fps`; others
-are ignored. Videos are files or frame folders inside the manifest's folder, with relative paths;
-start (from 0) and end (exclusive) are frame numbers. csv follows RFC 4180 with each row on one
-line, tsv has no quoting, jsonl has one object a line. If no row names a split, all are "train".
+The columns are `id, video, text`, and optionally `gloss, signer, split, start, end, start_seconds,
+end_seconds, fps`; others are ignored. Videos are files or frame folders inside the manifest's
+folder, with relative paths. start (from 0) and end (exclusive) are frame numbers; times in seconds
+are rounded to the nearest frame, at the video's own rate or `fps`. csv follows RFC 4180 with each
+row on one line, tsv has no quoting, jsonl has one object a line. If no row names a split, all are
+"train".
 """
 
 import csv
@@ -12,7 +14,8 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,8 @@ from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
 
 _REQUIRED = ("id", "video", "text")
-_COLUMNS = (*_REQUIRED, "gloss", "signer", "split", "start", "end", "fps")
+_TIMES = {"start": "start_seconds", "end": "end_seconds"}
+_COLUMNS = (*_REQUIRED, "gloss", "signer", "split", *_TIMES, *_TIMES.values(), "fps")
 _TABLE_FORMATS: dict[str, dict[str, Any]] = {
     ".csv": {"delimiter": ",", "strict": True},
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
@@ -113,9 +117,24 @@ def _error_at(path: Path, line: int) -> ErrorAt:
 def _columns(dialect: dict[str, Any], error_at: ErrorAt, header: str) -> list[str]:
     columns = _split_fields(dialect, error_at, header)
     if len(set(columns)) < len(columns) or not set(_REQUIRED) <= set(columns):
-        expected = f"{', '.join(_REQUIRED)}, and each once"
+        expected = f"{', '.join(_REQUIRED)}, and each once{_format_hint(header)}"
         raise error_at(f"columns {', '.join(columns)}", expected)
     return columns
+
+
+def _format_hint(header: str) -> str:
+    """Returns what to do if another format would have the columns."""
+    if header.startswith("{"):
+        return " (name a file of JSON objects .jsonl)"
+    for separator, advice in (
+        ("\t", "name a file with tabs .tsv"),
+        (",", "name a file with commas .csv"),
+        (";", "write commas instead of semicolons"),
+        ("|", "write commas instead of bars"),
+    ):
+        if set(_REQUIRED) <= {column.strip(' "') for column in header.split(separator)}:
+            return f" ({advice})"
+    return ""
 
 
 def _split_fields(dialect: dict[str, Any], error_at: ErrorAt, content: str) -> list[str]:
@@ -146,7 +165,7 @@ def _parse_json(error_at: ErrorAt, content: str) -> Row:
     values = {name: row[name] for name in _COLUMNS if row.get(name) is not None}
     for name, value in values.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (isinstance(value, str) or is_number and math.isfinite(value)):
+        if not (isinstance(value, str) or is_number and abs(value) < 1e300):  # isfinite overflows
             raise error_at(f"{name} {value!r}", "a string or a finite number")
         if _UNUSABLE.search(str(value)):
             raise error_at(f"{name} {value!r}", "text without NUL and lone surrogates")
@@ -163,11 +182,11 @@ def _check_row(error_at: ErrorAt, row: Row, splits: list[str]) -> None:
 
 def _to_clip(path: Path, line: int, row: Row, split: str) -> AnnotatedClip:
     error_at = _error_at(path, line)
-    video = _video_path(error_at, path.parent, row["video"])
-    start, end = _frame_number(error_at, row, "start"), _frame_number(error_at, row, "end")
-    fps = _frame_rate(error_at, row)
+    fps = _number(error_at, row, "fps", "frames per second, above 0")
+    video = VideoSource(_video_path(error_at, path.parent, row["video"]), fps=fps)
+    start, end = (_frame_number(error_at, row, name, video) for name in _TIMES)
     try:
-        source = VideoSource(video, start=start, end=end, fps=fps)
+        source = replace(video, start=start, end=end)
     except DataError as error:
         raise error_at(error.found, error.expected) from error
     return AnnotatedClip(
@@ -193,19 +212,35 @@ def _video_path(error_at: ErrorAt, folder: Path, video: str) -> Path:
     return path
 
 
-def _frame_number(error_at: ErrorAt, row: Row, name: str) -> int | None:
+def _frame_number(error_at: ErrorAt, row: Row, name: str, video: VideoSource) -> int | None:
+    """Returns the frame at which a clip starts or ends, given as its number or in seconds."""
+    timed = _TIMES[name]
+    seconds = _number(error_at, row, timed, "seconds from 0, such as 12.48")
+    if seconds is not None and name in row:
+        raise error_at(f"{name} and {timed}", "one of them")
+    if seconds is not None:
+        rate = _video_rate(video)
+        if rate is None:
+            raise error_at(f"{timed} of a video without a frame rate", "a value for fps")
+        return round(seconds * rate)
     if name in row and not re.fullmatch("[0-9]{1,9}", row[name]):
-        raise error_at(f"{name} {row[name]!r}", "a frame number, from 0")
+        expected = f"a frame number, from 0 (times go into the column {timed})"
+        raise error_at(f"{name} {row[name]!r}", expected)
     return int(row[name]) if name in row else None
 
 
-def _frame_rate(error_at: ErrorAt, row: Row) -> float | None:
-    if "fps" not in row:
+@lru_cache
+def _video_rate(video: VideoSource) -> float | None:
+    return video.frame_rate()  # opens the file, of which other rows may be parts
+
+
+def _number(error_at: ErrorAt, row: Row, name: str, expected: str) -> float | None:
+    if name not in row:
         return None
     try:
-        fps = float(row["fps"])
+        number = float(row[name])
     except ValueError:
-        fps = math.nan
-    if not 0 < fps < math.inf:
-        raise error_at(f"fps {row['fps']!r}", "frames per second")
-    return fps
+        number = math.nan
+    if not 0 <= number < 1e6 or (name == "fps" and number == 0):
+        raise error_at(f"{name} {row[name]!r}", expected)
+    return number

@@ -3,10 +3,14 @@
     [PHOENIX-2014-T/]annotations/manual/PHOENIX-2014-T.{train,dev,test}.corpus.csv
     [PHOENIX-2014-T/]features/fullFrame-210x260px/{train,dev,test}/<name>[/1]/images0001.png ...
 
+Resized frames are in other folders fullFrame-*px. In the release,
+PHOENIX-2014-T.train-complex-annotation.corpus.csv has richer glosses for the clips of train.
+
 The csv files are separated by "|" and have no quoting: a quotation mark is part of the text. Their
 `video` column says <name>/1/*.png, but release v3 has no folder "1"; both are read.
 """
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +19,15 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.text_lines import read_text_lines
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
+from slt_fast.files import seen_from
 
 HEADER = ("name", "video", "start", "end", "speaker", "orth", "translation")
 ANNOTATIONS_FOLDER = Path("annotations", "manual")
 FRAMES_FOLDER = Path("features", "fullFrame-210x260px")
+_FRAMES = "features/fullFrame-*px"
 _FRAMES_PER_SECOND = 25
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,48 +78,77 @@ def read_phoenix14t(
     """Reads the clips of a split, in file order.
 
     Args:
-        root: The folder PHOENIX-2014-T, or the release folder that holds it.
-        split: "train", "dev" or "test".
+        root: The folder PHOENIX-2014-T, or one near it, as phoenix14t_root finds it. If it is a
+            folder of frames of one size, these are read.
+        split: "train", "dev", "test", or "train-complex-annotation" for train's clips with it.
         on_error: Called with the error of each bad row or missing frame folder, which is then left
             out; None raises it.
 
     Raises:
-        DataError: There is no such data set or split; or, without `on_error`, a row is bad.
+        DataError: There is no such data set or split, or no frames of it; or, without `on_error`,
+            a row is bad.
     """
-    root = phoenix14t_root(root)
+    given, root = Path(root), phoenix14t_root(root)
     files = _annotation_files(root)
     if split not in files:
         expected = f"one of {', '.join(sorted(files))}"
         raise DataError(root / ANNOTATIONS_FOLDER, f"no split {split!r}", expected)
+    frames = _frames_folder(root, given, split)
     clips = []
     for annotation in read_annotations(files[split], on_error=on_error):
         try:
-            clips.append(_to_clip(root, split, annotation))
+            clips.append(_to_clip(frames, split, annotation))
         except DataError as error:
             handle(error, on_error)
     return clips
 
 
 def phoenix14t_root(root: str | Path) -> Path:
-    """Returns the folder PHOENIX-2014-T, given itself or the release folder that holds it."""
-    inner = Path(root) / "PHOENIX-2014-T"
-    return inner if inner.is_dir() else Path(root)
+    """Finds the folder PHOENIX-2014-T: the given one, one above it, or one or two levels below it.
+
+    Returns the given folder if there is no data set.
+
+    Raises:
+        DataError: There are several data sets below.
+    """
+    root = Path(root)
+    if _find_annotations(root) or not root.exists():
+        return root
+    for above in Path(os.path.abspath(root)).parents[:4]:  # features/fullFrame-210x260px/dev/<name>
+        if _find_annotations(above):
+            return above
+    for depth in ("*", "*/*"):
+        found = sorted(folder for folder in root.glob(depth) if _find_annotations(folder))
+        if len(found) > 1:
+            raise DataError(root, f"{len(found)} data sets", f"one of {', '.join(map(str, found))}")
+        if found:
+            return found[0]
+    return root
 
 
 def phoenix14t_splits(root: str | Path) -> list[str]:
-    """Lists the splits of the data set.
+    """Lists the splits of the data set, without train-complex-annotation: its clips are train's.
 
     Raises:
         DataError: There is no such data set.
     """
-    return sorted(_annotation_files(phoenix14t_root(root)))
+    files = _annotation_files(phoenix14t_root(root))
+    return sorted(
+        split for split in files if "-" not in split or split.partition("-")[0] not in files
+    )
+
+
+def _find_annotations(root: Path) -> dict[str, Path]:
+    prefix, suffix = "PHOENIX-2014-T.", ".corpus.csv"
+    files = (root / ANNOTATIONS_FOLDER).glob(f"{prefix}*{suffix}")
+    return {file.name.removeprefix(prefix).removesuffix(suffix): file for file in files}
 
 
 def _annotation_files(root: Path) -> dict[str, Path]:
-    folder = root / ANNOTATIONS_FOLDER
-    files = {file.name.split(".")[1]: file for file in folder.glob("PHOENIX-2014-T.*.corpus.csv")}
+    files = _find_annotations(root)
     if not files:
-        raise DataError(folder, "no annotation files", "PHOENIX-2014-T.{train,dev,test}.corpus.csv")
+        expected = "PHOENIX-2014-T.{train,dev,test}.corpus.csv" + seen_from(root)
+        raise DataError(root / ANNOTATIONS_FOLDER, "no annotation files", expected)
     return files
 
 
@@ -133,8 +170,27 @@ def _parse_row(path: Path, line: int, content: str) -> Annotation:
     return Annotation(row["name"], row["speaker"], glosses, row["translation"], f"{path}:{line}")
 
 
-def _to_clip(root: Path, split: str, annotation: Annotation) -> AnnotatedClip:
-    folder = root / FRAMES_FOLDER / split / annotation.name
+def _frames_folder(root: Path, given: Path, split: str) -> Path:
+    """Returns the folder with the frames of a split: of the given size, the official one or any."""
+    for name in (split, split.partition("-")[0]):  # train-complex-annotation has train's frames
+        found = sorted(path for path in root.glob(f"{_FRAMES}/{name}") if path.is_dir())
+        place = Path(os.path.abspath(given))
+        around = {place, *place.parents}
+        chosen = [path for path in found if Path(os.path.abspath(path.parent)) in around]
+        chosen = chosen or [path for path in found if path.parent == root / FRAMES_FOLDER] or found
+        if len(chosen) > 1:
+            sizes = ", ".join(path.parent.name for path in chosen)
+            expected = "one, or its path instead of the data set's"
+            raise DataError(root / "features", f"frames of several sizes ({sizes})", expected)
+        if chosen:
+            if len(found) > 1:
+                logger.info("frames are read from %s, one of %d sizes", chosen[0], len(found))
+            return chosen[0]
+    raise DataError(root, f"no frames of split {split!r}", f"a folder {_FRAMES}/{split}")
+
+
+def _to_clip(folder: Path, split: str, annotation: Annotation) -> AnnotatedClip:
+    folder = folder / annotation.name
     if not folder.is_dir():
         raise DataError(annotation.origin, "no frame folder", str(folder))
     frames = folder / "1"

@@ -23,7 +23,7 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.input import InputConfig
 from slt_fast.errors import DataError, UserError
-from slt_fast.files import read_json, remove_leftovers, write_json
+from slt_fast.files import read_json, remove_leftovers, seen_from, write_json
 from slt_fast.version import __version__
 
 DESCRIPTION = "cache.json"
@@ -110,7 +110,8 @@ def open_flow_cache(
             write_json(path, written)
     if not path.is_file():
         expected = f"a flow cache with its {DESCRIPTION}, as slt-extract-flow makes"
-        raise DataError(folder, "none" if cache.folder.is_dir() else "no such folder", expected)
+        found = "none" if cache.folder.is_dir() else "no such folder"
+        raise DataError(folder, found, expected + seen_from(folder))
     _check_same(path, cache)
     return cache
 
@@ -119,7 +120,7 @@ def with_cached_flow(clips: Sequence[AnnotatedClip], cache: FlowCache) -> list[A
     """Adds to each clip its flow on disk, if it is there; warns once if some is missing."""
     found: list[AnnotatedClip] = []
     problems: list[Exception] = []
-    for clip in tqdm(clips, "finding flow", unit="clip", leave=False):
+    for clip in tqdm(clips, "finding flow", unit="clip", leave=False, disable=None):
         try:
             found.append(replace(clip, cached_flow=cache.find(clip.source)))
         except (DataError, OSError) as error:

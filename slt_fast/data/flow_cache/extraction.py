@@ -58,7 +58,7 @@ def make_plan(
     missing = [source for path, source in clips.items() if path.name not in names]
     share = list(clips.values())[rank::world_size]
     label = "flow" if world_size == 1 else f"flow, {rank + 1} of {world_size}"
-    bar = tqdm(share, "looking for flow", unit="clip", leave=False)
+    bar = tqdm(share, "looking for flow", unit="clip", leave=False, disable=None)
     todo = [source for source in bar if not _is_kept(source, cache)]
     num_bytes = _estimated_bytes(missing, cache.image_size)
     return Plan(todo, len(share) - len(todo), len(missing), num_bytes, label)
@@ -196,7 +196,7 @@ def _is_kept(source: FrameSource, cache: FlowCache) -> bool:
 
 def _estimated_bytes(sources: Sequence[FrameSource], image_size: int) -> int:
     counted = sources[:: 1 + len(sources) // _COUNTED]
-    bar = tqdm(counted, "counting frames", unit="clip", leave=False)
+    bar = tqdm(counted, "counting frames", unit="clip", leave=False, disable=None)
     num_frames = sum(_estimated_frames(source) for source in bar)
     num_bytes = flow_bytes(num_frames, image_size) + len(counted) * _BYTES_PER_FILE
     return num_bytes * len(sources) // max(len(counted), 1)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from slt_fast.data.frame_source import FrameSource, Identity
+from slt_fast.data.frames.folder import folder_images, folder_state, frame_files
 from slt_fast.data.video.decoding import (
     check_count,
     count_video_frames,
@@ -20,7 +21,6 @@ from slt_fast.data.video.decoding import (
     video_frame_rate,
     video_images,
 )
-from slt_fast.data.video.folder import folder_images, folder_state, frame_files
 from slt_fast.errors import DataError
 
 

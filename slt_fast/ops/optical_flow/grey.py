@@ -2,6 +2,7 @@
 
 import torch
 
+from slt_fast.ops.backend import check_tensors
 from slt_fast.ops.extension import EXTENSION, cuda_refusal
 
 
@@ -14,6 +15,7 @@ def rgb_to_grey(frames: torch.Tensor) -> torch.Tensor:
     Returns:
         [T, H, W] uint8.
     """
+    check_tensors("rgb_to_grey", {"frames": frames})
     has_kernel = frames.is_cuda and cuda_refusal(frames.device) is None
     if has_kernel or (frames.is_cpu and EXTENSION is not None):
         return torch.ops.slt_fast.rgb_to_grey(frames)

@@ -13,6 +13,7 @@ from dataclasses import asdict, astuple
 import torch
 
 from slt_fast.errors import UserError
+from slt_fast.ops.backend import check_tensors
 from slt_fast.ops.optical_flow.backends import choose_flow_backend
 from slt_fast.ops.optical_flow.grey import rgb_to_grey
 from slt_fast.ops.optical_flow.opencv import opencv_flow, opencv_parameters
@@ -52,14 +53,27 @@ def optical_flow(
 
     Raises:
         UserError: Too few frames, sides out of range, or a preset or backend that cannot run.
-        ValueError: Frames of another shape or type, or a library's flow that is not finite.
+        TypeError: The frames are not a tensor.
+        ValueError: Frames of another shape, type or layout, without values (meta), or a library's
+            flow that is not finite.
+        MemoryError: Too little memory.
     """
-    chosen, _ = choose_flow_backend(backend, preset, frames.device)
     _check_frames(frames)
+    try:
+        return _flow(frames, preset, backend)
+    except Exception as error:
+        if not _is_lack_of_memory(error):
+            raise
+        found = f"found too little memory for {list(frames.shape)} frames and their flow"
+        raise MemoryError(f"optical_flow: {found}; expected shorter clips") from None
+
+
+def _flow(frames: torch.Tensor, preset: str, backend: str) -> torch.Tensor:
+    chosen, _ = choose_flow_backend(backend, preset, frames.device)
     if chosen == "raft":
         return _checked(raft_flow(frames, preset))
     if chosen == "cuda" and not frames.is_cuda:
-        return optical_flow(frames.cuda(), preset=preset, backend=backend).to(frames.device)
+        return _flow(frames.cuda(), preset, backend).to(frames.device)
     grey = rgb_to_grey(frames) if frames.ndim == 4 else frames
     if chosen == "opencv":
         return _checked(opencv_flow(grey.cpu().contiguous(), preset)).to(frames.device)
@@ -94,7 +108,16 @@ def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str,
     return {"algorithm": "disvr", "version": DISVR_VERSION, "preset": preset, **settings}
 
 
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Recognises the errors of our extension, of torch on a CPU and a GPU, and of OpenCV."""
+    texts = ("can't allocate memory", "out of memory", "Insufficient memory")
+    return isinstance(error, MemoryError) or any(text in str(error) for text in texts)
+
+
 def _check_frames(frames: torch.Tensor) -> None:
+    check_tensors("optical_flow", {"frames": frames})
+    if frames.device.type == "meta":
+        raise ValueError("optical_flow: found frames on meta; expected frames with values")
     shape = list(frames.shape)
     if frames.dtype != torch.uint8 or frames.ndim not in (3, 4) or shape[3:] not in ([], [3]):
         expected = "torch.uint8 of [T, H, W] or [T, H, W, 3]"

@@ -20,6 +20,7 @@ import torch
 from torch.nn import functional
 
 from slt_fast.errors import DataError
+from slt_fast.files import seen_from
 from slt_fast.state_dict import StateDict, check_state_dict, download_state_dict, read_state_dict
 
 if TYPE_CHECKING:
@@ -134,9 +135,6 @@ def _weights(preset: str, path: str) -> tuple[StateDict, str]:
     source = path or f"torchvision's weights of {preset}"
     network = _empty_network(preset).state_dict()
     check_state_dict(state, network, source=source, expected=f"those of {preset}")
-    for name, values in state.items():
-        if not torch.isfinite(values).all():
-            raise DataError(source, f"NaN or infinity in {name}", "finite weights")
     return state, _checksum(state)
 
 
@@ -154,7 +152,7 @@ def _torchvision_weights(preset: str) -> StateDict:
 def _file_weights(path: Path, preset: str) -> StateDict:
     expected = f"a state dict of torchvision's {preset}"
     if not path.is_file():
-        raise DataError(WEIGHTS_VARIABLE, f"no file {path}", expected)
+        raise DataError(WEIGHTS_VARIABLE, f"no file {path}", expected + seen_from(path))
     return read_state_dict(path, expected)
 
 

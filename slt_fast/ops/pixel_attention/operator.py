@@ -9,11 +9,13 @@ from typing import TypeVar
 
 import torch
 
-from slt_fast.ops.backend import check_devices, choose_backend
+from slt_fast.ops.backend import check_tensors, choose_backend
 from slt_fast.ops.pixel_attention import plan
 from slt_fast.ops.pixel_attention.reference import (
+    additive,
     pixel_attention_gradients,
     pixel_attention_reference,
+    repeated_bias,
     softmax_weights,
 )
 from slt_fast.ops.registering import Backward, define
@@ -36,8 +38,12 @@ def pixel_attention(
         q: [B, heads, Nq, dk], any strides. Autocast casts q, k and v.
         k: [B, heads, Nk, dk].
         v: [B, heads, Nk, dv].
-        bias: Broadcasts to [B, heads, Nq, Nk], or None; may need a gradient. If its first size
-            divides B, its entries are repeated, as for windows that are the same in each image.
+        bias: Broadcasts to [B, heads, Nq, Nk], or None. Floating point: added to the scores; may
+            need a gradient. Boolean: a mask, True = the key takes part, as in torch's
+            scaled_dot_product_attention; a query without any key gets zeros, in the output and in
+            its gradients. (A bias of -inf for all keys of a query gives NaN, as the formula does.)
+            If the first size divides B, the entries are repeated, as for windows that are the same
+            in each image.
         scale: Factor on q k^T; None means dk ** -0.5.
         backend: "auto", "reference" or "triton"; slt_fast.ops.explain shows the choice of "auto".
 
@@ -45,13 +51,18 @@ def pixel_attention(
         [B, heads, Nq, dv] in the type of v.
 
     Raises:
-        ValueError: Shapes that do not fit, or a backend that cannot run.
+        TypeError: An argument is not a tensor.
+        ValueError: Shapes, types or devices that do not fit, or a backend that cannot run.
     """
     check(q, k, v, bias)
     q, k, v = to_autocast_type(q), to_autocast_type(k), to_autocast_type(v)
     chosen, _ = choose_backend("pixel_attention", backend, q.device, kernel_refusal(q, k, v))
-    compute = pixel_attention_reference if chosen == "reference" else _fused
-    return compute(q, k, v, bias, _factor(scale, q))
+    if chosen == "reference":
+        _check_one_type(q, k)
+        compute = pixel_attention_reference
+    else:
+        compute = _fused
+    return compute(q, k, v, bias, factor("pixel_attention", scale, q.shape[3]))
 
 
 def attention_weights(
@@ -66,18 +77,20 @@ def attention_weights(
     Args:
         q: [B, heads, Nq, dk].
         k: [B, heads, Nk, dk].
-        bias: As for pixel_attention.
+        bias: As for pixel_attention; a query without any key has weights of zero.
         scale: As for pixel_attention.
 
     Returns:
         [B, heads, Nq, Nk] in float32, or float64 if the scores are.
 
     Raises:
-        ValueError: Shapes that do not fit.
+        TypeError: An argument is not a tensor.
+        ValueError: Shapes, types or devices that do not fit.
     """
     check(q, k, k, bias)
     q, k = to_autocast_type(q), to_autocast_type(k)
-    return softmax_weights(q, k, bias, _factor(scale, q))
+    _check_one_type(q, k)
+    return softmax_weights(q, k, bias, factor("attention_weights", scale, q.shape[3]))
 
 
 def kernel_refusal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str | None:
@@ -94,28 +107,46 @@ def to_autocast_type(tensor: MaybeTensor) -> MaybeTensor:
 
 
 def check(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> None:
-    """Raises ValueError if the shapes or devices do not fit."""
+    """Raises TypeError or ValueError if the shapes, types or devices do not fit."""
+    check_tensors("pixel_attention", {"q": q, "k": k, "v": v, "bias": bias}, ("bias",))
     for name, tensor in (("q", q), ("k", k), ("v", v)):
         if tensor.ndim != 4:
             raise ValueError(
                 f"pixel_attention: found {name} of {list(tensor.shape)}; "
                 "expected [B, heads, N, channels]"
             )
+        if not tensor.is_floating_point():
+            found = f"found {name} of {tensor.dtype}; expected a floating-point type"
+            raise ValueError(f"pixel_attention: {found}")
     B, heads, Nq, dk = q.shape
     Nk = k.shape[2]
     for name, tensor, expected in (
-        ("k", k, [B, heads, Nk, dk]),
-        ("v", v, [B, heads, Nk, v.shape[3]]),
+        ("k", k, (B, heads, Nk, dk)),
+        ("v", v, (B, heads, Nk, v.shape[3])),
     ):
-        if list(tensor.shape) != expected:
-            raise ValueError(
-                f"pixel_attention: found {name} of {list(tensor.shape)}; expected {expected}"
-            )
-    check_devices("pixel_attention", q.device, {"k": k, "v": v, "bias": bias})
-    if bias is not None and not _bias_fits(bias, B, heads, Nq, Nk):
+        if tensor.shape != expected:
+            found = f"found {name} of {list(tensor.shape)}; expected {list(expected)}"
+            raise ValueError(f"pixel_attention: {found}")
+    if bias is not None:
+        _check_bias(bias, (B, heads, Nq, Nk))
+
+
+def _check_one_type(q: torch.Tensor, k: torch.Tensor) -> None:
+    if q.dtype != k.dtype:
+        found = f"found q of {q.dtype} and k of {k.dtype}; expected one type"
+        raise ValueError(f"pixel_attention: {found}")
+
+
+def _check_bias(bias: torch.Tensor, scores: tuple[int, int, int, int]) -> None:
+    if not (bias.is_floating_point() or bias.dtype == torch.bool):
+        raise ValueError(
+            f"pixel_attention: found bias of {bias.dtype}; expected a floating-point type or bool "
+            "(True = the key takes part)"
+        )
+    if not _bias_fits(bias, *scores):
         raise ValueError(
             f"pixel_attention: found bias of {list(bias.shape)}; expected a shape that broadcasts "
-            f"to {[B, heads, Nq, Nk]}, or one whose first size divides {B}"
+            f"to {list(scores)}, or one whose first size divides {scores[0]}"
         )
 
 
@@ -128,15 +159,30 @@ def _bias_fits(bias: torch.Tensor, B: int, heads: int, Nq: int, Nk: int) -> bool
     return sizes[0] in (1, B) or (sizes[0] > 1 and B % sizes[0] == 0)
 
 
-def _factor(scale: float | None, q: torch.Tensor) -> float:
-    return q.shape[-1] ** -0.5 if scale is None else float(scale)
+def factor(operator: str, scale: float | None, key_channels: int) -> float:
+    """Returns the factor on q k^T: the scale, or that of these key channels a head.
+
+    Raises:
+        TypeError: The scale is not a number, or is a tensor that needs a gradient.
+    """
+    if scale is None:
+        return key_channels**-0.5
+    if isinstance(scale, str) or (isinstance(scale, torch.Tensor) and scale.requires_grad):
+        kind = type(scale).__name__
+        raise TypeError(f"{operator}: found scale of {kind}; expected a number without gradient")
+    return float(scale)
 
 
 def _kernels(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns the output, and each row's statistics if the flash kernels saved them, else empty."""
+    blind = None
+    if bias is not None:
+        bias, blind = additive(bias, q.dtype)
     results = plan.forward_plan.run(q.device, q, k, v, bias, scale)
+    if blind is not None:
+        results["out"].masked_fill_(repeated_bias(blind, len(q)), 0)
     if "row_statistics" not in results:
         results["row_statistics"] = q.new_empty(0, dtype=torch.float32)
     return results["out"], results["row_statistics"]
@@ -152,6 +198,10 @@ def _memory(q, k, v, bias, scale):
 def _backward_kernels(gradient, q, k, v, bias, out, row_statistics, scale, needed):
     saved = (out, row_statistics) if row_statistics.numel() else (None, None)
     *_, needs_dbias = needed
+    if bias is not None:
+        bias, blind = additive(bias, q.dtype)
+        if blind is not None:
+            gradient = gradient.masked_fill(repeated_bias(blind, len(q)), 0)
     arguments = (gradient, q, k, v, bias, *saved, scale, needs_dbias)
     results = plan.backward_plan.run(q.device, *arguments)
     dbias = None

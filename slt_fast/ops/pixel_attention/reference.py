@@ -7,10 +7,24 @@ def softmax_weights(
     q: torch.Tensor, k: torch.Tensor, bias: torch.Tensor | None, scale: float
 ) -> torch.Tensor:
     """Computes softmax(q k^T * scale + bias): [B, heads, Nq, Nk], in float32 at least."""
-    scores = (q * scale) @ k.mT
+    scores, blind = (q * scale) @ k.mT, None
     if bias is not None:
+        bias, blind = additive(bias, q.dtype)
         scores = scores + repeated_bias(bias, len(q))
-    return scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+    weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+    return weights if blind is None else weights.masked_fill(repeated_bias(blind, len(q)), 0)
+
+
+def additive(bias: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Turns a mask into a bias of 0 and -inf; leaves other biases alone.
+
+    Also returns which rows of a mask see no key, [..., 1]. Their bias is 0, because -inf would give
+    NaN, in gradients as well: the caller writes their zeros.
+    """
+    if bias.dtype != torch.bool:
+        return bias, None
+    blind = ~bias.any(-1, keepdim=True)
+    return torch.zeros_like(bias, dtype=dtype).masked_fill(~(bias | blind), -torch.inf), blind
 
 
 def pixel_attention_reference(
@@ -40,7 +54,7 @@ def pixel_attention_gradients(
     dv = weights.to(v.dtype).mT @ gradient
     d_weights = (gradient @ v.mT).to(weights.dtype)
     d_scores = weights * (d_weights - (weights * d_weights).sum(-1, keepdim=True))
-    dbias = None if bias is None else sum_to_bias(d_scores, bias)
+    dbias = None if bias is None or bias.dtype == torch.bool else sum_to_bias(d_scores, bias)
     d_scores = d_scores.to(q.dtype)
     return d_scores @ k * scale, d_scores.mT @ q * scale, dv, dbias
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from slt_fast.ops.backend import check_devices, choose_backend
+from slt_fast.ops.backend import check_tensors, choose_backend
 from slt_fast.ops.launching import empty_map, memory_format
-from slt_fast.ops.pixel_attention.operator import to_autocast_type
+from slt_fast.ops.pixel_attention.operator import factor, to_autocast_type
 from slt_fast.ops.pixel_attention.plan import empty_token_major, refusal, regime
 from slt_fast.ops.pixel_attention_block import plan
 from slt_fast.ops.pixel_attention_block.reference import (
@@ -54,13 +54,15 @@ def pixel_attention_block(
         [B, C, H, W] in the type and memory format of x.
 
     Raises:
-        ValueError: Shapes that do not fit, or a backend that cannot run.
+        TypeError: An argument of another kind: an array or a number instead of a tensor, for
+            example gamma, or channels and heads that are no whole numbers.
+        ValueError: Shapes, types or devices that do not fit, or a backend that cannot run.
     """
     check(x, qkv_weight, qkv_bias, gamma, key_channels, num_heads, positional_encoding)
     qkv_weight, qkv_bias = to_autocast_type(qkv_weight), to_autocast_type(qkv_bias)
     reason = kernel_refusal(x, qkv_weight, qkv_bias, key_channels, num_heads)
     chosen, _ = choose_backend("pixel_attention_block", backend, x.device, reason)
-    scale = (key_channels / num_heads) ** -0.5 if scale is None else float(scale)
+    scale = factor("pixel_attention_block", scale, key_channels // num_heads)
     tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
     compute = pixel_attention_block_reference if chosen == "reference" else _fused
     return compute(*tensors, key_channels, num_heads, scale)
@@ -91,16 +93,16 @@ def check(
     num_heads: int,
     positional_encoding: torch.Tensor | None,
 ) -> None:
-    """Raises ValueError if the shapes, types or devices do not fit."""
+    """Raises TypeError or ValueError if the shapes, types or devices do not fit."""
+    tensors = {"x": x, "qkv_weight": qkv_weight, "qkv_bias": qkv_bias, "gamma": gamma}
+    tensors["positional_encoding"] = positional_encoding
+    check_tensors("pixel_attention_block", tensors, ("qkv_bias", "positional_encoding"))
     if x.ndim != 4 or not x.is_floating_point():
         found = f"found x of {x.dtype} {list(x.shape)}; expected floating-point [B, C, H, W]"
         raise ValueError(f"pixel_attention_block: {found}")
-    if x.dtype != qkv_weight.dtype and not torch.is_autocast_enabled(x.device.type):
-        found = f"found x of {x.dtype} and qkv_weight of {qkv_weight.dtype}"
-        raise ValueError(f"pixel_attention_block: {found}; expected one type, or autocast")
-    others = {"qkv_weight": qkv_weight, "qkv_bias": qkv_bias, "gamma": gamma}
-    others["positional_encoding"] = positional_encoding
-    check_devices("pixel_attention_block", x.device, others)
+    if not (hasattr(key_channels, "__index__") and hasattr(num_heads, "__index__")):
+        found = f"found key_channels {key_channels!r} and num_heads {num_heads!r}"
+        raise TypeError(f"pixel_attention_block: {found}; expected whole numbers")
     C = x.shape[1]
     rows = 2 * key_channels + C
     if min(num_heads, key_channels) < 1 or key_channels % num_heads or C % num_heads:
@@ -121,6 +123,19 @@ def check(
     if gamma.numel() != 1:
         found = f"found gamma of {list(gamma.shape)}; expected a scalar"
         raise ValueError(f"pixel_attention_block: {found}")
+    for name, tensor in tensors.items():
+        if tensor is not None and tensor.dtype != x.dtype:
+            _check_type(name, tensor, x)
+
+
+def _check_type(name: str, tensor: torch.Tensor, x: torch.Tensor) -> None:
+    """Raises ValueError if a tensor must not have another type than the map."""
+    if not tensor.is_floating_point():
+        found = f"found {name} of {tensor.dtype}; expected a floating-point type"
+        raise ValueError(f"pixel_attention_block: {found}")
+    if name.startswith("qkv") and not torch.is_autocast_enabled(x.device.type):
+        found = f"found x of {x.dtype} and {name} of {tensor.dtype}"
+        raise ValueError(f"pixel_attention_block: {found}; expected one type, or autocast")
 
 
 def _kernels(

@@ -62,7 +62,7 @@ def pixel_attention_block_gradients(
     scaled = (gradient * gamma.reshape(())).to(v.dtype)
     d_heads = pixel_attention_gradients(_heads(tokens_of(scaled), num_heads), q, k, v, None, scale)
     dqkv = torch.cat([_joined(part) for part in d_heads[:3]], dim=-1)
-    flat = dqkv.flatten(0, 1)
+    flat = dqkv.reshape(-1, dqkv.shape[2])
     dweight = flat.mT @ tokens_of(h).flatten(0, 1).to(flat.dtype)
     dbias = None if qkv_bias is None else flat.sum(0)
     dx = gradient + (dqkv @ qkv_weight).mT.reshape(x.shape).to(gradient.dtype)
@@ -74,7 +74,8 @@ def pixel_attention_block_gradients(
 
 def tokens_of(maps: torch.Tensor) -> torch.Tensor:
     """[B, C, H, W] -> [B, N, C]; a view of a channels_last map."""
-    return maps.flatten(2).mT
+    B, C, H, W = maps.shape
+    return maps.reshape(B, C, H * W).mT  # flatten has no rule in torch's older vmap
 
 
 def heads_of_map(
@@ -104,8 +105,10 @@ def with_encoding(x: torch.Tensor, positional_encoding: torch.Tensor | None) -> 
 
 
 def _heads(tokens: torch.Tensor, num_heads: int) -> torch.Tensor:
-    return tokens.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+    B, N, C = tokens.shape
+    return tokens.reshape(B, N, num_heads, C // num_heads).transpose(1, 2)
 
 
 def _joined(heads: torch.Tensor) -> torch.Tensor:
-    return heads.transpose(1, 2).flatten(2)
+    B, num_heads, N, channels = heads.shape
+    return heads.transpose(1, 2).reshape(B, N, num_heads * channels)

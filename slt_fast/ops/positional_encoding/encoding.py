@@ -6,6 +6,7 @@ counted from 0 (Vaswani et al., 2017, in two dimensions as in Wang and Liu, 2021
 """
 
 import functools
+from typing import Any
 
 import torch
 
@@ -25,10 +26,12 @@ def positional_encoding_2d(
     position are adjacent in memory.
 
     Raises:
-        ValueError: C not divisible by 4.
+        ValueError: C not divisible by 4, or a type that is not floating-point.
     """
     if C % 4 or C <= 0:
         raise ValueError(f"positional encoding: found {C} channels; expected a multiple of 4")
+    if not dtype.is_floating_point:
+        raise ValueError(f"positional encoding: found {dtype}; expected a floating-point type")
     return kept_encoding(C, H, W, dtype, torch.device(device), channels_last)
 
 
@@ -66,4 +69,7 @@ def _encoding(
         return encoding.to(device, dtype)
 
 
-_cached_encoding = functools.lru_cache(maxsize=64)(_encoding)
+@functools.lru_cache(maxsize=64)
+def _cached_encoding(*arguments: Any) -> torch.Tensor:
+    with torch._C._DisableFuncTorch():  # nor the wrapper of torch.func.grad
+        return _encoding(*arguments)

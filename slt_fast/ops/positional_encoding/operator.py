@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from slt_fast.ops import kernel_table
-from slt_fast.ops.backend import KERNEL_DTYPES, choose_backend
+from slt_fast.ops.backend import KERNEL_DTYPES, check_tensors, choose_backend
 from slt_fast.ops.launching import Plan, Planner, ceil_divide, empty_map, memory_format
 from slt_fast.ops.positional_encoding.encoding import kept_encoding
 from slt_fast.ops.registering import define
@@ -26,6 +26,7 @@ def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> tor
         [B, C, H, W] in the type and memory format of x.
 
     Raises:
+        TypeError: x is not a tensor.
         ValueError: Wrong shape or type, C not divisible by 4, or a backend that cannot run.
     """
     check(x)
@@ -37,7 +38,8 @@ def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> tor
 
 
 def check(x: torch.Tensor) -> None:
-    """Raises ValueError if a tensor is not a floating-point map [B, C, H, W], C divisible by 4."""
+    """Raises TypeError or ValueError if x is no floating-point map [B, C, H, W], C = 4 n."""
+    check_tensors("add_positional_encoding_2d", {"x": x})
     if x.ndim != 4 or not x.is_floating_point():
         raise ValueError(
             f"add_positional_encoding_2d: found {x.dtype} of {list(x.shape)}; "

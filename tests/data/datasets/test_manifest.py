@@ -2,6 +2,8 @@ import json
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from slt_fast.data.datasets.manifest import read_manifest
@@ -104,6 +106,67 @@ def test_real_manifest(shared_data: Path) -> None:
     assert clips[0].source.num_frames() == 181
 
 
+def test_times_in_seconds(folder: Path) -> None:
+    write_video(folder / "v.avi", rate=12.5, num_frames=40)
+    header = "id,video,text,start_seconds,end_seconds,fps"
+    rows = ["a,clips/b,x,1.5,3.02,25", "b,clips/b,x,,0.5,29.97", "c,v.avi,x,0.4,2", "d,v.avi,x,,"]
+    path = write(folder, header, *(row + "," * (5 - row.count(",")) for row in rows))
+    ranges = [(clip.source.start, clip.source.end) for clip in read_manifest(path, "train")]
+    assert ranges == [(38, 76), (None, 15), (5, 25), (None, None)]
+    row = {"id": "a", "video": "v.avi", "text": "x", "start": 1, "end_seconds": 2.0}
+    (clip,) = read_manifest(write(folder, json.dumps(row), name="m.jsonl"), "train")
+    assert (clip.source.start, clip.source.end) == (1, 25)
+
+
+def write_video(path: Path, *, rate: float, num_frames: int) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (32, 32))
+    for _ in range(num_frames):
+        writer.write(np.zeros((32, 32, 3), np.uint8))
+    writer.release()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("x,clips/b,t,1.5,3,,,", "found start_seconds of a video without a frame rate; expected a"),
+        ("x,clips/b,t,1.5,3,7,,25", "found start and start_seconds; expected one of them"),
+        ("x,clips/b,t,-1,3,,,25", "found start_seconds '-1'; expected seconds from 0"),
+        ("x,clips/b,t,00:01,3,,,25", "found start_seconds '00:01'; expected seconds from 0"),
+        ("x,clips/b,t,0,inf,,,25", "found end_seconds 'inf'; expected seconds from 0"),
+        ("x,clips/b,t,0,1e300,,,25", "found end_seconds '1e300'; expected seconds from 0"),
+        ("x,clips/b,t,2,1,,,25", "found start 50 and end 25; expected 0 <= start < end"),
+        ("x,clips/b,t,,,1.5,,25", r"found start '1.5'; .*\(times go into the column start_seconds"),
+    ],
+)
+def test_bad_times(folder: Path, row: str, message: str) -> None:
+    path = write(folder, "id,video,text,start_seconds,end_seconds,start,end,fps", row)
+    with pytest.raises(DataError, match=rf"m\.csv:2: {message}"):
+        read_manifest(path, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "advice"),
+    [
+        ("m.csv", "id\tvideo\ttext", "name a file with tabs .tsv"),
+        ("m.csv", 'id\tvideo\t"text"\tgloss', "name a file with tabs .tsv"),
+        ("m.csv", "id;video;text", "write commas instead of semicolons"),
+        ("m.csv", "id|video|text|gloss", "write commas instead of bars"),
+        ("m.tsv", "id,video,text", "name a file with commas .csv"),
+        (
+            "m.csv",
+            '{"id": "a", "video": "a.mp4", "text": "x"}',
+            "name a file of JSON objects .jsonl",
+        ),
+    ],
+)
+def test_a_file_of_another_format_gets_a_hint(
+    folder: Path, name: str, header: str, advice: str
+) -> None:
+    path = write(folder, header, "x", name=name)
+    with pytest.raises(DataError, match=rf"expected id, video, text, and each once \({advice}\)$"):
+        read_manifest(path, "train")
+
+
 BAD_ROWS = [
     ("x,a.mp4,hello,,,train", r"found 6 fields; expected 10 \(id, video"),
     ("x,a.mp4,one, two,,,train,,,,", "found 11 fields; expected 10"),
@@ -165,6 +228,8 @@ BAD_OBJECTS = [
         "found text nan; expected a string or a finite number",
     ),
     ('{"id": "x", "video": "a.mp4", "text": 1e999}', "found text inf"),
+    (f'{{"id": "x", "video": "a.mp4", "text": "t", "start": {"9" * 400}}}', "found start 999"),
+    (f'{{"id": "x", "video": "a.mp4", "text": "t", "fps": {"9" * 400}}}', "found fps 999"),
 ]
 
 

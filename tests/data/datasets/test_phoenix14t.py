@@ -4,7 +4,13 @@ from pathlib import Path
 import pytest
 
 from slt_fast.data.clip import check_ctc_length
-from slt_fast.data.datasets.phoenix14t import read_annotations, read_phoenix14t
+from slt_fast.data.datasets.phoenix14t import (
+    phoenix14t_root,
+    phoenix14t_splits,
+    read_annotations,
+    read_phoenix14t,
+)
+from slt_fast.data.sources import read_videos
 from slt_fast.errors import DataError
 
 HEADER = "name|video|start|end|speaker|orth|translation"
@@ -19,10 +25,25 @@ def write(root: Path, *lines: str, split: str = "train") -> Path:
     return path
 
 
-def frame_folder(root: Path, name: str, split: str = "train") -> Path:
-    folder = root / "features" / "fullFrame-210x260px" / split / name
+def frame_folder(root: Path, name: str, split: str = "train", size: str = "210x260") -> Path:
+    folder = root / "features" / f"fullFrame-{size}px" / split / name
     folder.mkdir(parents=True)
     return folder
+
+
+COMPLEX = "train-complex-annotation"
+
+
+def release(root: Path, *sizes: str) -> Path:
+    """A release as it is unpacked: one clip a split, and the fourth annotation file."""
+    root = root / "PHOENIX-2014-T-release-v3" / "PHOENIX-2014-T"
+    for split in ("train", "dev", "test"):
+        write(root, HEADER, ROW.replace("monday-1", f"{split}-1"), split=split)
+        for size in sizes:
+            (frame_folder(root, f"{split}-1", split, size) / "images0001.png").touch()
+    row = ROW.replace("monday-1", "train-1").replace("REGEN", "__ON__ cl-REGEN")
+    write(root, HEADER, row, split=COMPLEX)
+    return root
 
 
 def real_layout(root: Path, shared_data: Path, inner: str) -> None:
@@ -115,6 +136,62 @@ def test_missing_frame_folder(tmp_path: Path) -> None:
     assert [clip.id for clip in clips] == ["monday-2"] and len(errors) == 1
     with pytest.raises(DataError, match="monday-2: found no images"):
         clips[0].source.num_frames()
+
+
+def test_the_whole_release(tmp_path: Path) -> None:
+    """What the release holds, and every split that is read unless others are named."""
+    root = release(tmp_path, "210x260")
+    assert phoenix14t_splits(root) == ["dev", "test", "train"]
+    (plain,), (richer,) = read_phoenix14t(root, "train"), read_phoenix14t(root, COMPLEX)
+    assert plain.source == richer.source and (plain.id, plain.text) == (richer.id, richer.text)
+    assert plain.glosses == ("REGEN", "loc-NORD", "REGEN")
+    assert richer.glosses == ("__ON__", "cl-REGEN", "loc-NORD", "__ON__", "cl-REGEN")
+    _, sources = read_videos(f"phoenix14t:{root}")
+    assert [source.path.name for source in sources] == ["dev-1", "test-1", "train-1"]
+
+
+@pytest.mark.parametrize("size", ["256x256", "227x227", "210x300"])
+def test_resized_frames(tmp_path: Path, caplog, size: str) -> None:
+    root = release(tmp_path, size)
+    for split in ("train", "dev", "test", COMPLEX):
+        (clip,) = read_phoenix14t(root, split)
+        assert clip.source.path.parents[1].name == f"fullFrame-{size}px"
+    caplog.set_level("INFO")
+    other = frame_folder(root, "dev-1", "dev", "256x257").parents[1]
+    with pytest.raises(DataError, match=rf"frames of several sizes \(.*{size}px.*\); expected one"):
+        read_phoenix14t(root, "dev")
+    (clip,) = read_phoenix14t(other, "dev")
+    assert clip.source.path.parents[1].name == other.name
+    frame_folder(root, "dev-1", "dev")
+    (clip,) = read_phoenix14t(root, "dev")
+    assert clip.source.path.parents[1].name == "fullFrame-210x260px"
+    assert "fullFrame-210x260px/dev, one of 3 sizes" in caplog.text
+
+
+def test_no_frames_at_all(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"no frames of split 'dev'; expected a folder features/ful"
+    ):
+        read_phoenix14t(release(tmp_path), "dev")
+
+
+def test_a_level_too_high_or_too_low(tmp_path: Path, monkeypatch) -> None:
+    root = release(tmp_path / "data", "210x260")
+    frames = root / "features" / "fullFrame-210x260px"
+    places = [root, root.parent, root.parents[1], root / "features", frames, frames / "dev"]
+    places += [root / "annotations", root / "annotations" / "manual", frames / "dev" / "dev-1"]
+    places += [root / "annotations" / "manual" / "PHOENIX-2014-T.dev.corpus.csv"]
+    for place in places:
+        assert phoenix14t_root(place) == root
+        assert [clip.id for clip in read_phoenix14t(place, "dev")] == ["dev-1"]
+    monkeypatch.chdir(frames)
+    assert phoenix14t_root(".") == root
+    assert phoenix14t_root(root / "gone") == root / "gone"
+    write(root.parents[1] / "other", HEADER, ROW)
+    assert phoenix14t_root(root.parent) == root
+    write(root.parent / "copy", HEADER, ROW)
+    with pytest.raises(DataError, match=r"v3: found 2 data sets; expected one of .*PHOENIX-2014-T"):
+        phoenix14t_root(root.parent)
 
 
 @pytest.mark.parametrize(

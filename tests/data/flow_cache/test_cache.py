@@ -302,7 +302,7 @@ def test_motion_that_float16_does_not_hold(value: float) -> None:
     flow = torch.full((3, 2, 4, 4), 65504.0)
     assert torch.equal(to_float16(flow).float(), flow)
     flow[2, 1, 0, 3] = value
-    with pytest.raises(ValueError, match=rf"found motion of {value:g} pixels in frame 2") as caught:
+    with pytest.raises(ValueError, match=rf"flow of {value:g} pixels in frame 2") as caught:
         to_float16(flow)
     assert isinstance(caught.value, UserError) == math.isfinite(value)
 

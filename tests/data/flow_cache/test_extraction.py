@@ -229,7 +229,7 @@ def test_bad_clips(tmp_path: Path, cache: FlowCache, sources) -> None:
     assert extract(plan, cache, FLOW, num_workers=0, on_error=problems.append) == [5]
     messages = [str(problem) for problem in problems]
     assert "gone.mp4: found No such file" in messages[0]
-    assert "1.png: found a broken or truncated image; expected a whole png" in messages[1]
+    assert "1.png: found an empty file; expected a whole png" in messages[1]
     assert "clip2: found optical_flow: found frames of 6x40 pixels" in messages[2]
     assert len(messages) == 3 and len(kept(cache)) == 2
 

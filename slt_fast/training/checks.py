@@ -1,0 +1,59 @@
+"""What is checked before the first clip is read, because reading may take hours."""
+
+import torch
+
+from slt_fast.checkpoint import build_network, checkpoint_folder, without_weights
+from slt_fast.data.batching import Vocabularies
+from slt_fast.data.flow_cache.extraction import share_of_work
+from slt_fast.device import autocast, choose_device
+from slt_fast.errors import DataError, UserError
+from slt_fast.files import seen_from
+from slt_fast.recipe import Recipe
+from slt_fast.training.resuming import has_checkpoint_to_resume
+from slt_fast.training.run import RunConfig
+from slt_fast.training.translations import check_translations_file
+
+
+def check_one_process() -> None:
+    """Raises UserError if torchrun started several processes, each of which would train alone."""
+    _, num_processes = share_of_work()
+    if num_processes > 1:
+        expected = "one, as training on several GPUs is left to a later version"
+        raise UserError(f"torchrun: found {num_processes} processes; expected {expected}")
+
+
+def check_resumable(run: RunConfig) -> None:
+    """Raises DataError if a run shall be resumed in a folder that does not exist."""
+    if run.resume and not run.output.is_dir():
+        expected = f"the folder of a run to go on with{seen_from(run.output)}"
+        raise DataError(run.output, "no such folder", expected)
+
+
+def check_recipe(recipe: Recipe, run: RunConfig) -> None:
+    """Tries the settings on this machine: flow, device, weights and backend, on blank images.
+
+    Raises:
+        DataError: The backbone's weights are missing or broken.
+        UserError: A setting cannot be used here.
+    """
+    recipe.input.parameters()
+    if run.save_translations:
+        check_translations_file(run.save_translations)
+    if run.init_from:
+        checkpoint_folder(run.init_from)
+    device = choose_device(recipe.training.device)
+    start = without_weights(recipe) if has_checkpoint_to_resume(run) else recipe
+    words = Vocabularies.build([])
+    H = W = recipe.input.image_size
+    try:
+        network = build_network(start, words).to(device).eval()
+        images, lengths = torch.zeros(2, 3, H, W, device=device), torch.tensor([2])
+        tokens = torch.zeros(1, 2, dtype=torch.long, device=device)
+        with torch.no_grad(), autocast(device, recipe.training.precision):
+            network(images, lengths, tokens)
+    except RuntimeError as error:
+        # The CPU's allocator raises no class of its own.
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate" not in str(error):
+            raise
+        found = f"a network larger than the memory of {device}"
+        raise UserError(f"model: found {found}; expected smaller settings") from error

@@ -1,0 +1,61 @@
+"""Starts a network from the weights of a checkpoint, whose words may be others."""
+
+import logging
+from pathlib import Path
+
+from slt_fast.checkpoint import TrainedModel, load_model
+from slt_fast.data.vocabulary import Vocabulary
+from slt_fast.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+# Tensors with a row for each entry of a vocabulary.
+_TEXT_ROWS = ("decoder.embedding.weight", "decoder.output.weight", "decoder.output.bias")
+_GLOSS_ROWS = ("encoder.gloss_head.weight", "encoder.gloss_head.bias")
+
+
+def start_from(trained: TrainedModel, checkpoint: Path) -> None:
+    """Takes the weights of a checkpoint that fit, in place, and logs what was taken.
+
+    Words and glosses are known by their spelling; new ones keep their start values.
+
+    Args:
+        trained: The network to start, with its vocabularies.
+        checkpoint: Folder of a checkpoint, or of a run (its best checkpoint).
+
+    Raises:
+        DataError: The checkpoint is missing or broken, or no tensor fits.
+    """
+    found = load_model(checkpoint)
+    ours, theirs = trained.network.state_dict(), found.network.state_dict()
+    texts = _shared(trained.vocabularies.text, found.vocabularies.text)
+    glosses = _shared(trained.vocabularies.gloss, found.vocabularies.gloss)
+    rows = dict.fromkeys(_TEXT_ROWS, texts) | dict.fromkeys(_GLOSS_ROWS, glosses)
+    taken = 0
+    for name, tensor in ours.items():
+        if name not in theirs:
+            continue
+        if name in rows and tensor.shape[1:] == theirs[name].shape[1:]:
+            tensor[rows[name][0]] = theirs[name][rows[name][1]].to(tensor)
+        elif name not in rows and tensor.shape == theirs[name].shape:
+            tensor.copy_(theirs[name])
+        else:
+            continue
+        taken += 1
+    if not taken:
+        raise DataError(checkpoint, "no tensor that fits", "a model of settings like these")
+    logger.info(
+        "%s: took %d of %d tensors, with %d of %d words and %d of %d glosses",
+        *(checkpoint, taken, len(ours)),
+        *(len(texts[0]), len(trained.vocabularies.text)),
+        *(len(glosses[0]), len(trained.vocabularies.gloss)),
+    )
+
+
+def _shared(ours: Vocabulary, theirs: Vocabulary) -> tuple[list[int], list[int]]:
+    """Returns the numbers of the tokens that both know, in ours and in theirs."""
+    numbers = {token: number for number, token in enumerate(theirs.tokens)}
+    pairs = [
+        (number, numbers[token]) for number, token in enumerate(ours.tokens) if token in numbers
+    ]
+    return [first for first, _ in pairs], [second for _, second in pairs]
