@@ -13,6 +13,8 @@ from slt_fast.data.video.source import VideoSource
 from slt_fast.ops import optical_flow
 from slt_fast.visualize import write_animation
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 video, output = map(Path, sys.argv[1:])
 frames = torch.from_numpy(VideoSource(video).read())  # uint8 [T, H, W, 3]
 if torch.cuda.is_available():

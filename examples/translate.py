@@ -7,6 +7,8 @@ import sys
 
 from slt_fast import Translator
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 checkpoint, *videos = sys.argv[1:]
 translator = Translator.load(checkpoint)  # on the GPU if there is one
 for video in videos:

@@ -26,7 +26,14 @@ from safetensors.torch import save_file
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError, UserError
-from slt_fast.files import read_json, replacing, replacing_folder, seen_from, write_json
+from slt_fast.files import (
+    check_file,
+    read_json,
+    replacing,
+    replacing_folder,
+    seen_from,
+    write_json,
+)
 from slt_fast.model.backbone import STAGE_CHANNELS
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.ops.extension import cuda_refusal
@@ -192,8 +199,7 @@ def checkpoint_folder(checkpoint: Path) -> Path:
 
 def load_tensors(path: Path) -> StateDict:
     """Reads the tensors of a safetensors file; raises DataError if it is missing or broken."""
-    if not path.is_file():
-        raise DataError(path, "no such file", "a safetensors file")
+    check_file(path, "a safetensors file")
     return read_state_dict(path, "a whole safetensors file")
 
 

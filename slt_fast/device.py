@@ -49,5 +49,7 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
     """Returns the autocast context of a precision: "auto", "float32" or "bfloat16"."""
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise ValueError(f"precision: found {precision!r}; expected auto, float32 or bfloat16")
     enabled = precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

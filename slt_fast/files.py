@@ -124,8 +124,17 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def check_file(path: Path, expected: str) -> None:
+    """Raises DataError if there is no file at a path; expected says what it would hold."""
+    if path.is_dir():
+        raise DataError(path, "a folder", expected)
+    if not path.is_file():
+        raise DataError(path, "no such file", f"{expected}{seen_from(path)}")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object; raises DataError if the file is missing or broken."""
+    check_file(path, "a JSON file")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -56,6 +56,8 @@ def test_precision_is_as_asked() -> None:
     for precision, dtype in expected.items():
         with autocast(device, precision):
             assert (matrix @ matrix).dtype == dtype
+    with pytest.raises(ValueError, match="precision: found 'bf16'; expected auto, float32 or bf"):
+        autocast(device, "bf16")
 
 
 @pytest.mark.gpu

@@ -31,7 +31,7 @@ def test_json_is_never_half_written(tmp_path: Path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"a\.json: found .*No such file.*; expected a JSON file"),
+        (None, r"a\.json: found no such file; expected a JSON file"),
         ("{", r"a\.json: found Expecting property name.*; expected a JSON file"),
         ("[1]", r"a\.json: found a JSON list; expected a JSON object"),
     ],
@@ -41,6 +41,11 @@ def test_json_that_cannot_be_used(tmp_path: Path, content: str | None, message: 
         (tmp_path / "a.json").write_text(content)
     with pytest.raises(DataError, match=message):
         read_json(tmp_path / "a.json")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"^{tmp_path}: found a folder; expected a JSON file$"):
+        read_json(tmp_path)
 
 
 def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:

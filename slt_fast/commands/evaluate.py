@@ -4,15 +4,14 @@ slt-evaluate --checkpoint runs/quickstart/best --split test
 """
 
 import json
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from slt_fast import command_line
 from slt_fast.checkpoint import load_model
+from slt_fast.data.skipped import SkippedClips
 from slt_fast.device import choose_device
-from slt_fast.errors import DataError
 from slt_fast.files import check_writable, write_json
 from slt_fast.training.datasets import load_dataset
 from slt_fast.training.evaluation import evaluate
@@ -56,8 +55,7 @@ def main() -> None:
     trained = load_model(arguments.checkpoint)
     trained.network.to(device)
     split = arguments.split or trained.trained_on.test_split
-    problems: list[DataError] = []
-    on_error = problems.append if arguments.skip_bad else None
+    on_error = SkippedClips() if arguments.skip_bad else None
     recipe = trained.recipe
     search = recipe.search
     if arguments.beam_size is not None:
@@ -77,8 +75,6 @@ def main() -> None:
     if arguments.save_translations:
         save_translations(arguments.save_translations, evaluation)
     scores = evaluation.flat(split)
-    for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
     print(json.dumps(scores, indent=1))
     if arguments.output:
         write_json(arguments.output, scores)

@@ -9,7 +9,6 @@ Training reads it with --flow-cache. To resume, run the command again.
 
 import logging
 import shlex
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,10 @@ from slt_fast import command_line
 from slt_fast.data.flow_cache.cache import flow_bytes, open_flow_cache
 from slt_fast.data.flow_cache.extraction import extract, format_bytes, make_plan, share_of_work
 from slt_fast.data.input import InputConfig, flow_device
+from slt_fast.data.skipped import SkippedClips
 from slt_fast.data.sources import read_videos
 from slt_fast.device import choose_device
-from slt_fast.errors import DataError, UserError
+from slt_fast.errors import UserError
 from slt_fast.settings import Bounds, check_settings
 
 
@@ -66,8 +66,8 @@ def main() -> None:
     """Computes flow as the command line says."""
     arguments = command_line.parse(Arguments, __doc__)
     started = time.monotonic()
-    problems: list[DataError] = []
-    on_error = problems.append if arguments.skip_bad else None
+    skipped = SkippedClips()
+    on_error = skipped if arguments.skip_bad else None
     rank, world_size = share_of_work()
     config = InputConfig(
         image_size=arguments.size, flow_preset=arguments.preset, flow_backend=arguments.backend
@@ -81,14 +81,11 @@ def main() -> None:
     lengths = extract(
         plan, cache, config, num_workers=num_workers, device=device, on_error=on_error
     )
-    left_out = dict.fromkeys(map(str, problems))  # a bad row is found once per split
-    for problem in left_out:
-        print(f"left out: {problem}", file=sys.stderr)
     num_bytes = format_bytes(flow_bytes(sum(lengths), config.image_size))
     print(
         f"{plan.label}: computed {len(lengths)} clips with {sum(lengths)} frames ({num_bytes}, "
         f"{time.monotonic() - started:.0f} seconds), found {plan.num_found} there, "
-        f"left out {len(left_out)}"
+        f"left out {len(skipped.lines)}"
     )
     print("to train on it:", shlex.join(training_options(arguments)))
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from slt_fast.errors import DataError, UserError
-from slt_fast.files import replacing
+from slt_fast.files import check_file, replacing
 
 _TENSOR, _TYPE, _CHECKSUM = "flow", "F16", "crc32"
 
@@ -47,8 +47,7 @@ def find_cached_flow(path: Path, header: Mapping[str, str], size: int, name: str
     Raises:
         DataError: The file is missing or broken, or holds other flow.
     """
-    if not path.is_file():
-        raise DataError(path, "no such file", f"the flow of {name}")
+    check_file(path, f"the flow of {name}")
     with _opened(path) as file:
         part, recorded = file.get_slice(_TENSOR), file.metadata() or {}
         kind, shape = part.get_dtype(), part.get_shape()

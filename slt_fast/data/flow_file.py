@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from slt_fast.errors import DataError
-from slt_fast.files import replacing
+from slt_fast.files import check_file, replacing
 
 TAG = 202021.25
 LARGEST_SIDE = 99_999  # Baker et al., "A Database and Evaluation Methodology for Optical Flow"
@@ -25,8 +25,7 @@ def read_flow(path: str | Path) -> np.ndarray:
             its size.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(path, "no such file", "a .flo file")
+    check_file(path, "a .flo file")
     num_bytes = path.stat().st_size
     with path.open("rb") as file:
         header = file.read(_HEADER.size)

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.manifest import MANIFEST_SUFFIXES, manifest_splits, read_manifest
-from slt_fast.data.datasets.phoenix14t import phoenix14t_root, phoenix14t_splits, read_phoenix14t
+from slt_fast.data.datasets.phoenix14t import (
+    ANNOTATIONS_FOLDER,
+    phoenix14t_root,
+    phoenix14t_splits,
+    read_phoenix14t,
+)
 from slt_fast.data.frame_source import FrameSource
 from slt_fast.data.frames.folder import VIDEO_SUFFIXES, image_files, natural_key
 from slt_fast.data.synthetic import read_synthetic
@@ -47,12 +52,9 @@ def _read_clips(data: str, split: str, on_error: ErrorHandler | None) -> list[An
     kind, place = _kind_and_place(data)
     if kind == "synthetic":
         return read_synthetic(split, seed=synthetic_seed(data) or 0)
-    if kind == "phoenix14t" and place:
+    if kind == "phoenix14t":
         return read_phoenix14t(place, split, on_error=on_error)
-    if kind == "manifest" and place:
-        return read_manifest(place, split, on_error=on_error)
-    expected = "expected synthetic[:SEED], phoenix14t:PATH or manifest:FILE"
-    raise UserError(f"data: found {data!r}; {expected}")
+    return read_manifest(place, split, on_error=on_error)
 
 
 def read_videos(
@@ -147,16 +149,30 @@ def split_names(data: str) -> list[str]:
 
     Raises:
         DataError: A bad file.
+        UserError: An unknown kind of data set.
     """
     kind, place = _kind_and_place(data)
-    if kind == "phoenix14t" and place:
-        return phoenix14t_splits(place)
-    return manifest_splits(place) if kind == "manifest" and place else list(NUM_CLIPS)
+    if kind == "synthetic":
+        return list(NUM_CLIPS)
+    return phoenix14t_splits(place) if kind == "phoenix14t" else manifest_splits(place)
 
 
 def _kind_and_place(data: str) -> tuple[str, str]:
+    """Splits the name of a data set; raises UserError if its kind is unknown or lacks a place."""
     kind, _, place = data.partition(":")
+    if kind != "synthetic" and not (kind in ("phoenix14t", "manifest") and place):
+        expected = "synthetic[:SEED], phoenix14t:PATH or manifest:FILE"
+        raise UserError(f"data: found {data!r}; expected {_meant(data) or expected}")
     return kind, os.path.expanduser(place)  # a shell expands ~ at the start of a word only
+
+
+def _meant(path: str) -> str | None:
+    """Returns the name of the data set at a path that was given without its kind."""
+    if Path(path).suffix.lower() in MANIFEST_SUFFIXES:
+        return f"manifest:{path}"
+    if (phoenix14t_root(path) / ANNOTATIONS_FOLDER).is_dir():
+        return f"phoenix14t:{path}"
+    return None
 
 
 def synthetic_seed(data: str) -> int | None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from slt_fast.errors import DataError, UserError
-from slt_fast.files import seen_from
+from slt_fast.errors import UserError
+from slt_fast.files import check_file
 from slt_fast.model.resnet import ResNet18
 from slt_fast.state_dict import StateDict, check_state_dict, download_state_dict, read_state_dict
 
@@ -86,10 +86,5 @@ def _imagenet_state() -> StateDict:
 
 def _file_state(path: Path) -> StateDict:
     expected = "a state dict of ResNet18"
-    if not path.is_file():
-        raise DataError(
-            "backbone_weights",
-            f"no file {path}",
-            f"imagenet, none, or a file with {expected}{seen_from(path)}",
-        )
+    check_file(path, f"imagenet, none, or a file with {expected} as backbone_weights")
     return read_state_dict(path, expected)

@@ -1,10 +1,13 @@
 """What is checked before the first clip is read, because reading may take hours."""
 
+import shlex
+
 import torch
 
 from slt_fast.checkpoint import build_network, checkpoint_folder, without_weights
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.flow_cache.extraction import share_of_work
+from slt_fast.data.sources import split_names
 from slt_fast.device import autocast, choose_device
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import seen_from
@@ -27,6 +30,21 @@ def check_resumable(run: RunConfig) -> None:
     if run.resume and not run.output.is_dir():
         expected = f"the folder of a run to go on with{seen_from(run.output)}"
         raise DataError(run.output, "no such folder", expected)
+
+
+def check_splits(run: RunConfig) -> None:
+    """Raises DataError if the data lack a split that a run names."""
+    known = split_names(run.data)
+    named = {"train": run.train_split, "dev": run.dev_split, "test": run.test_split}
+    # PHOENIX-2014-T's train-complex-annotation annotates train once more, and is not listed.
+    missing = [
+        option for option, name in named.items() if not {name, name.partition("-")[0]} & {*known}
+    ]
+    if missing:
+        found = " and ".join(repr(named[option]) for option in missing)
+        way = " ".join(f"--{option}-split {shlex.quote(known[0])}" for option in missing)
+        expected = f"one of {', '.join(known)}, as with {way}"
+        raise DataError(run.data, f"no split {found}", expected)
 
 
 def check_recipe(recipe: Recipe, run: RunConfig) -> None:

@@ -18,8 +18,7 @@ from slt_fast.data.probes import probe
 from slt_fast.data.sources import data_root, read_split
 from slt_fast.data.text import split_text
 from slt_fast.device import choose_device
-from slt_fast.errors import DataError, ErrorHandler, UserError
-from slt_fast.files import replacing
+from slt_fast.errors import ErrorHandler, UserError
 from slt_fast.recipe import Recipe
 from slt_fast.training.run import RunConfig
 
@@ -147,29 +146,3 @@ def warn_of_rare_words(clips: Sequence[AnnotatedClip], units: str) -> None:
     elif 2 * num_once > len(counts):
         message = "%d of %d words of the training texts occur once; %s"
         logger.warning(message, num_once, len(counts), advice)
-
-
-class SkippedClips:
-    """Lists each clip that is left out once, on the screen and in a file once one is open."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.path: Path | None = None
-
-    def __call__(self, error: DataError) -> None:
-        if str(error) not in self.lines:
-            self.lines.append(str(error))
-            logger.warning("left out: %s", error)
-            self._write()
-
-    def open(self, path: Path, *, append: bool) -> None:
-        """Writes to a file from now on; append keeps what an earlier part of the run wrote."""
-        known = path.read_text(encoding="utf-8").splitlines() if append and path.exists() else []
-        path.unlink(missing_ok=True)
-        self.path, self.lines = path, list(dict.fromkeys([*known, *self.lines]))
-        self._write()
-
-    def _write(self) -> None:
-        if self.path and self.lines:
-            with replacing(self.path) as temporary:
-                temporary.write_text("\n".join(self.lines) + "\n", encoding="utf-8")

@@ -24,15 +24,20 @@ from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches, too
 from slt_fast.data.input import flow_device
 from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
+from slt_fast.data.skipped import SkippedClips
 from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle
 from slt_fast.files import read_json, write_json
 from slt_fast.metrics import deciding_score
 from slt_fast.recipe import Recipe
 from slt_fast.settings import Bounds, check_settings
-from slt_fast.training.checks import check_one_process, check_recipe, check_resumable
+from slt_fast.training.checks import (
+    check_one_process,
+    check_recipe,
+    check_resumable,
+    check_splits,
+)
 from slt_fast.training.datasets import (
-    SkippedClips,
     find_clips,
     read_clips,
     trained_on,
@@ -86,6 +91,7 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
     keep_compiled_convolutions()
     check_one_process()
     check_resumable(run)
+    check_splits(run)
     with locked(run.output):
         return _train(recipe, run, started)
 

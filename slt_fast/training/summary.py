@@ -1,13 +1,15 @@
 """What a finished run shows: its scores, and what to try next."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any, Literal
 
 from rich.table import Table
 
 from slt_fast.data.sources import synthetic_seed
 from slt_fast.metrics import Score
-from slt_fast.recipe import Recipe
+from slt_fast.recipe import RECIPES, Recipe
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.run import RunConfig
 
@@ -30,17 +32,41 @@ def score_table(scores: Mapping[str, Score], title: str) -> Table:
 
 def next_commands(recipe_name: str, recipe: Recipe, run: RunConfig, test: Evaluation) -> list[str]:
     """Returns commands to try next with a run whose settings began as the named recipe."""
-    best, other = run.output / "best", "rgb" if recipe.input.input == "flow" else "flow"
-    splits = {split: getattr(run, f"{split}_split") for split in ("train", "dev", "test")}
-    changed = [f"--{split}-split={name}" for split, name in splits.items() if name != split]
-    again = ["--recipe", recipe_name, "--data", run.data, *changed]
-    again += ["--input", other, "--output", f"{run.output}-{other}"]
+    probing = ["--checkpoint", run.output / "best", "--probe", "blank"]
     return [
         *_translating(run, test.clips[0].id),
-        _command("scripts/evaluate.py", "--checkpoint", best, "--probe", "blank"),
+        _command("scripts/evaluate.py", *probing, *(["--skip-bad"] if run.skip_bad else [])),
         shlex.join(["tensorboard", "--logdir", str(run.output)]),
-        _command("scripts/train.py", *again),
+        _command("scripts/train.py", *_with_other_input(recipe_name, recipe, run)),
     ]
+
+
+def _with_other_input(recipe_name: str, recipe: Recipe, run: RunConfig) -> list[str]:
+    """Returns the options of the same training on RGB frames instead of flow, or on flow."""
+    other: Literal["flow", "rgb"] = "rgb" if recipe.input.input == "flow" else "flow"
+    output, default = f"{run.output}-{other}", RECIPES[recipe_name]
+    recipe = replace(recipe, input=replace(recipe.input, input=other))
+    # RGB takes no cached flow; the new run starts over, and writes nothing over this one's files.
+    run = replace(
+        run, output=RunConfig.output, resume=False, flow_cache=None, save_translations=None
+    )
+    parts = [(getattr(recipe, part.name), getattr(default, part.name)) for part in fields(recipe)]
+    changed = [option for pair in (*parts, (run, RunConfig())) for option in _options(*pair)]
+    return ["--recipe", recipe_name, *changed, "--output", output]
+
+
+def _options(settings: Any, default: Any) -> Iterator[str]:
+    """Yields the options of the command line that turn the default into these settings."""
+    for name in (part.name for part in fields(settings)):
+        value, option = getattr(settings, name), name.replace("_", "-")
+        if value == getattr(default, name):
+            continue
+        if isinstance(value, bool):
+            yield f"--{option}" if value else f"--no-{option}"
+        elif isinstance(value, tuple):
+            yield from (f"--{option}", *map(str, value))
+        else:
+            yield f"--{option}={value}"  # a value may begin with a hyphen
 
 
 def _translating(run: RunConfig, clip: str) -> list[str]:

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from slt_fast.data.sources import find_videos, read_split, read_videos
+from slt_fast.data.sources import data_root, find_videos, read_split, read_videos, split_names
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, UserError
 
 
 def manifest(folder: Path, *rows: str) -> Path:
@@ -74,6 +74,19 @@ def test_home_folder(tmp_path: Path, monkeypatch) -> None:
 def test_unknown_kind(data: str) -> None:
     with pytest.raises(ValueError, match=rf"found '{data}'; expected synthetic\[:SEED\], phoenix"):
         read_split(data, "train")
+    for ask in (split_names, data_root):
+        with pytest.raises(UserError, match=f"found '{data}'; expected"):
+            ask(data)
+
+
+def test_a_path_without_its_kind_is_answered_with_its_name(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "a,frames,hello .,train")
+    root = tmp_path / "PHOENIX-2014-T"
+    (root / "annotations" / "manual").mkdir(parents=True)
+    (root / "annotations" / "manual" / "PHOENIX-2014-T.dev.corpus.csv").touch()
+    for place, kind in ((path, "manifest"), (root, "phoenix14t"), (tmp_path, "phoenix14t")):
+        with pytest.raises(UserError, match=f"found '{place}'; expected {kind}:{place}$"):
+            read_split(str(place), "train")
 
 
 @pytest.mark.parametrize("seed", ["x", "-1", "1.5"])

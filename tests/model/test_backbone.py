@@ -122,10 +122,14 @@ def test_a_cut_off_file_is_named(state, tmp_path) -> None:
         Backbone(weights=str(path))
 
 
-@pytest.mark.parametrize("weights", ["nowhere.pth", "imagnet", "."])
-def test_a_missing_file_is_named(weights, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("weights", "found"),
+    [("nowhere.pth", "no such file"), ("imagnet", "no such file"), (".", "a folder")],
+)
+def test_a_missing_file_is_named(weights, found: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=f"found no file {weights}; expected imagenet, none, or"):
+    message = f"^{weights}: found {found}; expected imagenet, none, or .* as backbone_weights"
+    with pytest.raises(ValueError, match=message):
         Backbone(weights=weights)
 
 

@@ -152,9 +152,11 @@ def test_other_files_are_refused_by_name(tmp_path: Path, monkeypatch, network) -
         monkeypatch.setenv(raft.WEIGHTS_VARIABLE, str(path))
         with pytest.raises(ValueError, match=f"{file}: {message}"):
             flow_parameters("raft_small")
-    monkeypatch.setenv(raft.WEIGHTS_VARIABLE, "gone.pth")
-    with pytest.raises(ValueError, match="SLT_FAST_RAFT_WEIGHTS: found no file gone.pth; expected"):
-        optical_flow(clip(2, 16, 16), preset="raft_small")
+    for name, found in (("gone.pth", "no such file"), (str(tmp_path), "a folder")):
+        monkeypatch.setenv(raft.WEIGHTS_VARIABLE, name)
+        message = f"{name}: found {found}; expected .* raft_small in SLT_FAST_RAFT_WEIGHTS"
+        with pytest.raises(ValueError, match=message):
+            optical_flow(clip(2, 16, 16), preset="raft_small")
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path, monkeypatch) -> None:

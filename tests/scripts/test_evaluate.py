@@ -77,7 +77,7 @@ def test_clips_are_not_read_beforehand(run_script, checkpoint: Path, monkeypatch
     assert scored.status == 0, scored.err
 
 
-def test_bad_clips(run_script, checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
+def test_bad_clips(run_script, checkpoint: Path, manifest: Path, tmp_path, caplog) -> None:
     path = tmp_path / "bad.csv"
     (tmp_path / "clip").symlink_to(manifest.parent / "second")
     path.write_text(f"id,video,gloss,text\ngood,clip,A,a\ngone,gone,A,a\nlong,clip,{'A ' * 99},a\n")
@@ -87,11 +87,15 @@ def test_bad_clips(run_script, checkpoint: Path, manifest: Path, tmp_path: Path)
     assert "error: " in stopped.err and "bad.csv:3: found video 'gone', which" in stopped.err
     scored = run_script("evaluate.py", *options, "--skip-bad")
     assert scored.status == 0, scored.err
-    listed = [line for line in scored.err.splitlines() if line.startswith("left out: ")]
+    listed = [line for line in caplog.messages if line.startswith("left out: ")]
     assert len(listed) == 2
     assert "bad.csv:3: found video 'gone', which does not exist" in listed[0]
     assert "bad.csv:4: found " in listed[1] and "expected at least 197, as CTC" in listed[1]
     assert json.loads(scored.out)["train.num_clips"] == 1
+    path.write_text("id,video,text\ngone,other,a\n")
+    failed = run_script("evaluate.py", *options, "--skip-bad")
+    assert failed.status == 1 and "found no usable clip in split 'train'" in failed.err
+    assert "bad.csv:2: found video 'other', which does not exist" in caplog.messages[-1]
 
 
 SYNTHETIC = ["--data", "synthetic", "--split", "dev"]

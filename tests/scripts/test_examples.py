@@ -45,6 +45,12 @@ def test_flow_of_a_clip(run_example, tmp_path: Path) -> None:
     assert cv2.imreadanimation(str(output))[0]
 
 
+@pytest.mark.parametrize("name", ["flow_of_a_clip.py", "translate.py"])
+def test_without_arguments_an_example_says_how_to_call_it(run_example, name: str) -> None:
+    with pytest.raises(SystemExit, match=rf"python examples/{name} "):
+        run_example(name)
+
+
 def test_translate(run_example, checkpoint: Path, manifest: Path) -> None:
     video, frames = manifest.parent / "first.mp4", manifest.parent / "second"
     first, details, second, more = run_example(

@@ -138,7 +138,7 @@ def bad_manifest(manifest: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_bad_clips(run_script, bad_manifest: Path, tmp_path: Path) -> None:
+def test_bad_clips(run_script, bad_manifest: Path, tmp_path: Path, caplog) -> None:
     options = ["extract_flow.py", bad_manifest, "--output", tmp_path / "flow", *OPTIONS]
     stopped = run_script(*options)
     assert stopped.status == 1
@@ -151,10 +151,14 @@ def test_bad_clips(run_script, bad_manifest: Path, tmp_path: Path) -> None:
     bad_manifest.write_text(bad_manifest.read_text().replace("gone,first.mp4", "gone,gone.mp4"))
     finished = run_script(*options, "--skip-bad")
     assert finished.status == 0, finished.err
-    listed = [line for line in finished.err.splitlines() if line.startswith("left out: ")]
+    listed = [line for line in caplog.messages if line.startswith("left out: ")]
     assert len(listed) == 2 and "gone.mp4" in listed[0] and "cut.mp4: found " in listed[1]
     assert "computed 0 clips with 0 frames" in finished.out
     assert "found 2 there, left out 2" in finished.out
+    bad_manifest.write_text("id,video,text\ngone,other.mp4,x\n")
+    failed = run_script(*options, "--skip-bad")
+    assert failed.status == 1 and "found no usable clip; expected at least one" in failed.err
+    assert "manifest.csv:2: found video 'other.mp4', which does not" in caplog.messages[-1]
 
 
 @pytest.mark.parametrize(

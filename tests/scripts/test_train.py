@@ -35,8 +35,7 @@ def test_two_videos_are_learnt_by_heart(
     assert "did you see the red dog ?" in finished.out  # an example, beside its translation
     assert f"python scripts/translate.py VIDEO --checkpoint {run / 'best'}\n" in finished.out
     assert "To try next:\n  . .venv/bin/activate\n" in finished.out
-    again = f"train.py --recipe quickstart {' '.join(data_options[:2])} --dev-split=train"
-    assert f"{again} --test-split=train --input rgb --output {run}-rgb\n" in finished.out
+    assert f"--dev-split=train --test-split=train --output {run}-rgb\n" in finished.out
     assert "nrefs:1|case:lc" in finished.out
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["train.bleu4"] == pytest.approx(100)
@@ -173,9 +172,9 @@ def test_options_override_the_recipe(run_script, tiny_options, data_options, tmp
         (
             ["--dev-split", "valid"],
             1,
-            "manifest.csv: found no split 'valid'; expected one of train",
+            "manifest.csv: found no split 'valid'; expected one of train, as with --dev-split",
         ),
-        (["--backbone-weights", "gone.pth"], 1, "error: backbone_weights: found no file gone.pth"),
+        (["--backbone-weights", "gone.pth"], 1, "error: gone.pth: found no such file; expected im"),
         (["--resume"], 1, "run: found no such folder; expected the folder of a run to go on with"),
     ],
 )

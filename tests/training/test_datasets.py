@@ -13,7 +13,7 @@ from slt_fast.data.sources import read_split, read_videos
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
-from slt_fast.training.datasets import SkippedClips, load_dataset, trained_on, warn_of_rare_words
+from slt_fast.training.datasets import load_dataset, trained_on, warn_of_rare_words
 from slt_fast.training.run import RunConfig
 
 
@@ -22,19 +22,6 @@ def images(recipe, dataset, index: int, augmentation) -> torch.Tensor:
     words = Vocabularies.build(dataset.clips)
     maker = BatchMaker(words, recipe.input, augmentation, recipe.training.seed)
     return maker.images(Readings(dataset)[1, index])
-
-
-def test_each_skipped_clip_is_listed_once(tmp_path: Path) -> None:
-    first, second = (DataError("list.csv", "no text", "a text", line) for line in (2, 3))
-    path = tmp_path / "skipped.txt"
-    path.write_text("of a run that broke off\n")
-    for append in (False, True):  # a run, and its resumption
-        skipped = SkippedClips()
-        skipped(first)
-        skipped.open(path, append=append)
-        skipped(second)
-        skipped(first)
-    assert path.read_text().splitlines() == [str(first), str(second)]
 
 
 def test_trained_on_tells_data_sets_apart(manifest: Path) -> None:

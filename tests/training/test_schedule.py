@@ -14,3 +14,10 @@ def test_learning_rate() -> None:
     assert learning_rate(settings, 60, 60) == learning_rate(settings, 99, 60) == pytest.approx(0)
     settings = TrainingConfig(learning_rate=0.5)
     assert {learning_rate(settings, step, 60) for step in range(60)} == {0.5}
+
+
+def test_an_unknown_schedule_is_a_defect() -> None:
+    settings = TrainingConfig()
+    object.__setattr__(settings, "schedule", "linear")  # past the check of the options
+    with pytest.raises(ValueError, match="schedule: found 'linear'; expected constant or cosine"):
+        learning_rate(settings, 0, 60)

@@ -1,14 +1,17 @@
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from slt_fast.commands.train import Arguments, show
+from slt_fast.commands.train import Arguments, parse_arguments, show
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.video.source import VideoSource
 from slt_fast.inference.translate import Translation
 from slt_fast.metrics import Score
+from slt_fast.recipe import RECIPES, Recipe
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.run import RunConfig
 from slt_fast.training.summary import next_commands, score_table
@@ -37,17 +40,45 @@ def test_a_model_of_the_rendered_signer_is_given_a_clip_of_it(tiny_recipe, data,
         "python scripts/translate.py 'runs/a run/test-00000' --checkpoint 'runs/a run/best'",
         "python scripts/evaluate.py --checkpoint 'runs/a run/best' --probe blank",
         "tensorboard --logdir 'runs/a run'",
-        f"python scripts/train.py --recipe quickstart --data {data} --test-split=test_signers "
-        "--input rgb --output 'runs/a run-rgb'",
+        commands[-1],
     ]
 
 
 def test_other_models_are_given_a_video(tiny_recipe) -> None:
     recipe = replace(tiny_recipe, input=replace(tiny_recipe.input, input="rgb"))
     run = RunConfig("manifest:clips.csv", Path("runs/own"))
-    first, *_, last = next_commands("paper", recipe, run, TEST)
+    first, *_ = next_commands("paper", recipe, run, TEST)
     assert first == "python scripts/translate.py VIDEO --checkpoint runs/own/best"
-    assert last.endswith("--data manifest:clips.csv --input flow --output runs/own-flow")
+
+
+def parsed(command: str, monkeypatch) -> tuple[Recipe, RunConfig]:
+    monkeypatch.setattr(sys, "argv", shlex.split(command)[1:])
+    arguments = parse_arguments()
+    return arguments.settings, arguments.run
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"), [("paper", "flow", "rgb"), ("fast", "rgb", "flow")]
+)
+def test_the_comparison_has_the_options_of_the_run(
+    tiny_recipe, monkeypatch, name: str, before: str, after: str
+) -> None:
+    """All that a run can be given: lists, switches, and text that looks like an option."""
+    recipe = replace(tiny_recipe, input=replace(tiny_recipe.input, input=before))
+    recipe = replace(recipe, model=replace(recipe.model, memory_norm=False, key_channels=8))
+    run = RunConfig("manifest:a b.csv", Path("runs/a run"), True, True, "-x", "dev-5", "t")
+    own = replace(run, flow_cache=Path("flow"), save_translations=Path("test.csv"))
+    *_, probe, _, again = next_commands(name, recipe, own, TEST)
+    expected = replace(run, output=Path(f"runs/a run-{after}"), resume=False)
+    settings, found = parsed(again, monkeypatch)
+    assert settings == replace(recipe, input=replace(recipe.input, input=after))
+    assert found == expected
+    assert probe.endswith("--probe blank --skip-bad")
+
+
+def test_a_run_as_the_recipe_is_has_a_short_comparison() -> None:
+    *_, last = next_commands("quickstart", RECIPES["quickstart"], RunConfig(), TEST)
+    assert last == "python scripts/train.py --recipe quickstart --input=rgb --output runs/run-rgb"
 
 
 def test_what_a_data_set_says_is_shown_escaped(tiny_recipe, capsys) -> None:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from slt_fast.errors import DataError
-from slt_fast.files import seen_from
+from slt_fast.files import check_file
 
 
 def read_text_lines(path: Path) -> list[tuple[int, str]]:
@@ -13,8 +13,7 @@ def read_text_lines(path: Path) -> list[tuple[int, str]]:
     Raises:
         DataError: The file is missing, empty, not UTF-8 or has NUL bytes.
     """
-    if not path.is_file():
-        raise DataError(path, "no such file", f"an annotation file{seen_from(path)}")
+    check_file(path, "an annotation file")
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import cv2
 import numpy as np
@@ -36,7 +37,8 @@ class VideoSource:
             start and end count frames, and frames are never resampled.
 
     Raises:
-        DataError: Start and end are not 0 <= start < end.
+        DataError: Start is below 0, or end is not after it.
+        TypeError: Start or end is no whole number.
     """
 
     path: Path
@@ -46,10 +48,12 @@ class VideoSource:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
-        if self._first < 0 or (self.end is not None and self.end <= self._first):
-            raise DataError(
-                self.path, f"start {self._first} and end {self.end}", "0 <= start < end"
-            )
+        for name in ("start", "end"):
+            object.__setattr__(self, name, _frame_number(name, getattr(self, name)))
+        if self._first < 0:
+            raise DataError(self.path, f"start {self._first}", "0 or more")
+        if self.end is not None and self.end <= self._first:
+            raise DataError(self.path, f"start {self._first} and end {self.end}", "a later end")
 
     @property
     def name(self) -> str:
@@ -138,6 +142,14 @@ class VideoSource:
         if self.path.is_dir():
             return folder_images(self.path, self._first, self.end)
         return ((self.path, image) for image in video_images(self.path, self._first, self.end))
+
+
+def _frame_number(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"VideoSource: found {name} {value!r}; expected a whole number or None")
+    return operator.index(value)
 
 
 def _pack(images: Iterable[tuple[Path, np.ndarray]]) -> np.ndarray:

@@ -72,7 +72,8 @@ def _only_backend(preset: str) -> str | None:
 
 
 def _check_runs(backend: str, device: torch.device | None) -> None:
-    refusal, others = None, "'auto' or 'opencv'"
+    # Those of the same flow, as far as they are here.
+    refusal, others = None, "'auto' or 'cpu'" if EXTENSION else "'reference' (slow)"
     if backend == "cpu" and EXTENSION is None:
         refusal = REFUSAL
     elif backend == "cuda":

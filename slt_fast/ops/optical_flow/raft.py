@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from slt_fast.errors import DataError
-from slt_fast.files import seen_from
+from slt_fast.files import check_file
 from slt_fast.state_dict import StateDict, check_state_dict, download_state_dict, read_state_dict
 
 if TYPE_CHECKING:
@@ -151,8 +150,7 @@ def _torchvision_weights(preset: str) -> StateDict:
 
 def _file_weights(path: Path, preset: str) -> StateDict:
     expected = f"a state dict of torchvision's {preset}"
-    if not path.is_file():
-        raise DataError(WEIGHTS_VARIABLE, f"no file {path}", expected + seen_from(path))
+    check_file(path, f"{expected} in {WEIGHTS_VARIABLE}")
     return read_state_dict(path, expected)
 
 

@@ -144,10 +144,26 @@ def test_missing_file(tmp_path: Path) -> None:
             call()
 
 
-@pytest.mark.parametrize(("start", "end"), [(-1, None), (5, 5), (5, 2), (None, 0)])
-def test_range_that_is_none(start: int | None, end: int | None) -> None:
-    with pytest.raises(DataError, match="expected 0 <= start < end"):
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        (-3, None, "found start -3; expected 0 or more"),
+        (5, 5, "found start 5 and end 5; expected a later end"),
+        (5, 2, "found start 5 and end 2; expected a later end"),
+        (None, 0, "found start 0 and end 0; expected a later end"),
+    ],
+)
+def test_range_that_is_none(start: int | None, end: int | None, message: str) -> None:
+    with pytest.raises(DataError, match=f"^a.mp4: {message}$"):
         VideoSource(Path("a.mp4"), start, end)
+
+
+@pytest.mark.parametrize("value", [1.5, 2.0, True, "3"])
+@pytest.mark.parametrize("name", ["start", "end"])
+def test_frames_are_counted_in_whole_numbers(name: str, value: object) -> None:
+    with pytest.raises(TypeError, match=f"found {name} {value!r}; expected a whole number or None"):
+        VideoSource(Path("a.mp4"), **{name: value})
+    assert VideoSource(Path("a.mp4"), np.int64(3), np.uint8(5)) == VideoSource("a.mp4", 3, 5)
 
 
 @pytest.mark.parametrize(
