@@ -16,7 +16,7 @@ $(STAMP): setup.py pyproject.toml constraints.txt $(shell find csrc -type f -not
 	test -x $(BIN)/pip || { \
 	  $(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("needs Python >= 3.10: make setup PYTHON=python3.12")' \
 	  && $(PYTHON) -m venv .venv; }
-	$(BIN)/python -m pip install --constraint constraints.txt "setuptools>=77" wheel ninja torch
+	$(BIN)/python -m pip install --constraint constraints.txt "setuptools>=77" ninja torch
 	$(BIN)/python -m pip install --constraint constraints.txt --no-build-isolation --editable ".[slt,dev]"
 	touch $@
 

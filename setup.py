@@ -1,101 +1,55 @@
-"""Builds the extension slt_fast._C; pyproject.toml has everything else about the package."""
+"""Finds torch and builds the extension slt_fast._C; pyproject.toml has the rest of the package."""
 
 import os
-import site
+import subprocess
 import sys
 from pathlib import Path
 
-from setuptools import setup
-
-HOW_TO = (
-    "Install torch first (pytorch.org shows which build suits your machine), then setuptools>=77 "
-    "and wheel, and run `pip install --no-build-isolation .`"
-)
-
-# The build needs the torch of the environment that the package goes into, but pip's isolated build
-# hides that environment. It is searched last.
-sys.path.extend(site.getsitepackages())
-try:
-    import torch
-except ModuleNotFoundError as error:
-    sys.exit(f"slt_fast is built against torch, which {sys.prefix} lacks ({error}). {HOW_TO}")
-if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 11):
-    sys.exit(f"slt_fast is built against torch >= 2.11, found {torch.__version__}. {HOW_TO}")
-
-from torch.utils import cpp_extension  # noqa: E402
-
 sys.path.append(str(Path(__file__).resolve().parent / "csrc"))
-from cuda_toolkit import SWITCH, choose_toolkit  # noqa: E402
-
-try:
-    toolkit, built_for = choose_toolkit(os.environ, torch.version.cuda, cpp_extension.CUDA_HOME)
-except ValueError as error:
-    sys.exit(str(error))
-print(f"slt_fast is built for {built_for}", file=sys.stderr)
-
-# LibTorch's stable ABI as of torch 2.10: one build works with every later torch and every Python.
-macros = [("TORCH_TARGET_VERSION", "0x020a000000000000"), ("SLT_FAST_BUILT_FOR", f'"{built_for}"')]
-# Loops vectorise only if square roots set no errno and comparisons no flags; the results are the
-# same. Python's own -fwrapv costs 3 % of the flow's speed. No function outside takes our vectors,
-# so warnings about their calling convention are off.
-compile_arguments = {
-    "cxx": [
-        "-O3",
-        "-fvisibility=hidden",
-        "-fno-math-errno",
-        "-fno-trapping-math",
-        "-fno-wrapv",
-        "-Wno-psabi",
-    ]
-}
-sources = {path for path in Path("csrc").rglob("*.cpp") if "cuda" not in path.parts}
-link_arguments = []
-if toolkit:
-    cpp_extension.CUDA_HOME = str(toolkit.root)  # its guess may be a folder without a toolkit
-    macros.append(("USE_CUDA", None))
-    compile_arguments["nvcc"] = [
-        "-O3",
-        "--threads=2",
-        "--compiler-options=-fvisibility=hidden",
-        f"-I{toolkit.include}",
-        *toolkit.architecture_flags(),
-    ]
-    sources |= set(Path("csrc").rglob("cuda/*.c*"))
-    # The CUDA runtime is linked statically and hidden, so torch's own runtime cannot replace it.
-    # torch_cuda provides the current stream.
-    link_arguments = [str(toolkit.runtime), "-Wl,--exclude-libs,ALL", "-lrt", "-ldl", "-lpthread"]
-    link_arguments.append("-ltorch_cuda")
+from build_backend import advice  # noqa: E402
+from setuptools import Extension, setup  # noqa: E402
+from setuptools.command.bdist_wheel import bdist_wheel  # noqa: E402
+from setuptools.command.build_ext import build_ext  # noqa: E402
+from setuptools.command.dist_info import dist_info  # noqa: E402
 
 
-class BuildExtension(cpp_extension.BuildExtension):
-    """Always rebuilds, because existing objects may be built for another target."""
-
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.force = True
-
-    def build_extensions(self) -> None:
-        try:
-            super().build_extensions()
-        except Exception as error:
-            if toolkit is None:
-                raise
-            advice = f"{SWITCH}=0 in the environment builds slt_fast for the CPU only"
-            sys.exit(f"{error}\nThe build for {built_for} failed; {advice}.")
+def environment_path() -> list[str]:
+    """Returns the module path of the environment, of which pip's isolated build hides a part."""
+    hiding = ("PYTHONPATH", "PYTHONNOUSERSITE")
+    variables = {name: value for name, value in os.environ.items() if name not in hiding}
+    command = [sys.executable, "-c", "import sys; print(*sys.path[1:], sep='\\n')"]
+    done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.splitlines()
 
 
-extension = cpp_extension.CppExtension(
-    "slt_fast._C",
-    sorted(str(path) for path in sources if path.suffix in (".cpp", ".cu")),
-    depends=sorted(str(path) for path in Path("csrc").rglob("*.*h")),
-    define_macros=macros,
-    extra_compile_args=compile_arguments,
-    extra_link_args=link_arguments,
-    py_limited_api=True,
-)
+def missing_torch() -> str | None:
+    """Returns what was found instead of the torch that the build needs, or None."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        return f"no torch ({error})"
+    is_old = tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 11)
+    return f"torch {torch.__version__}" if is_old else None
+
+
+# The build needs the torch of the environment that the package goes into; it is searched last.
+sys.path.extend(environment_path())
+found = missing_torch()
+if found is None:
+    from torch_extension import BuildExtension, extension
+
+    commands = {"build_ext": BuildExtension}
+else:
+    # The sdist needs no torch. pip asks for dist_info before it downloads what the package needs.
+    extension = Extension("slt_fast._C", [])
+    refuse = {"run": lambda command: sys.exit(advice(found))}
+    commands = {
+        command.__name__: type("Refusal", (command,), refuse)
+        for command in (bdist_wheel, build_ext, dist_info)
+    }
 
 setup(
     ext_modules=[extension],
-    cmdclass={"build_ext": BuildExtension},
+    cmdclass=commands,
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

@@ -1,10 +1,10 @@
 """Chooses for setup.py whether to build for CUDA GPUs, and with which toolkit."""
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
-import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +109,8 @@ def _roots(environment: Mapping[str, str], cuda_version: str, guess: str | None)
 
 
 def _packages(cuda_version: str) -> list[Path]:
-    """Returns the folders where pip's CUDA packages keep bin, include and lib."""
-    folder = Path(sysconfig.get_path("purelib")) / "nvidia"
+    """Returns the folders where pip's CUDA packages, beside torch, keep bin, include and lib."""
+    folder = Path(importlib.util.find_spec("torch").origin).parents[1] / "nvidia"
     return [folder / f"cu{cuda_version.partition('.')[0]}", folder / "cuda_runtime"]
 
 

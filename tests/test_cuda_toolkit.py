@@ -14,7 +14,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(PROJECT_ROOT / "csrc"))
 
 import cuda_toolkit  # noqa: E402
-from cuda_toolkit import choose_toolkit  # noqa: E402
+from cuda_toolkit import _packages, choose_toolkit  # noqa: E402
 
 NEWEST = ("99.1", (75, 80, 86, 90, 100, 103, 120))
 OLDER = ("99.0", (70, 80, 90))
@@ -92,6 +92,14 @@ def test_the_guess_of_torch_comes_last(tmp_path) -> None:
     nowhere = str(tmp_path / "nowhere")
     toolkit, _ = choose_toolkit(environment(CUDA_HOME=nowhere), "99.1", str(root))
     assert toolkit.root == root
+
+
+def test_pips_cuda_packages_are_found_beside_torch(tmp_path, monkeypatch) -> None:
+    """Those of `pip install --user` are not in the interpreter's own site-packages."""
+    monkeypatch.setattr(cuda_toolkit, "_packages", _packages)
+    monkeypatch.setattr(torch.__spec__, "origin", str(tmp_path / "torch" / "__init__.py"))
+    root = make_toolkit(tmp_path / "nvidia" / "cu99", *NEWEST)
+    assert choose_toolkit(environment(), "99.1")[0].root == root
 
 
 def lacks(path: str):

@@ -44,7 +44,8 @@ def test_names_the_backend_of_every_operator(rows) -> None:
 def test_tells_whether_the_extension_is_built(rows, monkeypatch) -> None:
     assert rows["extension"].startswith("_C.abi3.so, for the CPU")
     monkeypatch.setattr(extension, "EXTENSION", None)
-    assert "not built: plain PyTorch takes its place; `make setup` builds it" in info.describe()
+    monkeypatch.setattr(extension, "REFUSAL", "why it cannot be used")
+    assert "extension                   why it cannot be used" in info.describe()
 
 
 def test_names_what_is_missing(monkeypatch) -> None:

@@ -9,7 +9,7 @@ from benchmarks import parity, timing
 from benchmarks.cases import Case, make_inputs, moving_clip
 from benchmarks.peers import checked, peer_of
 from slt_fast.ops import optical_flow
-from slt_fast.ops.extension import EXTENSION, cuda_refusal
+from slt_fast.ops.extension import EXTENSION, REFUSAL, cuda_refusal
 
 # Bounds of the flow's differences in pixels; rounding moves a few pixels further.
 MEDIAN, P99 = 1e-4, 1e-2
@@ -53,7 +53,7 @@ def time_flow(preset: str, T: int, H: int, W: int, device: str, seconds: float) 
     """
     refusal = cuda_refusal() if device == "cuda" else None
     if EXTENSION is None or refusal:
-        return {"refused": refusal or "the extension is not built"}
+        return {"refused": refusal or REFUSAL}
     median, p99 = _difference(preset, H, W, device)
     detail = f"median {median:.1e}, p99 {p99:.1e} pixels from the CPU's flow"
     if not (median <= MEDIAN and p99 <= P99):

@@ -43,6 +43,8 @@ def split_text(text: str, units: str = "word") -> list[str]:
         return list(_SPACE.join(words))
     if units == "punctuated":
         return [token for word in words for token in _split_word(word)]
+    if units != "word":
+        raise ValueError(f"text_units: found {units!r}; expected word, punctuated or character")
     return words
 
 

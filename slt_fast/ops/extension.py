@@ -1,6 +1,7 @@
 """Loads the compiled extension slt_fast._C; its operators are then in torch.ops.slt_fast."""
 
 import functools
+import sys
 from pathlib import Path
 
 import torch
@@ -8,11 +9,40 @@ import torch
 # The oldest GPUs that the kernels are compiled for.
 MINIMUM_CAPABILITY = (8, 0)
 
-# None if the package runs from sources that were not built.
-EXTENSION: Path | None = next(Path(__file__).parents[1].glob("_C*.so"), None)
+PACKAGE = Path(__file__).parents[1]
+
+
+def _load(package: Path) -> tuple[Path | None, str]:
+    """Returns the extension's file and "", or None and why it cannot be used."""
+    path = next(package.glob("_C*.so"), None)
+    if path is None:
+        return None, f"the extension is not built in {package}; {_how_to_build(package)}"
+    try:
+        torch.ops.load_library(path)
+    except OSError as error:
+        reason = error.__cause__ or error  # torch's own error names the file only
+        return None, (
+            f"the extension does not load with torch {torch.__version__} ({reason}); build it "
+            "again: `pip install --no-build-isolation --force-reinstall --no-deps .` in the sources"
+        )
+    return path, ""
+
+
+def _how_to_build(package: Path) -> str:
+    for folder in sys.path:
+        other = Path(folder, package.name).resolve()
+        if other != package.resolve() and any(other.glob("_C*.so")):
+            return (
+                f"these sources hide the built package in {other}: start Python in another folder, "
+                "or build them with `pip install --no-build-isolation --editable .`"
+            )
+    return "`make setup` builds it"
+
+
+# None if it is not built or does not load; REFUSAL then says why.
+EXTENSION, REFUSAL = _load(PACKAGE)
 
 if EXTENSION is not None:
-    torch.ops.load_library(EXTENSION)
 
     @torch.library.register_fake("slt_fast::rgb_to_grey")
     def _rgb_to_grey_fake(frames: torch.Tensor) -> torch.Tensor:
@@ -53,7 +83,7 @@ if EXTENSION is not None:
 def built_for() -> str:
     """Returns what the extension was built for, and why for no more."""
     if EXTENSION is None:
-        return "not built: plain PyTorch takes its place; `make setup` builds it"
+        return REFUSAL
     return f"{EXTENSION.name}, for {torch.ops.slt_fast.built_for()}"
 
 
@@ -69,7 +99,7 @@ def cuda_refusal(device: torch.device | None = None) -> str | None:
 @functools.cache
 def _cuda_refusal(index: int | None) -> str | None:
     if EXTENSION is None:
-        return "the extension is not built; `make setup` builds it"
+        return REFUSAL
     if not torch._C._dispatch_has_kernel_for_dispatch_key("slt_fast::disvr", "CUDA"):
         return f"its kernels are not built: the extension is for {torch.ops.slt_fast.built_for()}"
     if not torch.cuda.is_available():

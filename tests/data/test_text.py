@@ -46,3 +46,8 @@ def test_joining_gives_the_text_again(text: str) -> None:
 
 def test_the_words_of_before() -> None:
     assert split_text(" The  DOG sleeps . ") == ["the", "dog", "sleeps", "."]
+
+
+def test_unknown_units_are_a_defect() -> None:
+    with pytest.raises(ValueError, match="text_units: found 'char'; expected word, punctuated or"):
+        split_text("a text", "char")

@@ -237,11 +237,13 @@ def test_without_opencv_its_presets_say_what_to_install(no_opencv) -> None:
 
 def test_without_the_extension_auto_takes_opencv_or_plain_pytorch(monkeypatch, request) -> None:
     monkeypatch.setattr(backends, "EXTENSION", None)
-    assert choose_flow_backend() == ("opencv", "the extension is not built")
+    monkeypatch.setattr(backends, "REFUSAL", "it is not built")
+    assert choose_flow_backend() == ("opencv", "it is not built")
     request.getfixturevalue("no_opencv")
     backend, reason = choose_flow_backend()
-    assert backend == "reference" and "not built and OpenCV cannot be imported" in reason
-    with pytest.raises(UserError, match="'cpu' cannot run: the extension is .* 'reference'"):
+    assert backend == "reference"
+    assert "OpenCV cannot be imported" in reason and reason.endswith("; it is not built")
+    with pytest.raises(UserError, match="'cpu' cannot run: it is not built; .* 'reference'"):
         choose_flow_backend("cpu")
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="'cuda' cannot run: .*; use 'reference'"):

@@ -247,7 +247,7 @@ def test_rgb_input(tiny_recipe, run) -> None:
         (
             "model",
             {"backbone_weights": "gone.pth"},
-            "backbone_weights: found no file gone.pth;",
+            "gone.pth: found no such file; expected imagenet, none, or",
         ),
         ("model", {"decoder_feed_forward": 2**52}, "model: found a network larger than the memory"),
     ],

@@ -6,7 +6,7 @@ import logging
 import torch
 
 from slt_fast.errors import UserError
-from slt_fast.ops.extension import EXTENSION, cuda_refusal
+from slt_fast.ops.extension import EXTENSION, REFUSAL, cuda_refusal
 from slt_fast.ops.optical_flow.opencv import opencv_refusal
 from slt_fast.ops.optical_flow.presets import DISVR_PRESETS, OPENCV_PRESETS, PRESETS, RAFT_PRESETS
 
@@ -75,7 +75,7 @@ def _check_runs(backend: str, device: torch.device | None) -> None:
     # Those of the same flow, as far as they are here.
     refusal, others = None, "'auto' or 'cpu'" if EXTENSION else "'reference' (slow)"
     if backend == "cpu" and EXTENSION is None:
-        refusal = "the extension is not built; `make setup` builds it"
+        refusal = REFUSAL
     elif backend == "cuda":
         refusal = cuda_refusal(device)
     elif backend == "opencv":
@@ -86,9 +86,9 @@ def _check_runs(backend: str, device: torch.device | None) -> None:
 
 def _automatic_choice(device: torch.device | None) -> tuple[str, str]:
     if EXTENSION is None and opencv_refusal() is None:
-        return "opencv", "the extension is not built"
+        return "opencv", REFUSAL
     if EXTENSION is None:
-        return "reference", f"slow; the extension is not built and {opencv_refusal()}"
+        return "reference", f"slow; {opencv_refusal()}; {REFUSAL}"
     if device is None or device.type != "cuda":
         return "cpu", f"the extension, {torch.ops.slt_fast.cpu_instruction_set()} code"
     refusal = cuda_refusal(device)
