@@ -116,7 +116,24 @@ def load_images(
     if clip.cached_flow is not None:
         return make_images(clip.cached_flow.read(), config, device)
     parts = frame_parts(clip.source, device)
-    return torch.cat([images.half() for images in image_parts(parts, config)])
+    return _joined(images.half() for images in image_parts(parts, config))
+
+
+def _joined(parts: Iterator[torch.Tensor]) -> torch.Tensor:
+    """Joins parts along T in one growing block.
+
+    Thousands of small ones, kept between the large tensors that make them, would scatter the memory
+    until it is several times as large.
+    """
+    joined = next(parts)
+    count = len(joined)
+    for part in parts:
+        end = count + len(part)
+        if end > len(joined):
+            room = part.new_empty(len(part) + end // 4, *part.shape[1:])
+            joined = torch.cat([joined[:count], room])
+        joined[count:end], count = part, end
+    return joined[:count].clone()
 
 
 def frame_parts(source: FrameSource, device: torch.device | str = "cpu") -> Iterator[Frames]:
