@@ -106,5 +106,8 @@ _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
 
 
 def is_writable(text: str) -> bool:
-    """Returns whether a file's name and content can hold a text: no NUL, no lone surrogate."""
+    """Returns whether a file's name and content can hold a text.
+
+    NUL ends a path early; lone surrogates, which JSON can spell, cannot be written to any file.
+    """
     return not re.search("[\0\ud800-\udfff]", text)

@@ -23,6 +23,7 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.text_lines import read_text_lines
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
+from slt_fast.settings import is_writable
 
 _REQUIRED = ("id", "video", "text")
 _TIMES = {"start": "start_seconds", "end": "end_seconds"}
@@ -32,8 +33,6 @@ _TABLE_FORMATS: dict[str, dict[str, Any]] = {
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
 }
 MANIFEST_SUFFIXES = (*_TABLE_FORMATS, ".jsonl")
-# NUL ends a path early; lone surrogates, which JSON can spell, cannot be written to any file.
-_UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 Row = dict[str, str]
 ErrorAt = Callable[[str, str], DataError]  # found, expected -> the error of a line
@@ -167,7 +166,7 @@ def _parse_json(error_at: ErrorAt, content: str) -> Row:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (isinstance(value, str) or is_number and abs(value) < 1e300):  # isfinite overflows
             raise error_at(f"{name} {value!r}", "a string or a finite number")
-        if _UNUSABLE.search(str(value)):
+        if not is_writable(str(value)):
             raise error_at(f"{name} {value!r}", "text without NUL and lone surrogates")
     return {name: str(value) for name, value in values.items()}
 

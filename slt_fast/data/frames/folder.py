@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from slt_fast.data.frames.image import image_type, read_image
+from slt_fast.data.limits import check_count, check_length
 from slt_fast.errors import DataError, printable
 
-MAX_FRAMES = 2**20  # 11 hours at 25 frames per second
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".ts", ".mts"),
     *(".wmv", ".flv", ".3gp", ".ogv"),
@@ -62,9 +62,7 @@ def folder_images(folder: Path, first: int, end: int | None) -> Iterator[tuple[P
         DataError: The folder is too short, or an image is broken.
     """
     files = frame_files(folder)
-    needed = first + 1 if end is None else end
-    if len(files) < needed:
-        raise DataError(folder, f"{len(files)} frames", f"at least {needed}")
+    check_count(folder, len(files), first + 1 if end is None else end)
     for file in files[first:end]:
         yield file, read_image(file)
 
@@ -140,11 +138,10 @@ def _numbered(folder: Path, images: dict[Path, str]) -> tuple[list[Path], list[P
     if 2 * (types["png"] + types["jpg"]) <= len(images):
         counts = [f"{count} {name}" for name, count in types.most_common()]
         raise DataError(folder, " and ".join([f"{counts[0]} images", *counts[1:]]), _EXPECTED)
-    if len(images) > MAX_FRAMES:
-        raise DataError(folder, f"{len(images)} images", f"at most {MAX_FRAMES} frames a clip")
-    kinds: dict[tuple[str, ...], list[Path]] = defaultdict(list)
+    check_length(folder, len(images))
+    kinds: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for image, name in images.items():
-        kinds[(*re.split("[0-9]+", image.stem.lower()), name)].append(image)
+        kinds[re.sub("[0-9]+", "0", image.stem.lower()), name].append(image)
     largest = max(kinds.values(), key=len)
     strays = [image for kind in kinds.values() if kind is not largest for image in kind]
     num_sets = sum(len(kind) > 1 for kind in kinds.values())

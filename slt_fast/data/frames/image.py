@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from slt_fast.data.limits import MAX_PIXELS, check_pixels
 from slt_fast.errors import DataError
 
-MAX_PIXELS = 2**26  # twice a frame of 8K video
 _MAX_BYTES = 8 * MAX_PIXELS  # 16-bit RGBA without compression
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _OTHER_TYPES = {
@@ -47,8 +47,7 @@ def read_image(file: Path) -> np.ndarray:
     """
     content = _content(file)
     height, width, colours = _header(file, content)
-    if height * width > MAX_PIXELS:
-        raise DataError(file, f"{width}x{height} pixels", f"at most {MAX_PIXELS} pixels a frame")
+    check_pixels(file, width, height)
     if colours:
         _check_jpeg(file, content, colours)
     try:

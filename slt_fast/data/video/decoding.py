@@ -21,8 +21,7 @@ import av.logging
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from slt_fast.data.frames.folder import MAX_FRAMES
-from slt_fast.data.frames.image import MAX_PIXELS
+from slt_fast.data.limits import MAX_PIXELS, check_count, check_length, check_pixels
 from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.container import check_complete
 from slt_fast.errors import DataError
@@ -220,24 +219,6 @@ class _Converter:
         picture = np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
         self._last = frame, picture
         return picture
-
-
-def check_count(path: Path, total: int, needed: int) -> None:
-    """Raises DataError if a video or folder has fewer frames than needed."""
-    if total < needed:
-        raise DataError(path, f"{total} frames", f"at least {needed}")
-
-
-def check_length(path: Path, total: int) -> None:
-    """Raises DataError if a clip has more than MAX_FRAMES frames."""
-    if total > MAX_FRAMES:
-        raise DataError(path, f"{total} frames or more", f"at most {MAX_FRAMES} a clip")
-
-
-def check_pixels(path: Path, width: int, height: int) -> None:
-    """Raises DataError if a frame has more than MAX_PIXELS pixels."""
-    if width * height > MAX_PIXELS:
-        raise DataError(path, f"frames of {width}x{height} pixels", f"at most {MAX_PIXELS} pixels")
 
 
 def _with_times(

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slt_fast.data import limits
 from slt_fast.data.frames import folder as folder_module
 from slt_fast.data.frames.folder import folder_images, frame_files
 from slt_fast.data.video.source import VideoSource
@@ -181,9 +182,9 @@ def test_a_single_image_of_another_type_is_left_out(tmp_path: Path, caplog) -> N
 
 
 def test_more_frames_than_a_clip_may_have(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(folder_module, "MAX_FRAMES", 4)
+    monkeypatch.setattr(limits, "MAX_FRAMES", 4)
     assert len(frame_files(tree(tmp_path, *numbered(4)))) == 4
-    with pytest.raises(DataError, match="found 5 images; expected at most 4 frames a clip"):
+    with pytest.raises(DataError, match="found 5 frames or more; expected at most 4 a clip"):
         frame_files(tree(tmp_path, *numbered(5)))
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from slt_fast.data import limits
 from slt_fast.data.clip import AnnotatedClip, check_ctc_length, minimum_ctc_frames
 from slt_fast.data.video import decoding
 from slt_fast.data.video.source import VideoSource
@@ -368,7 +369,7 @@ def test_place_holds_the_rate_only_if_frames_are_resampled(tmp_path: Path) -> No
 @pytest.mark.parametrize(("limit", "found"), [("PIXELS", "48 pixels"), ("FRAMES", "12 frames")])
 def test_limits_are_checked_before_decoding(tmp_path: Path, monkeypatch, limit, found) -> None:
     source = VideoSource(write_video(tmp_path / "a.mp4", "mp4v"))
-    monkeypatch.setattr(decoding, f"MAX_{limit}", 11)
+    monkeypatch.setattr(limits, f"MAX_{limit}", 11)
     monkeypatch.setattr(decoding.Video, "_decoded", lambda *_: pytest.fail("decoded"))
     for call in (source.read, source.num_frames):
         with pytest.raises(DataError, match=rf"a\.mp4: found .*{found}.*; expected at most 11"):
@@ -377,7 +378,7 @@ def test_limits_are_checked_before_decoding(tmp_path: Path, monkeypatch, limit, 
 
 def test_length_is_limited_where_nothing_is_listed(tmp_path: Path, monkeypatch) -> None:
     source = VideoSource(write_video(tmp_path / "a.mpg", "MPG2"))
-    monkeypatch.setattr(decoding, "MAX_FRAMES", 11)
+    monkeypatch.setattr(limits, "MAX_FRAMES", 11)
     for found in (source, replace(source, end=11).at_rate(60)):
         with pytest.raises(DataError, match=r"found 12 frames or more; expected at most 11"):
             found.read()
