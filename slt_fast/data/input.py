@@ -91,9 +91,7 @@ def image_parts(parts: Iterable[Frames], config: InputConfig) -> Iterator[torch.
     last: torch.Tensor | None = None
     for part in parts:
         # Few at once, because colours in float32 take four times the memory of the frames.
-        few = zip(
-            *(each.split(_FRAMES_AT_ONCE) for each in (part.distinct, part.steps)), strict=True
-        )
+        few = zip(*(one.split(_FRAMES_AT_ONCE) for one in (part.distinct, part.steps)), strict=True)
         for frames, steps in few:
             images = _resized_colours(frames, size)
             frame, left = moments(steps)

@@ -55,7 +55,5 @@ def start_from(trained: TrainedModel, checkpoint: Path) -> None:
 def _shared(ours: Vocabulary, theirs: Vocabulary) -> tuple[list[int], list[int]]:
     """Returns the numbers of the tokens that both know, in ours and in theirs."""
     numbers = {token: number for number, token in enumerate(theirs.tokens)}
-    pairs = [
-        (number, numbers[token]) for number, token in enumerate(ours.tokens) if token in numbers
-    ]
-    return [first for first, _ in pairs], [second for _, second in pairs]
+    shared = [number for number, token in enumerate(ours.tokens) if token in numbers]
+    return shared, [numbers[ours.tokens[number]] for number in shared]
