@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import median_low
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from slt_fast.data.frames.image import is_image, read_image
-from slt_fast.errors import DataError, printable
+from slt_fast.errors import DataError, warn_once
 
 MAX_FRAMES = 2**20  # 11 hours at 25 frames per second
 VIDEO_SUFFIXES = (
@@ -26,8 +24,6 @@ VIDEO_SUFFIXES = (
 )
 _IMAGE_SUFFIXES = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg"}
 _EXPECTED = "a folder of png or jpg frames"
-
-logger = logging.getLogger(__name__)
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -176,12 +172,6 @@ def _numbering_remarks(files: list[Path]) -> Iterator[str]:
         before, after = files[gaps[0]].name, files[gaps[0] + 1].name
         number = f"{len(gaps)} gaps, the first" if len(gaps) > 1 else "a gap"
         yield f"numbering with {number} from {before} to {after}, read as if nothing were missing"
-
-
-@cache
-def warn_once(message: str) -> None:
-    """Logs a warning, unless this process has logged it before."""
-    logger.warning("%s", printable(message))  # a worker has no formatter of ours
 
 
 def _some(paths: list[Path]) -> str:

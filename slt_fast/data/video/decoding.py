@@ -7,7 +7,6 @@ docs/reliability.md.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from slt_fast.data.frames.folder import MAX_FRAMES
 from slt_fast.data.frames.image import MAX_PIXELS
 from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.container import check_complete
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, warn_once
 
 # Only files, so that a playlist in the place of a video reaches no network.
 _OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
@@ -34,8 +33,6 @@ _OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
 _RGB: dict[str, Any] = {"format": "rgb24", "interpolation": Interpolation.BICUBIC, "threads": 1}
 
 Result = TypeVar("Result")
-
-logger = logging.getLogger(__name__)
 
 
 class Video:
@@ -205,16 +202,14 @@ class _Converter:
         self._path, self._reformatter = path, VideoReformatter()
         self._size: tuple[int, int] | None = None
         self._last: tuple[av.VideoFrame, np.ndarray] | None = None
-        self._is_scaling = False
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         if self._last and self._last[0] is frame:  # shown again by the resampling
             return self._last[1]
         W, H = self._size = self._size or (frame.width, frame.height)
-        if (frame.width, frame.height) != self._size and not self._is_scaling:
-            self._is_scaling = True
+        if (frame.width, frame.height) != self._size:
             found = f"{frame.width}x{frame.height} pixels after frames of {W}x{H}"
-            logger.warning("%s: found frames of %s; they are scaled", self._path, found)
+            warn_once(f"{self._path}: found frames of {found}; they are scaled")
         with _messages():  # swscale warns of full-range colours, which it treats rightly
             rgb = self._reformatter.reformat(frame, W, H, **_RGB).to_ndarray()
         picture = np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from slt_fast.data.frame_source import FrameSource, Identity, pack
-from slt_fast.data.frames.folder import folder_images, folder_state, frame_files, warn_once
+from slt_fast.data.frames.folder import folder_images, folder_state, frame_files
 from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.decoding import Video, check_count, check_length
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, warn_once
 
 
 @dataclass(frozen=True)
