@@ -29,8 +29,8 @@ class Identity:
         name: Readable name; other sources may share it.
         place: Path in the data set with the first frame and the one after the last, and the rate
             if frames are resampled; or everything that determines a rendered clip.
-        state: Bytes and time of change of a video, names and bytes of a folder's frames, or the
-            version that renders.
+        state: Bytes, time of change and decoder of a video, names and bytes of a folder's frames,
+            or the version that renders.
     """
 
     name: str

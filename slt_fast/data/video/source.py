@@ -138,7 +138,11 @@ class VideoSource:
             state = folder_state(self.path, self.start, self.end)
         else:
             status = self.path.stat()
-            state = {"bytes": status.st_size, "modified": int(status.st_mtime)}
+            state = {
+                "bytes": status.st_size,
+                "modified": int(status.st_mtime),
+                "decoder": "pyav",  # version 0.1 decoded with OpenCV: some frames differed
+            }
         return Identity(*self.place(data_root), state)
 
     def neutral(self) -> FrameSource | None:

@@ -141,6 +141,15 @@ def test_the_data_set_may_move(cache: FlowCache, data: Path, monkeypatch) -> Non
     assert relative.find(VideoSource(Path("moved/a.avi"))).path == kept[1]
 
 
+def test_flow_of_another_decoder_is_not_found(cache: FlowCache, data: Path) -> None:
+    video = write_video(data / "a.avi")
+    identity = cache.identity(video)
+    state = {name: identity.state[name] for name in ("bytes", "modified")}  # as of version 0.1
+    cache.write(replace(identity, state=state), torch.zeros(2, 2, 32, 32).half())
+    with pytest.raises(DataError, match=r"a\.avi with state .*; expected .*\"decoder\": \"pyav\""):
+        cache.find(video)
+
+
 def test_a_changed_source_is_noticed(cache: FlowCache, data: Path, monkeypatch) -> None:
     folder, video = write_frames(data / "a"), write_video(data / "a.avi")
     keep(cache, folder), keep(cache, video), keep(cache, RENDERED)
