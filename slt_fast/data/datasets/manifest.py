@@ -3,7 +3,8 @@
 The columns are `id, video, text`, and optionally `gloss, signer, split, start, end, start_seconds,
 end_seconds, fps`; others are ignored. Videos are files or frame folders inside the manifest's
 folder, with relative paths. start (from 0) and end (exclusive) are frame numbers; times in seconds
-are rounded to the nearest frame, at the video's own rate or `fps`. csv follows RFC 4180 with each
+count from the first frame; each is rounded to the nearest frame by the video's timestamps, or by a
+folder's `fps`. csv follows RFC 4180 with each
 row on one line, tsv has no quoting, jsonl has one object a line. If no row names a split, all are
 "train".
 """
@@ -19,8 +20,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.text_lines import read_text_lines
+from slt_fast.data.resampling import nearest_frame
+from slt_fast.data.video.decoding import Video, check_count
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
 
@@ -219,19 +224,24 @@ def _frame_number(error_at: ErrorAt, row: Row, name: str, video: VideoSource) ->
     if seconds is not None and name in row:
         raise error_at(f"{name} and {timed}", "one of them")
     if seconds is not None:
-        rate = _video_rate(video)
-        if rate is None:
-            raise error_at(f"{timed} of a video without a frame rate", "a value for fps")
-        return round(seconds * rate)
+        if not video.path.is_dir():
+            return nearest_frame(*_frame_times(video.path), seconds)
+        if video.fps is None:
+            raise error_at(f"{timed} of a folder without a frame rate", "a value for fps")
+        return round(seconds * video.fps)
     if name in row and not re.fullmatch("[0-9]{1,9}", row[name]):
         expected = f"a frame number, from 0 (times go into the column {timed})"
         raise error_at(f"{name} {row[name]!r}", expected)
     return int(row[name]) if name in row else None
 
 
-@lru_cache
-def _video_rate(video: VideoSource) -> float | None:
-    return video.frame_rate()  # opens the file, of which other rows may be parts
+@lru_cache(maxsize=8)  # reads the whole file, of which other rows may be parts
+def _frame_times(path: Path) -> tuple[np.ndarray, float]:
+    """Returns the times of a video's frames in seconds, and its average rate."""
+    with Video(path) as video:
+        times = np.array(video.times())
+        check_count(path, len(times), 1)
+        return times, video.rate or 0.0
 
 
 def _number(error_at: ErrorAt, row: Row, name: str, expected: str) -> float | None:
