@@ -101,6 +101,7 @@ def common_rate(sources: Sequence[FrameSource]) -> FrameRate:
     found = [result_or_error(source.name, source.frame_rate) for source in asked]
     rates = [rate for rate in found if rate is not None and not isinstance(rate, DataError)]
     if not rates:
+        logger.warning("no clip has a known frame rate: they are not resampled (see --fps)")
         return "native"
     rate = median_low(rates)
     if min(rates) < 0.99 * rate or max(rates) > 1.01 * rate:

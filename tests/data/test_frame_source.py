@@ -50,4 +50,6 @@ def test_the_rate_of_most_clips_is_that_of_a_data_set(folder: Path, caplog) -> N
         assert common_rate([*unknown, *folders]) == 25.1
     (message,) = caplog.messages
     assert message == "clips have 25 to 50 frames a second; they are resampled to 25.1 (see --fps)"
-    assert common_rate(unknown) == "native" and common_rate([]) == "native"
+    caplog.clear()
+    assert common_rate(unknown) == "native"
+    assert caplog.messages == ["no clip has a known frame rate: they are not resampled (see --fps)"]
