@@ -7,14 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 
-from slt_fast.errors import DataError, UserError, result_or_error
+from slt_fast.errors import DataError, result_or_error
+from slt_fast.settings import Bounds
 
+Rate = Annotated[float, Bounds(ge=1, le=1000)]  # frames per second
 # Frames per second that clips are resampled to; "native" leaves them as they are.
-FrameRate = float | Literal["native"]
+FrameRate = Rate | Literal["native"]
 
 _ASKED = 100  # so many clips of a data set are asked for their rate
 
@@ -83,16 +85,8 @@ class FrameSource(Protocol):
 
 
 def with_rate(source: FrameSource, fps: FrameRate) -> FrameSource:
-    """Returns the source resampled to `fps`.
-
-    Raises:
-        UserError: The rate is neither "native" nor 1 to 1000.
-    """
-    if fps == "native":
-        return source
-    if not 1 <= fps <= 1000:
-        raise UserError(f"fps: found {fps}; expected native, or 1 to 1000 frames a second")
-    return source.at_rate(fps)
+    """Returns the source resampled to `fps`."""
+    return source if fps == "native" else source.at_rate(fps)
 
 
 def common_rate(sources: Sequence[FrameSource]) -> FrameRate:
