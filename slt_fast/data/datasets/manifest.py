@@ -1,22 +1,22 @@
 """Reads manifests: any data set as one table of clips, in csv, tsv or jsonl.
 
 The columns are `id, video, text`, and optionally `gloss, signer, split, start, end, start_seconds,
-end_seconds, fps`; others are ignored. Videos are files or frame folders inside the manifest's
-folder, with relative paths. start (from 0) and end (exclusive) are frame numbers; times in seconds
-count from the first frame; each is rounded to the nearest frame by the video's timestamps, or by a
-folder's `fps`. csv follows RFC 4180 with each
-row on one line, tsv has no quoting, jsonl has one object a line. If no row names a split, all are
-"train".
+end_seconds, fps`; others are ignored and logged. Videos are files or frame folders inside the
+manifest's folder, with relative paths. start (from 0) and end (exclusive) are frame numbers. Times
+in seconds count from the first frame; each is rounded to the nearest frame by the video's
+timestamps, or by a folder's `fps`. csv follows RFC 4180 with each row on one line, tsv has no
+quoting, jsonl has one object a line. If no row names a split, all are "train".
 """
 
 import csv
 import json
+import logging
 import math
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ MANIFEST_SUFFIXES = (*_TABLE_FORMATS, ".jsonl")
 # NUL ends a path early; lone surrogates, which JSON can spell, cannot be written to any file.
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
+logger = logging.getLogger(__name__)
+
 Row = dict[str, str]
 ErrorAt = Callable[[str, str], DataError]  # found, expected -> the error of a line
 
@@ -60,6 +62,9 @@ def read_manifest(
     """
     path = Path(path)
     rows = list(_read_rows(path, on_error))
+    ignored = {name: None for _, row in rows for name in row if name not in _COLUMNS}
+    if ignored:
+        _log_once(f"{path}: ignored columns: {', '.join(ignored)}")
     splits = _named_splits(rows)
     if split not in (splits or ["train"]):
         raise DataError(path, f"no split {split!r}", f"one of {', '.join(splits or ['train'])}")
@@ -78,6 +83,11 @@ def read_manifest(
         except DataError as error:
             handle(error, on_error)
     return clips
+
+
+@cache
+def _log_once(message: str) -> None:
+    logger.info("%s", message)
 
 
 def manifest_splits(path: str | Path) -> list[str]:
@@ -167,14 +177,16 @@ def _parse_json(error_at: ErrorAt, content: str) -> Row:
         raise error_at(f"broken JSON ({error})", "one JSON object a line") from error
     if not isinstance(row, dict):
         raise error_at(f"a JSON {type(row).__name__}", "one JSON object a line")
-    values = {name: row[name] for name in _COLUMNS if row.get(name) is not None}
+    values = {name: value for name, value in row.items() if value is not None}
     for name, value in values.items():
+        if name not in _COLUMNS:
+            continue
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (isinstance(value, str) or is_number and abs(value) < 1e300):  # isfinite overflows
             raise error_at(f"{name} {value!r}", "a string or a finite number")
         if _UNUSABLE.search(str(value)):
             raise error_at(f"{name} {value!r}", "text without NUL and lone surrogates")
-    return {name: str(value) for name, value in values.items()}
+    return {name: str(value) if name in _COLUMNS else "any" for name, value in values.items()}
 
 
 def _check_row(error_at: ErrorAt, row: Row, splits: list[str]) -> None:

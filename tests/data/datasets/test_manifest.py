@@ -43,6 +43,17 @@ def test_columns(folder: Path) -> None:
     assert (second.text, second.glosses) == ('commas, and "quotes"', None)
 
 
+def test_ignored_columns_are_logged_once(folder: Path, caplog) -> None:
+    plain = write(folder, "id,video,text,glosses,note", "a,a.mp4,x,ONE,", name="plain.csv")
+    row = {"id": "a", "video": "a.mp4", "text": "x", "glosses": ["ONE"], "note": None}
+    lines = write(folder, json.dumps(row), json.dumps(row | {"id": "b"}), name="lines.jsonl")
+    with caplog.at_level("INFO"):
+        for path in (plain, lines, plain, lines):
+            read_manifest(path, "train")
+        read_manifest(write(folder, HEADER.removesuffix(",remark"), ROWS[1][:-1]), "dev")
+    assert caplog.messages == [f"{path}: ignored columns: glosses" for path in (plain, lines)]
+
+
 def test_formats_agree(folder: Path) -> None:
     columns = HEADER.split(",")
     rows = [["a", "a.mp4", 'say "hi', "G", "s", "train", "1", "2", "25", ""]]
