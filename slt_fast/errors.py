@@ -1,11 +1,15 @@
-"""Errors that a user causes and can mend: shown in one line, without a traceback."""
+"""Errors that a user causes and can mend, and warnings: shown in one line, without a traceback."""
 
+import logging
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 # Control characters, line and paragraph separators, lone surrogates, and those that reverse the
 # direction of writing. An untrusted data set could rewrite the terminal with them.
@@ -15,6 +19,12 @@ _UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u20
 def printable(text: str) -> str:
     """Escapes what would not be shown as it is, such as terminal escapes and line breaks."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Logs a warning, unless this process has logged it before."""
+    logger.warning("%s", printable(message))  # a worker has no formatter of ours
 
 
 class UserError(ValueError):

@@ -7,12 +7,14 @@ slt-translate first.mp4 second.mp4 --checkpoint runs/quickstart/best
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from slt_fast import Translator, command_line
+from slt_fast.data.frame_source import FrameRate, Rate
 from slt_fast.errors import UserError, printable
+from slt_fast.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,17 @@ class Arguments:
     """First frame, from 0; by default 0."""
     end: int | None = None
     """Frame after the last one; by default the end of the video."""
-    fps: float | Literal["native"] | None = None
-    """Frames per second that frames are resampled to; native keeps theirs. By default as trained;
-    a folder is taken to have that rate."""
+    fps: FrameRate | None = None
+    """Frames per second that frames are resampled to; native keeps all. By default as trained."""
+    folder_fps: Rate | None = None
+    """Frames per second of a folder of frames; by default those that frames are resampled to."""
     device: str = "auto"
     """auto takes the GPU if there is one."""
 
     def __post_init__(self) -> None:
         if not self.videos:
             raise UserError("videos: found none; expected at least one")
+        check_settings(self)
 
 
 def main() -> None:
@@ -44,7 +48,9 @@ def main() -> None:
     translator = Translator.load(arguments.checkpoint, device=arguments.device, fps=arguments.fps)
     none = "none" if translator.knows_glosses else "none (the model was trained without)"
     for video in arguments.videos:
-        translation = translator(video, start=arguments.start, end=arguments.end)
+        translation = translator(
+            video, start=arguments.start, end=arguments.end, folder_fps=arguments.folder_fps
+        )
         if len(arguments.videos) > 1:
             print(f"{printable(str(video))}:")
         print(printable(translation.text))

@@ -111,7 +111,7 @@ def load_images(
     """Reads a clip and makes its images part by part; raises as read_clip and make_images do.
 
     Memory holds the small images and a part of the frames, however long the clip is. A progress bar
-    appears after two seconds, but not in worker processes.
+    appears after two seconds, but not in worker processes and log files.
     """
     if clip.cached_flow is not None:
         return make_images(clip.cached_flow.read(), config, device)
@@ -126,10 +126,11 @@ def frame_parts(source: FrameSource, device: torch.device | str = "cpu") -> Iter
         DataError: The frames cannot be used.
         OSError: A file cannot be read.
     """
-    cv2.setNumThreads(0)  # as in read_clip
+    cv2.setNumThreads(0)  # as in read_frames
     is_worker = multiprocessing.parent_process() is not None
     total = None if is_worker else source.estimated_frames()
-    bar = tqdm(total=total, desc="reading", unit="frame", leave=False, delay=2, disable=is_worker)
+    disable = is_worker or None  # None: unless standard error is a terminal
+    bar = tqdm(total=total, desc="reading", unit="frame", leave=False, delay=2, disable=disable)
     part: list[np.ndarray] = []
     steps: list[int] = []
     with bar:

@@ -19,6 +19,7 @@ from slt_fast.inference.search import beam_search
 from slt_fast.model.encoder import Encoded
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.recipe import SearchConfig
+from slt_fast.settings import check_value
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,11 @@ def trained_rate(trained: TrainedModel, asked: FrameRate | None = None) -> Frame
     Args:
         trained: The model.
         asked: Another rate; None takes that of the training data, and warns if it is unknown.
+
+    Raises:
+        UserError: The rate asked for is neither "native" nor 1 to 1000.
     """
+    check_value("fps", FrameRate | None, asked)
     if asked is not None:
         return asked
     if trained.trained_on.fps == "native":

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
-from slt_fast.data import flow_images
+from slt_fast.data import flow_images, loading
 from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.batching import BatchMaker, Readings, Vocabularies, batches
 from slt_fast.data.clip import AnnotatedClip
@@ -127,6 +128,12 @@ def test_images_of_resampled_clips_do_not_depend_on_the_parts(monkeypatch, confi
         assert torch.equal(load_images(resampled, config), images)
     if rate == 25:
         assert torch.equal(images, load_images(CLIPS[0], config))
+
+
+def test_log_files_get_no_progress_bar(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(loading, "tqdm", lambda **options: tqdm(**options | {"delay": 0}))
+    load_images(clip(0), InputConfig(image_size=32, flow_preset="fast"))
+    assert capsys.readouterr().err == ""
 
 
 def out_of_memory(self: SyntheticSource) -> np.ndarray:

@@ -109,6 +109,7 @@ SYNTHETIC = ["--data", "synthetic", "--split", "dev"]
         (["--data", "folder:x"], 1, "found 'folder:x'; expected synthetic[:SEED], phoenix14t:PATH"),
         (["--probe", "upside-down"], 2, "upside-down"),
         (["--beam-size", "0"], 1, "beam_size: found 0; expected at least 1"),
+        (["--fps", "0"], 2, "fps: found 0.0; expected 1 to 1000"),
         (["--flavour", "vanilla"], 2, "--flavour"),
         (["--output", "gone/scores.json"], 1, "No such file or directory: 'gone/scores.json'"),
         (["--output", "/"], 1, "Is a directory: '/'"),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import median_low
@@ -18,7 +16,7 @@ import numpy as np
 
 from slt_fast.data.frames.image import image_type, read_image
 from slt_fast.data.limits import check_count, check_length
-from slt_fast.errors import DataError, printable
+from slt_fast.errors import DataError, warn_once
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".ts", ".mts"),
@@ -30,8 +28,6 @@ _OTHER_TYPES = {
     **{".avif": "avif", ".heic": "heic", ".exr": "exr", ".ppm": "ppm", ".pgm": "pgm"},
 }
 _EXPECTED = "a folder of png or jpg frames"
-
-logger = logging.getLogger(__name__)
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -180,12 +176,6 @@ def _numbering_remarks(files: list[Path]) -> Iterator[str]:
         before, after = files[gaps[0]].name, files[gaps[0] + 1].name
         number = f"{len(gaps)} gaps, the first" if len(gaps) > 1 else "a gap"
         yield f"numbering with {number} from {before} to {after}, read as if nothing were missing"
-
-
-@cache
-def warn_once(message: str) -> None:
-    """Logs a warning, unless this process has logged it before."""
-    logger.warning("%s", printable(message))  # a worker has no formatter of ours
 
 
 def _some(paths: list[Path]) -> str:

@@ -7,12 +7,12 @@ from slt_fast.data import limits
 from slt_fast.data.frames import folder as folder_module
 from slt_fast.data.frames.folder import folder_images, frame_files
 from slt_fast.data.video.source import VideoSource
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, warn_once
 
 
 @pytest.fixture(autouse=True)
 def warned() -> None:
-    folder_module.warn_once.cache_clear()
+    warn_once.cache_clear()
 
 
 def tree(folder: Path, *names: str) -> Path:
