@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from slt_fast.data import limits
-from slt_fast.data.frames import folder as folder_module
 from slt_fast.data.frames.folder import folder_images, frame_files
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, warn_once
