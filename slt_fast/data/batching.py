@@ -16,7 +16,7 @@ from slt_fast.data.clip import AnnotatedClip, Clip, minimum_ctc_frames
 from slt_fast.data.flow_images import Frames
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loader_processes import InSharedMemory, checked
-from slt_fast.data.loading import ClipDataset, images_or_error
+from slt_fast.data.loading import ClipDataset, images_or_error, tensors_of
 from slt_fast.data.text import join_text, split_text
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError, UserError, result_or_error
@@ -222,7 +222,8 @@ def batches(
 
 
 def _read_tensors(readings: Sequence[Reading]) -> list[torch.Tensor]:
-    return [reading.read for reading in readings if isinstance(reading.read, torch.Tensor)]
+    reads = [reading.read for reading in readings if not isinstance(reading.read, DataError)]
+    return [tensor for read in reads for tensor in tensors_of(read)]
 
 
 def _batch_tensors(batch: Batch) -> list[torch.Tensor]:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from slt_fast.data import flow_images
+from slt_fast.data import batching, flow_images
 from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.batching import BatchMaker, Readings, Vocabularies, batches
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.flow_cache.cache import open_flow_cache, with_cached_flow
 from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.input import InputConfig
+from slt_fast.data.loader_processes import InSharedMemory
 from slt_fast.data.loading import ClipDataset, load_images, make_images, preload, read_clip
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
@@ -100,6 +101,15 @@ def test_a_clip_that_flow_refuses_is_an_error_of_its_own() -> None:
     (batch,) = batches(ClipDataset([small, CLIPS[0]]), maker, batch_size=2)
     assert batch.clips == (CLIPS[0],)
     assert "found frames of 6x40 pixels" in str(batch.errors[0])
+
+
+def test_frames_for_the_gpu_are_put_into_shared_memory_where_errors_are_seen(monkeypatch) -> None:
+    shared: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "share_memory_", lambda tensor: shared.append(tensor))
+    readings = [Readings(ClipDataset(CLIPS))[0, number] for number in range(3)]
+    InSharedMemory(list, batching._read_tensors)(readings)
+    expected = [tensor for reading in readings[:2] for tensor in vars(reading.read).values()]
+    assert len(shared) == len(expected) == 4 and all(map(torch.equal, shared, expected))
 
 
 def test_too_little_memory_is_told(monkeypatch) -> None:
