@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 Result = TypeVar("Result")
 
 # Control characters, line and paragraph separators, lone surrogates, and those that reverse the
@@ -77,6 +79,8 @@ def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError
     except OSError as error:
         found = error.strerror or str(error)
         return DataError(error.filename or name, found, "a file that can be read")
+    except torch.OutOfMemoryError:  # what else fills the GPU is no fault of the clip
+        raise
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -86,5 +90,6 @@ def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Returns True if the CPU's memory ran out, for which torch has no error of its own."""
-    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    """Returns True if the memory of the GPU or CPU ran out; torch has no class for the CPU's."""
+    is_named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return is_named or "can't allocate memory" in str(error)

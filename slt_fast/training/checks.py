@@ -9,7 +9,7 @@ from slt_fast.data.batching import Vocabularies
 from slt_fast.data.flow_cache.extraction import share_of_work
 from slt_fast.data.sources import split_names
 from slt_fast.device import autocast, choose_device
-from slt_fast.errors import DataError, UserError
+from slt_fast.errors import DataError, UserError, is_out_of_memory
 from slt_fast.files import seen_from
 from slt_fast.recipe import Recipe
 from slt_fast.training.resuming import has_checkpoint_to_resume
@@ -69,9 +69,8 @@ def check_recipe(recipe: Recipe, run: RunConfig) -> None:
         tokens = torch.zeros(1, 2, dtype=torch.long, device=device)
         with torch.no_grad(), autocast(device, recipe.training.precision):
             network(images, lengths, tokens)
-    except RuntimeError as error:
-        # The CPU's allocator raises no class of its own.
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         found = f"a network larger than the memory of {device}"
         raise UserError(f"model: found {found}; expected smaller settings") from error

@@ -14,7 +14,7 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.flow_cache.cache import open_flow_cache, with_cached_flow
 from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.input import InputConfig
-from slt_fast.data.loader_processes import InSharedMemory
+from slt_fast.data.loader_processes import InSharedMemory, checked
 from slt_fast.data.loading import ClipDataset, load_images, make_images, preload, read_clip
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
@@ -121,6 +121,15 @@ def test_too_little_memory_is_told(monkeypatch) -> None:
     message = f"clips clip-0, clip-1: found {total} frames, more than the memory of cpu holds"
     with pytest.raises(UserError, match=message):
         list(batches(ClipDataset(CLIPS[:2]), BatchMaker(WORDS, FLOW, device=CPU), batch_size=2))
+
+
+def test_packing_beyond_the_memory_is_an_error_of_the_batch(monkeypatch) -> None:
+    """Which a loader process returns, because torch would raise it with a traceback for text."""
+    monkeypatch.setattr(BatchMaker, "_pack", lambda self, items: torch.empty(2**60))
+    readings = [Readings(ClipDataset(CLIPS))[0, 0]]
+    message = r"clips clip-0: found \d+ frames, more than the memory of cpu holds"
+    with pytest.raises(UserError, match=message):
+        list(checked([InSharedMemory(BatchMaker(WORDS, FLOW), list)(readings)]))
 
 
 @pytest.mark.parametrize("config", [FLOW, InputConfig("rgb", 32)])
