@@ -218,6 +218,10 @@ def test_resuming_with_data_that_moved(
     monkeypatch.chdir(tmp_path / "elsewhere")
     found, known = settings_to_resume(RunConfig(output=run.output, resume=True))
     assert found == recipe and known.data == f"manifest:{own_manifest}"
+    # Another data set of the same name is not taken for it.
+    Path("manifest.csv").write_text("id,video,text,split\n")
+    assert settings_to_resume(RunConfig(output=run.output, resume=True))[1] == known
+    Path("manifest.csv").unlink()
     train(recipe, known)
     moved = own_manifest.parent.rename(tmp_path / "moved") / own_manifest.name
     _, gone = settings_to_resume(RunConfig(output=run.output, resume=True))
