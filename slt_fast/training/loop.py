@@ -159,7 +159,7 @@ class Trainer:
         data = trained_on(run, train_set.clips)
         self.trained = TrainedModel(network, recipe, vocabularies, data)
         if run.init_from and not has_checkpoint_to_resume(run):
-            start_from(self.trained, run.init_from)
+            logger.info(start_from(network, vocabularies, run.init_from))
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
             lr=settings.learning_rate,
