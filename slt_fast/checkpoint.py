@@ -70,7 +70,7 @@ class TrainedOn:
         check_settings(self)
 
     def located(self) -> "TrainedOn":
-        """Returns the same with relative paths as seen from folder, if they lead somewhere there."""
+        """Returns the same with relative paths as seen from folder, as far as they exist there."""
         kind, colon, place = self.data.partition(":")
         cache = None if self.flow_cache is None else self._locate(self.flow_cache)
         return replace(self, data=f"{kind}{colon}{self._locate(place)}", flow_cache=cache)

@@ -57,7 +57,7 @@ def check_recipe(recipe: Recipe, run: RunConfig) -> None:
     """Tries the settings on this machine: flow, device, weights and backend, on blank images.
 
     Raises:
-        DataError: Weights are missing, broken or do not fit, or the run to resume has other settings.
+        DataError: Weights are missing, broken or unfit, or the run to resume has other settings.
         UserError: A setting cannot be used here.
     """
     recipe.input.parameters()
