@@ -90,6 +90,7 @@ def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Returns True if the memory of the GPU or CPU ran out; torch has no class for the CPU's."""
+    """Recognises the errors of our extension, of torch on a CPU and a GPU, and of OpenCV."""
+    texts = ("can't allocate memory", "out of memory", "Insufficient memory")
     is_named = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return is_named or "can't allocate memory" in str(error)
+    return is_named or any(text in str(error) for text in texts)
