@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,8 @@ def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError
     except OSError as error:
         found = error.strerror or str(error)
         return DataError(error.filename or name, found, "a file that can be read")
+    except torch.OutOfMemoryError:  # what else fills the GPU is no fault of the clip
+        raise
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -96,5 +100,7 @@ def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Returns True if the CPU's memory ran out, for which torch has no error of its own."""
-    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    """Recognises the errors of our extension, of torch on a CPU and a GPU, and of OpenCV."""
+    texts = ("can't allocate memory", "out of memory", "Insufficient memory")
+    is_named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return is_named or any(text in str(error) for text in texts)

@@ -4,6 +4,7 @@ slt-evaluate --checkpoint runs/quickstart/best --split test
 """
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -70,9 +71,12 @@ def main() -> None:
         search = replace(search, beam_size=arguments.beam_size)
     # Each clip is read once: to keep it, or to check it before, gains nothing.
     settings = replace(recipe.training, device=arguments.device, preload=False)
+    data = arguments.data or trained.trained_on.located().data
+    if not arguments.data:
+        logging.info("evaluated on the training data's %s", data)
     dataset = load_dataset(
         replace(recipe, training=settings),
-        arguments.data or trained.trained_on.located().data,
+        data,
         split,
         fps=trained_rate(trained, arguments.fps),
         flow_cache=arguments.flow_cache,

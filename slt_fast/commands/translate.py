@@ -5,6 +5,7 @@ slt-translate clip.mp4 --checkpoint runs/quickstart/best
 slt-translate first.mp4 second.mp4 --checkpoint runs/quickstart/best
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,8 @@ class Arguments:
     """Translates video files or folders of frames."""
 
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Video files that FFmpeg decodes, or folders of frames; the model is loaded once."""
+    """Video files that FFmpeg decodes, or folders of frames; the model is loaded once. One that
+    cannot be read is reported and left out; the exit status is then 1."""
     checkpoint: Path
     """Folder of a checkpoint, or of a run (its best checkpoint)."""
     start: int | None = None
@@ -47,14 +49,21 @@ def main() -> None:
     arguments = command_line.parse(Arguments, __doc__)
     translator = Translator.load(arguments.checkpoint, device=arguments.device, fps=arguments.fps)
     none = "none" if translator.knows_glosses else "none (the model was trained without)"
+    status = 0
     for video in arguments.videos:
-        translation = translator(
-            video, start=arguments.start, end=arguments.end, folder_fps=arguments.folder_fps
-        )
+        try:
+            translation = translator(
+                video, start=arguments.start, end=arguments.end, folder_fps=arguments.folder_fps
+            )
+        except (UserError, OSError) as error:
+            command_line.show_error(error)
+            status = 1
+            continue
         if len(arguments.videos) > 1:
             print(f"{printable(str(video))}:")
         print(printable(translation.text))
         print("glosses:", printable(" ".join(translation.glosses)) or none, flush=True)
+    sys.exit(status)
 
 
 def entry() -> None:

@@ -22,7 +22,7 @@ class InputConfig:
 
     input: Literal["flow", "rgb"] = "flow"
     """Optical flow (the paper's choice) or RGB frames."""
-    image_size: Annotated[int, Bounds(ge=32)] = 224
+    image_size: Annotated[int, Bounds(ge=32), Bounds(le=2048)] = 224  # signing has 1080 rows
     """Height and width of the images in pixels."""
     flow_preset: str = "default"
     """fast, default, best, opencv_ultrafast, opencv_fast, opencv_medium, raft_small or raft_large.

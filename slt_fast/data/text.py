@@ -49,7 +49,11 @@ def split_text(text: str, units: str = "word") -> list[str]:
 
 
 def join_text(tokens: Sequence[str], units: str = "word") -> str:
-    """Returns the text of tokens: for those of split_text the same text again, spaced once."""
+    """Returns the text of tokens: for those of split_text the same text again, spaced once.
+
+    Only U+FFED in punctuated texts and U+2581 in those of characters are lost: they mark joins and
+    spaces.
+    """
     if units == "character":
         return "".join(tokens).replace(_SPACE, " ")
     text = " ".join(tokens)

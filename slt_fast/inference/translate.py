@@ -48,7 +48,7 @@ def translate_batch(
             encoded = trained.network.encode(batch.images.to(device), batch.lengths.to(device))
             texts = _search(trained.network, encoded, search)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError) and not is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise UserError(too_many_frames(batch.clips, len(batch.images), device)) from error
     words, glosses = trained.vocabularies, trained.vocabularies.gloss

@@ -123,6 +123,14 @@ def test_several_videos_in_one_start(run_script, checkpoint: Path, manifest: Pat
     assert both.out == "".join(named)
 
 
+def test_a_bad_video_does_not_stop_the_others(run_script, checkpoint, manifest: Path) -> None:
+    good = manifest.parent / "second"
+    alone = run_script("translate.py", good, "--checkpoint", checkpoint).out
+    mixed = run_script("translate.py", "gone.mp4", good, "--checkpoint", checkpoint)
+    fails(mixed, "gone.mp4: found no such file")
+    assert mixed.out == f"{good}:\n{alone}"
+
+
 def test_bad_options(run_script, checkpoint: Path) -> None:
     assert run_script("translate.py", "--checkpoint", checkpoint).status == 2
     assert run_script("translate.py", "clip.mp4").status == 2

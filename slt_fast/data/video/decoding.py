@@ -46,7 +46,8 @@ class Video:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise DataError(path, "no such file", "a video file or a folder of frames")
+            found = "a pipe or device" if path.exists() else "no such file"
+            raise DataError(path, found, "a video file or a folder of frames")
         self._path, self._listing = path, check_complete(path)
         try:
             with _messages() as messages:
