@@ -36,12 +36,8 @@ def film(source: SyntheticSource) -> np.ndarray:
     T = len(poses.brows)
     times = np.arange((T - 1) * round(FINEST / FRAME_RATE) + 1) * FRAME_RATE / FINEST
     before = np.minimum(times.astype(int), T - 2)
-    between = Poses(
-        **{
-            each.name: _mixed(getattr(poses, each.name), before, times - before)
-            for each in fields(Poses)
-        }
-    )
+    own = [getattr(poses, each.name) for each in fields(Poses)]
+    between = Poses(*(_mixed(values, before, times - before) for values in own))
     signer = draw_signer(source.seed[0], source.signer)
     return render(between, signer, generator, size=source.size)
 

@@ -70,14 +70,15 @@ class TrainedOn:
         check_settings(self)
 
     def located(self) -> "TrainedOn":
-        """Returns the same with relative paths that lead nowhere from here, but do from folder."""
+        """Returns the same with relative paths as seen from folder, as far as they exist there."""
         kind, colon, place = self.data.partition(":")
         cache = None if self.flow_cache is None else self._locate(self.flow_cache)
         return replace(self, data=f"{kind}{colon}{self._locate(place)}", flow_cache=cache)
 
     def _locate(self, place: str) -> str:
         before = Path(self.folder or "", place)
-        return str(before) if place and not Path(place).exists() and before.exists() else place
+        is_elsewhere = before.exists() and before.resolve() != Path(place).resolve()
+        return str(before) if place and is_elsewhere else place
 
 
 @dataclass(frozen=True)

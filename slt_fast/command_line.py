@@ -19,7 +19,16 @@ _HELP = f"Every command also takes {_TRACEBACK}: it shows where in the code an e
 
 def parse(kind: Any, description: str | None, **options: Any) -> Any:
     """Reads a dataclass from the command line; more options are those of tyro.cli."""
-    return tyro.cli(kind, description=f"{description or ''}\n\n{_HELP}", **options)
+    arguments = [argument for argument in sys.argv[1:] if argument != _TRACEBACK]
+    help_text = f"{description or ''}\n\n{_HELP}"
+    return tyro.cli(kind, description=help_text, args=arguments, **options)
+
+
+def show_error(error: UserError | OSError) -> None:
+    """Prints one line for an error that the user can mend; raises it instead with --traceback."""
+    if _TRACEBACK in sys.argv[1:]:
+        raise error
+    print(f"error: {printable(str(error))}", file=sys.stderr)
 
 
 class _OneLine(logging.Formatter):
@@ -41,14 +50,10 @@ def run(main: Callable[[], None]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
     _log_to_standard_error()
-    shows_traceback = _TRACEBACK in sys.argv[1:]
-    sys.argv = [argument for argument in sys.argv if argument != _TRACEBACK]
     try:
         main()
     except (UserError, OSError) as error:
-        if shows_traceback:
-            raise
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        show_error(error)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,11 +1,17 @@
-"""Errors that a user causes and can mend: shown in one line, without a traceback."""
+"""Errors that a user causes and can mend, and warnings: shown in one line, without a traceback."""
 
+import logging
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 # Control characters, line and paragraph separators, lone surrogates, and those that reverse the
 # direction of writing. An untrusted data set could rewrite the terminal with them.
@@ -15,6 +21,12 @@ _UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u20
 def printable(text: str) -> str:
     """Escapes what would not be shown as it is, such as terminal escapes and line breaks."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Logs a warning, unless this process has logged it before."""
+    logger.warning("%s", printable(message))  # a worker has no formatter of ours
 
 
 class UserError(ValueError):
@@ -77,6 +89,8 @@ def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError
     except OSError as error:
         found = error.strerror or str(error)
         return DataError(error.filename or name, found, "a file that can be read")
+    except torch.OutOfMemoryError:  # what else fills the GPU is no fault of the clip
+        raise
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -86,5 +100,7 @@ def result_or_error(name: str, work: Callable[[], Result]) -> Result | DataError
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Returns True if the CPU's memory ran out, for which torch has no error of its own."""
-    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    """Recognises the errors of our extension, of torch on a CPU and a GPU, and of OpenCV."""
+    texts = ("can't allocate memory", "out of memory", "Insufficient memory")
+    is_named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return is_named or any(text in str(error) for text in texts)

@@ -13,6 +13,12 @@ from slt_fast.model.config import ModelConfig
 from slt_fast.settings import Bounds, check_settings
 
 _Count = Annotated[int, Bounds(ge=1)]
+# Limits that no honest setting reaches: 1024 clips of 4 s are 60 GB at 224 pixels, one process per
+# core is enough, past 10 beams searches hardly gain, and 4096 characters are a page.
+_BatchSize = Annotated[int, Bounds(ge=1), Bounds(le=1024)]
+_NumWorkers = Annotated[int, Bounds(ge=0), Bounds(le=256)]
+_BeamSize = Annotated[int, Bounds(ge=1), Bounds(le=100)]
+_TextLength = Annotated[int, Bounds(ge=1), Bounds(le=4096)]
 _Weight = Annotated[float, Bounds(ge=0)]
 _Positive = Annotated[float, Bounds(gt=0)]
 
@@ -23,7 +29,7 @@ class TrainingConfig:
 
     epochs: _Count = 10
     """Passes over the training split."""
-    batch_size: _Count = 1
+    batch_size: _BatchSize = 1
     """Clips per step, in training and in scoring."""
     learning_rate: _Positive = 1e-4
     """Highest learning rate of Adam."""
@@ -45,7 +51,7 @@ class TrainingConfig:
     """auto takes the GPU if there is one."""
     preload: bool = False
     """Keep the images of all clips in memory; otherwise they are recomputed every epoch."""
-    num_workers: Annotated[int, Bounds(ge=0)] = 2
+    num_workers: _NumWorkers = 2
     """Processes that load clips."""
     seed: Annotated[int, Bounds(ge=0)] = 0
     """Seed of weights, order, dropout and augmentation."""
@@ -62,11 +68,11 @@ class TrainingConfig:
 class SearchConfig:
     """How sentences are searched for."""
 
-    beam_size: _Count = 4
+    beam_size: _BeamSize = 4
     """Beams; 1 is greedy, as dev is scored during training."""
     length_penalty: Annotated[float, Bounds(ge=0), Bounds(le=30)] = 1.0
     """Sentences are ranked by log probability / length ** length_penalty."""
-    max_text_length: _Count = 60
+    max_text_length: _TextLength = 60
     """Longest translation in tokens."""
 
     def __post_init__(self) -> None:

@@ -50,9 +50,13 @@ def check_settings(settings: Any) -> None:
     no character that no file can hold. Fields of other kinds pass.
     """
     for name, hint in get_type_hints(type(settings), include_extras=True).items():
-        value = getattr(settings, name)
-        if (expected := _expected(name, hint, value)) is not None:
-            raise UserError(f"{name}: found {value!r}; expected {expected}")
+        check_value(name, hint, getattr(settings, name))
+
+
+def check_value(name: str, hint: Any, value: Any) -> None:
+    """Raises UserError if a value is not what an annotation says; see check_settings."""
+    if (expected := _expected(name, hint, value)) is not None:
+        raise UserError(f"{name}: found {value!r}; expected {expected}")
 
 
 def _expected(name: str, hint: Any, value: Any) -> str | None:
@@ -106,5 +110,8 @@ _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
 
 
 def is_writable(text: str) -> bool:
-    """Returns whether a file's name and content can hold a text: no NUL, no lone surrogate."""
+    """Returns whether a file's name and content can hold a text.
+
+    NUL ends a path early; lone surrogates, which JSON can spell, cannot be written to any file.
+    """
     return not re.search("[\0\ud800-\udfff]", text)

@@ -73,6 +73,7 @@ def test_value_that_its_config_refuses() -> None:
     [
         ("epochs", 0, "at least 1"),
         ("batch_size", 0, "at least 1"),
+        ("batch_size", 1025, "batch_size <= 1024"),
         ("evaluate_every", -1, "at least 1"),
         ("learning_rate", 0.0, "more than 0"),
         ("learning_rate", float("nan"), "more than 0"),
@@ -85,6 +86,7 @@ def test_value_that_its_config_refuses() -> None:
         ("label_smoothing", 1.0, "0 <= label_smoothing < 1"),
         ("weight_decay", math.inf, "0 or more"),
         ("num_workers", -1, "0 or more"),
+        ("num_workers", 257, "num_workers <= 256"),
         ("seed", -1, "0 or more"),
         ("schedule", "linear", r"\('constant', 'cosine'\)"),
         ("precision", "float16", r"\('auto', 'float32', 'bfloat16'\)"),
@@ -99,7 +101,9 @@ def test_bad_settings(name: str, value: object, expected: str) -> None:
     ("name", "value", "expected"),
     [
         ("beam_size", 0, "at least 1"),
+        ("beam_size", 2**62, "beam_size <= 100"),
         ("max_text_length", 0, "at least 1"),
+        ("max_text_length", 2**40, "max_text_length <= 4096"),
         ("length_penalty", -0.5, "0 or more"),
         ("length_penalty", float("nan"), "0 or more"),
     ],

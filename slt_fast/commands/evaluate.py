@@ -4,16 +4,19 @@ slt-evaluate --checkpoint runs/quickstart/best --split test
 """
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from slt_fast import command_line
 from slt_fast.checkpoint import load_model
+from slt_fast.data.frame_source import FrameRate
 from slt_fast.data.skipped import SkippedClips
 from slt_fast.device import choose_device
 from slt_fast.files import check_writable, write_json
 from slt_fast.inference.translate import trained_rate
+from slt_fast.settings import check_settings
 from slt_fast.training.datasets import load_dataset
 from slt_fast.training.evaluation import evaluate
 from slt_fast.training.translations import check_translations_file, save_translations
@@ -31,7 +34,7 @@ class Arguments:
     """Name of the split; by default the run's test split."""
     probe: Literal["blank", "neutral"] | None = None
     """Score changed clips: blank (black frames), neutral (synthetic: no headshake, no nod)."""
-    fps: float | Literal["native"] | None = None
+    fps: FrameRate | None = None
     """Frames per second that clips are resampled to; native keeps theirs. By default as trained."""
     beam_size: int | None = None
     """Beams of the search; by default the recipe's."""
@@ -45,6 +48,9 @@ class Arguments:
     """Leave out and list clips that cannot be read."""
     device: str = "auto"
     """auto takes the GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 def main() -> None:
@@ -65,9 +71,12 @@ def main() -> None:
         search = replace(search, beam_size=arguments.beam_size)
     # Each clip is read once: to keep it, or to check it before, gains nothing.
     settings = replace(recipe.training, device=arguments.device, preload=False)
+    data = arguments.data or trained.trained_on.located().data
+    if not arguments.data:
+        logging.info("evaluated on the training data's %s", data)
     dataset = load_dataset(
         replace(recipe, training=settings),
-        arguments.data or trained.trained_on.located().data,
+        data,
         split,
         fps=trained_rate(trained, arguments.fps),
         flow_cache=arguments.flow_cache,

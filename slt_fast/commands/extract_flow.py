@@ -12,7 +12,7 @@ import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import tyro
@@ -20,7 +20,7 @@ import tyro
 from slt_fast import command_line
 from slt_fast.data.flow_cache.cache import cached_rate, flow_bytes, open_flow_cache
 from slt_fast.data.flow_cache.extraction import extract, format_bytes, make_plan, share_of_work
-from slt_fast.data.frame_source import common_rate, with_rate
+from slt_fast.data.frame_source import FrameRate, common_rate, with_rate
 from slt_fast.data.input import InputConfig, flow_device
 from slt_fast.data.skipped import SkippedClips
 from slt_fast.data.sources import read_videos
@@ -44,7 +44,7 @@ class Arguments:
     """auto, cpu, cuda, opencv, raft or reference."""
     size: int = InputConfig.image_size
     """Height and width of the flow in pixels; training needs the same --image-size."""
-    fps: float | Literal["native"] | None = None
+    fps: FrameRate | None = None
     """Frames per second that clips are resampled to; native keeps their own. By default that of the
     folder, if it holds flow already, or else the median of the clips'."""
     workers: Annotated[int, Bounds(ge=0)] | None = None
@@ -78,7 +78,9 @@ def main() -> None:
     )
     device = flow_device(config, choose_device(arguments.device))
     data_root, sources = read_videos(arguments.source, splits=arguments.splits, on_error=on_error)
-    fps = arguments.fps or cached_rate(arguments.output) or common_rate(sources)
+    fps = arguments.fps
+    if fps is None:
+        fps = cached_rate(arguments.output) or common_rate(sources)
     sources = [with_rate(source, fps) for source in sources]
     cache = open_flow_cache(arguments.output, config, data_root, fps=fps, create=True)
     plan = make_plan(sources, cache, rank=rank, world_size=world_size)

@@ -5,14 +5,17 @@ slt-translate clip.mp4 --checkpoint runs/quickstart/best
 slt-translate first.mp4 second.mp4 --checkpoint runs/quickstart/best
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from slt_fast import Translator, command_line
+from slt_fast.data.frame_source import FrameRate, Rate
 from slt_fast.errors import UserError, printable
+from slt_fast.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -20,22 +23,25 @@ class Arguments:
     """Translates video files or folders of frames."""
 
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Video files that FFmpeg decodes, or folders of frames; the model is loaded once."""
+    """Video files that FFmpeg decodes, or folders of frames; the model is loaded once. One that
+    cannot be read is reported and left out; the exit status is then 1."""
     checkpoint: Path
     """Folder of a checkpoint, or of a run (its best checkpoint)."""
     start: int | None = None
     """First frame, from 0; by default 0."""
     end: int | None = None
     """Frame after the last one; by default the end of the video."""
-    fps: float | Literal["native"] | None = None
-    """Frames per second that frames are resampled to; native keeps theirs. By default as trained;
-    a folder is taken to have that rate."""
+    fps: FrameRate | None = None
+    """Frames per second that frames are resampled to; native keeps all. By default as trained."""
+    folder_fps: Rate | None = None
+    """Frames per second of a folder of frames; by default those that frames are resampled to."""
     device: str = "auto"
     """auto takes the GPU if there is one."""
 
     def __post_init__(self) -> None:
         if not self.videos:
             raise UserError("videos: found none; expected at least one")
+        check_settings(self)
 
 
 def main() -> None:
@@ -43,12 +49,21 @@ def main() -> None:
     arguments = command_line.parse(Arguments, __doc__)
     translator = Translator.load(arguments.checkpoint, device=arguments.device, fps=arguments.fps)
     none = "none" if translator.knows_glosses else "none (the model was trained without)"
+    status = 0
     for video in arguments.videos:
-        translation = translator(video, start=arguments.start, end=arguments.end)
+        try:
+            translation = translator(
+                video, start=arguments.start, end=arguments.end, folder_fps=arguments.folder_fps
+            )
+        except (UserError, OSError) as error:
+            command_line.show_error(error)
+            status = 1
+            continue
         if len(arguments.videos) > 1:
             print(f"{printable(str(video))}:")
         print(printable(translation.text))
         print("glosses:", printable(" ".join(translation.glosses)) or none, flush=True)
+    sys.exit(status)
 
 
 def entry() -> None:

@@ -16,10 +16,10 @@ from slt_fast.data.clip import AnnotatedClip, Clip, minimum_ctc_frames
 from slt_fast.data.flow_images import Frames
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loader_processes import InSharedMemory, checked
-from slt_fast.data.loading import ClipDataset, images_or_error
+from slt_fast.data.loading import ClipDataset, images_or_error, tensors_of
 from slt_fast.data.text import join_text, split_text
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
-from slt_fast.errors import DataError, UserError, result_or_error
+from slt_fast.errors import DataError, UserError, is_out_of_memory, result_or_error
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,13 @@ class BatchMaker:
         """Makes images, augments, tokenises and packs; clips with an error are only listed.
 
         Raises:
-            UserError: The images do not fit into the GPU's memory.
+            UserError: The images do not fit into the memory.
         """
         try:
             return self._pack([(reading.clip, self.images(reading)) for reading in readings])
-        except torch.OutOfMemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             clips = [reading.clip for reading in readings]
             total = sum(len(item.read) for item in readings if not isinstance(item.read, DataError))
             message = too_many_frames(clips, total, self.device or torch.device("cpu"))
@@ -222,7 +224,8 @@ def batches(
 
 
 def _read_tensors(readings: Sequence[Reading]) -> list[torch.Tensor]:
-    return [reading.read for reading in readings if isinstance(reading.read, torch.Tensor)]
+    reads = [reading.read for reading in readings if not isinstance(reading.read, DataError)]
+    return [tensor for read in reads for tensor in tensors_of(read)]
 
 
 def _batch_tensors(batch: Batch) -> list[torch.Tensor]:

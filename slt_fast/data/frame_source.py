@@ -7,14 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 
-from slt_fast.errors import DataError, UserError, result_or_error
+from slt_fast.errors import DataError, result_or_error
+from slt_fast.settings import Bounds
 
+Rate = Annotated[float, Bounds(ge=1, le=1000)]  # frames per second
 # Frames per second that clips are resampled to; "native" leaves them as they are.
-FrameRate = float | Literal["native"]
+FrameRate = Rate | Literal["native"]
 
 _ASKED = 100  # so many clips of a data set are asked for their rate
 
@@ -29,8 +31,8 @@ class Identity:
         name: Readable name; other sources may share it.
         place: Path in the data set with the first frame and the one after the last, and the rate
             if frames are resampled; or everything that determines a rendered clip.
-        state: Bytes and time of change of a video, names and bytes of a folder's frames, or the
-            version that renders.
+        state: Bytes, time of change and decoder of a video, names and bytes of a folder's frames,
+            or the version that renders.
     """
 
     name: str
@@ -83,16 +85,8 @@ class FrameSource(Protocol):
 
 
 def with_rate(source: FrameSource, fps: FrameRate) -> FrameSource:
-    """Returns the source resampled to `fps`.
-
-    Raises:
-        UserError: The rate is neither "native" nor 1 to 1000.
-    """
-    if fps == "native":
-        return source
-    if not 1 <= fps <= 1000:
-        raise UserError(f"fps: found {fps}; expected native, or 1 to 1000 frames a second")
-    return source.at_rate(fps)
+    """Returns the source resampled to `fps`."""
+    return source if fps == "native" else source.at_rate(fps)
 
 
 def common_rate(sources: Sequence[FrameSource]) -> FrameRate:
@@ -101,6 +95,7 @@ def common_rate(sources: Sequence[FrameSource]) -> FrameRate:
     found = [result_or_error(source.name, source.frame_rate) for source in asked]
     rates = [rate for rate in found if rate is not None and not isinstance(rate, DataError)]
     if not rates:
+        logger.warning("no clip has a known frame rate: they are not resampled (see --fps)")
         return "native"
     rate = median_low(rates)
     if min(rates) < 0.99 * rate or max(rates) > 1.01 * rate:

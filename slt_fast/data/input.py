@@ -22,7 +22,7 @@ class InputConfig:
 
     input: Literal["flow", "rgb"] = "flow"
     """Optical flow (the paper's choice) or RGB frames."""
-    image_size: Annotated[int, Bounds(ge=32)] = 224
+    image_size: Annotated[int, Bounds(ge=32), Bounds(le=2048)] = 224  # signing has 1080 rows
     """Height and width of the images in pixels."""
     flow_preset: str = "default"
     """fast, default, best, opencv_ultrafast, opencv_fast, opencv_medium, raft_small or raft_large.
@@ -91,9 +91,7 @@ def image_parts(parts: Iterable[Frames], config: InputConfig) -> Iterator[torch.
     last: torch.Tensor | None = None
     for part in parts:
         # Few at once, because colours in float32 take four times the memory of the frames.
-        few = zip(
-            *(each.split(_FRAMES_AT_ONCE) for each in (part.distinct, part.steps)), strict=True
-        )
+        few = zip(*(one.split(_FRAMES_AT_ONCE) for one in (part.distinct, part.steps)), strict=True)
         for frames, steps in few:
             images = _resized_colours(frames, size)
             frame, left = moments(steps)

@@ -31,8 +31,11 @@ class InSharedMemory:
     tensors: Callable[[Any], Iterable[torch.Tensor]]
 
     def __call__(self, readings: Any) -> Any:
-        """Returns the batch, or a UserError if the shared memory is full."""
-        made = self.make(readings)
+        """Returns the batch, or a UserError if memory or shared memory is full."""
+        try:
+            made = self.make(readings)
+        except UserError as error:
+            return error
         try:
             for tensor in self.tensors(made):
                 if tensor.numel():

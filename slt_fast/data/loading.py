@@ -21,7 +21,7 @@ from slt_fast.data.resampling import distinct
 from slt_fast.errors import DataError, ErrorHandler, Result, handle, result_or_error
 from slt_fast.workers import in_processes
 
-_Arrays = tuple[np.ndarray, ...]
+Arrays = tuple[np.ndarray, ...]
 
 
 class ClipDataset(Dataset[Frames | torch.Tensor]):
@@ -81,6 +81,25 @@ def read_frames(source: FrameSource) -> Frames:
     return Frames(packed, torch.tensor(steps, dtype=torch.long))
 
 
+def tensors_of(read: Frames | torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Returns the tensors that hold what read_clip returned."""
+    return (read.distinct, read.steps) if isinstance(read, Frames) else (read,)
+
+
+def to_arrays(read: Frames | torch.Tensor) -> Arrays:
+    """Returns what read_clip returned as arrays, to be sent to another process.
+
+    Arrays go through a pipe; a tensor would stay in shared memory, of which there is little.
+    """
+    return tuple(tensor.numpy() for tensor in tensors_of(read))
+
+
+def from_arrays(arrays: Arrays) -> Frames | torch.Tensor:
+    """Returns what to_arrays was given."""
+    tensors = [torch.from_numpy(array) for array in arrays]
+    return Frames(*tensors) if len(tensors) == 2 else tensors[0]
+
+
 def make_images(
     read: Frames | torch.Tensor, config: InputConfig, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
@@ -111,7 +130,7 @@ def load_images(
     """Reads a clip and makes its images part by part; raises as read_clip and make_images do.
 
     Memory holds the small images and a part of the frames, however long the clip is. A progress bar
-    appears after two seconds, but not in worker processes.
+    appears after two seconds, but not in worker processes and log files.
     """
     if clip.cached_flow is not None:
         return make_images(clip.cached_flow.read(), config, device)
@@ -143,10 +162,11 @@ def frame_parts(source: FrameSource, device: torch.device | str = "cpu") -> Iter
         DataError: The frames cannot be used.
         OSError: A file cannot be read.
     """
-    cv2.setNumThreads(0)  # as in read_clip
+    cv2.setNumThreads(0)  # as in read_frames
     is_worker = multiprocessing.parent_process() is not None
     total = None if is_worker else source.estimated_frames()
-    bar = tqdm(total=total, desc="reading", unit="frame", leave=False, delay=2, disable=is_worker)
+    disable = is_worker or None  # None: unless standard error is a terminal
+    bar = tqdm(total=total, desc="reading", unit="frame", leave=False, delay=2, disable=disable)
     part: list[np.ndarray] = []
     steps: list[int] = []
     with bar:
@@ -196,7 +216,7 @@ def preload(
     """
     work = partial(_read_or_images, config=None if device else config)
     arrays = in_processes(work, clips, num_workers=num_workers, label=label)
-    found = map(_from_arrays, arrays)
+    found = (each if isinstance(each, DataError) else from_arrays(each) for each in arrays)
     made = (
         images_or_error(clip, read, config, device or "cpu")
         for clip, read in zip(clips, found, strict=True)
@@ -238,20 +258,6 @@ def _read_annotated(clip: AnnotatedClip, config: InputConfig | None) -> Frames |
     return read
 
 
-def _read_or_images(clip: AnnotatedClip, config: InputConfig | None) -> _Arrays | DataError:
-    """Reads a clip and, given a config, makes its images; or returns its error.
-
-    Arrays go through a pipe; a tensor would stay in shared memory, of which there is little.
-    """
-    read = result_or_error(clip.source.name, lambda: _read_annotated(clip, config))
-    if isinstance(read, DataError):
-        return read
-    parts = (read.distinct, read.steps) if isinstance(read, Frames) else (read,)
-    return tuple(part.numpy() for part in parts)
-
-
-def _from_arrays(found: _Arrays | DataError) -> Frames | torch.Tensor | DataError:
-    if isinstance(found, DataError):
-        return found
-    parts = [torch.from_numpy(array) for array in found]
-    return Frames(*parts) if len(parts) == 2 else parts[0]
+def _read_or_images(clip: AnnotatedClip, config: InputConfig | None) -> Arrays | DataError:
+    """Reads a clip and, given a config, makes its images; or returns its error."""
+    return result_or_error(clip.source.name, lambda: to_arrays(_read_annotated(clip, config)))

@@ -10,12 +10,16 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+import numpy as np
+
 Item = TypeVar("Item")
 
 # Rates that differ by less are the same: 29.97 and 30, or a phone's 24.9 and 25.
 _SAME_RATE = 0.01
 # Of two frames that are about as near, the earlier is shown, because containers round times.
 _TIE = 0.1
+# Positions that differ by fewer frames are the same.
+_SAME_FRAME = 0.05
 
 
 def fitting_rate(rate: float, own: float | None) -> float:
@@ -56,6 +60,21 @@ def count_resampled(times: list[float], rate: float, own: float | None) -> int:
     if not times:
         return 0
     return _num_moments(times[-1] - times[0], fitting_rate(rate, own), own)
+
+
+def nearest_frame(times: np.ndarray, rate: float, seconds: float) -> int:
+    """Returns the number of the frame whose time is nearest to one counted from the first frame.
+
+    Args:
+        times: Seconds at which the frames begin, at least one, in ascending order.
+        rate: Frames per second on average, and after the last one.
+        seconds: The time.
+    """
+    begins = times - times[0]
+    number = np.interp(seconds, begins, np.arange(len(begins)))
+    number += max(seconds - begins[-1], 0.0) * rate
+    steady = seconds * rate  # at a constant rate, but for containers that round times
+    return round(steady if abs(number - steady) < _SAME_FRAME else float(number))
 
 
 def distinct(frames: Iterable[Item]) -> Iterator[tuple[Item, int]]:

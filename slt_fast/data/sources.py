@@ -110,9 +110,7 @@ def find_videos(place: Path) -> tuple[Path, Sequence[VideoSource]]:
     found = [VideoSource(path) for path in _walk(place)]
     if not found:
         raise DataError(place, "no videos and no folders of frames", "at least one")
-    if found[0].path == place:
-        return place.parent, found
-    return place, found
+    return place.parent if found[0].path == place else place, found
 
 
 def _walk(place: Path) -> Iterator[Path]:

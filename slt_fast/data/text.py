@@ -49,7 +49,11 @@ def split_text(text: str, units: str = "word") -> list[str]:
 
 
 def join_text(tokens: Sequence[str], units: str = "word") -> str:
-    """Returns the text of tokens: for those of split_text the same text again, spaced once."""
+    """Returns the text of tokens: for those of split_text the same text again, spaced once.
+
+    Only U+FFED in punctuated texts and U+2581 in those of characters are lost: they mark joins and
+    spaces.
+    """
     if units == "character":
         return "".join(tokens).replace(_SPACE, " ")
     text = " ".join(tokens)
@@ -60,21 +64,17 @@ def join_text(tokens: Sequence[str], units: str = "word") -> str:
 
 def _split_word(word: str) -> list[str]:
     """Splits punctuation off a word; a mark carries a joiner on each side that touches a word."""
-    parts: list[str] = []
+    marks = [_is_mark(word, index) for index in range(len(word))]
+    tokens: list[str] = []
     for index, character in enumerate(word):
-        if _is_mark(word, index):
-            parts.append(character)
-        elif parts and not _is_mark(word, index - 1):
-            parts[-1] += character
+        if marks[index]:
+            before = _JOINER if index > 0 else ""
+            touches_word = marks[index + 1 : index + 2] == [False]
+            tokens.append(f"{before}{character}{_JOINER if touches_word else ''}")
+        elif index > 0 and not marks[index - 1]:
+            tokens[-1] += character
         else:
-            parts.append(character)
-    starts = [sum(map(len, parts[:number])) for number in range(len(parts))]
-    marks = [_is_mark(word, start) for start in starts]
-    tokens = []
-    for number, part in enumerate(parts):
-        before = _JOINER if marks[number] and number > 0 else ""
-        follows_word = marks[number] and number + 1 < len(parts) and not marks[number + 1]
-        tokens.append(f"{before}{part}{_JOINER if follows_word else ''}")
+            tokens.append(character)
     return tokens
 
 

@@ -19,6 +19,7 @@ from slt_fast.inference.search import beam_search
 from slt_fast.model.encoder import Encoded
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.recipe import SearchConfig
+from slt_fast.settings import check_value
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def translate_batch(
             encoded = trained.network.encode(batch.images.to(device), batch.lengths.to(device))
             texts = _search(trained.network, encoded, search)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError) and not is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise UserError(too_many_frames(batch.clips, len(batch.images), device)) from error
     words, glosses = trained.vocabularies, trained.vocabularies.gloss
@@ -64,7 +65,11 @@ def trained_rate(trained: TrainedModel, asked: FrameRate | None = None) -> Frame
     Args:
         trained: The model.
         asked: Another rate; None takes that of the training data, and warns if it is unknown.
+
+    Raises:
+        UserError: The rate asked for is neither "native" nor 1 to 1000.
     """
+    check_value("fps", FrameRate | None, asked)
     if asked is not None:
         return asked
     if trained.trained_on.fps == "native":

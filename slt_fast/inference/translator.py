@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slt_fast.checkpoint import TrainedModel, load_model
-from slt_fast.data.frame_source import FrameRate, with_rate
+from slt_fast.data.frame_source import FrameRate, Rate, with_rate
 from slt_fast.data.video.source import VideoSource
 from slt_fast.data.vocabulary import GLOSS_SPECIALS
 from slt_fast.device import choose_device
 from slt_fast.inference.translate import Translation, trained_rate, translate_source
+from slt_fast.settings import check_value
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 class VideoTranslation(Translation):
     """What the network says of a video, and its frames per second before resampling.
 
-    None stands for those of a frame folder.
+    None stands for those of a frame folder whose rate was not given.
     """
 
     frame_rate: float | None
@@ -54,7 +55,7 @@ class Translator:
 
         Raises:
             DataError: The checkpoint is missing or broken.
-            UserError: The device is unknown or cannot be used here.
+            UserError: The device is unknown or cannot be used here, or fps is no rate.
         """
         chosen = choose_device(device)
         trained = load_model(Path(checkpoint))
@@ -67,7 +68,12 @@ class Translator:
         return len(self.trained.vocabularies.gloss) > len(GLOSS_SPECIALS)
 
     def __call__(
-        self, video: str | Path, *, start: int | None = None, end: int | None = None
+        self,
+        video: str | Path,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        folder_fps: float | None = None,
     ) -> VideoTranslation:
         """Translates a video, or a part of it.
 
@@ -75,13 +81,17 @@ class Translator:
             video: Video file that FFmpeg decodes, or folder of frames.
             start: First frame, from 0; None means 0.
             end: Frame after the last one; None means the end of the video.
+            folder_fps: Frames per second of a folder; None takes those that frames are resampled
+                to. A video has timestamps instead.
 
         Raises:
             DataError: The video cannot be read, or its frames are too small for optical flow.
-            UserError: The video has more frames than the device's memory holds.
+            UserError: The video has more frames than the device's memory holds, or folder_fps is no
+                rate.
         """
-        source = VideoSource(Path(video), start, end)
-        if source.path.is_dir() and self.fps != "native":
+        check_value("folder_fps", Rate | None, folder_fps)
+        source = VideoSource(Path(video), start, end, folder_fps)
+        if source.path.is_dir() and folder_fps is None and self.fps != "native":
             logger.info("%s: taken to have %g frames a second", source.path, self.fps)
         said = translate_source(self.trained, with_rate(source, self.fps))
         return VideoTranslation(said.text, said.glosses, source.frame_rate())

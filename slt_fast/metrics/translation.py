@@ -47,14 +47,9 @@ def translation_scores(hypotheses: Sequence[str], references: Sequence[str]) -> 
     scores = _scores(*dotted, tokenizer=tokenizer)
     bounds = _bleu4_interval(*dotted, tokenizer=tokenizer)
     scores["bleu4"] = replace(scores["bleu4"], interval=bounds)
-    return {
-        **scores,
-        "exact_match": _exact_match(*bare),
-        **{
-            f"no_dot.{name}": Score(score.value)
-            for name, score in _scores(*bare, tokenizer=tokenizer).items()
-        },
-    }
+    of_bare = _scores(*bare, tokenizer=tokenizer)
+    no_dot = {f"no_dot.{name}": Score(score.value) for name, score in of_bare.items()}
+    return {**scores, "exact_match": _exact_match(*bare), **no_dot}
 
 
 def deciding_score(references: Sequence[str]) -> str:

@@ -4,16 +4,22 @@ import shlex
 
 import torch
 
-from slt_fast.checkpoint import build_network, checkpoint_folder, without_weights
+from slt_fast.checkpoint import (
+    build_network,
+    checkpoint_folder,
+    read_description,
+    without_weights,
+)
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.flow_cache.extraction import share_of_work
 from slt_fast.data.sources import split_names
 from slt_fast.device import autocast, choose_device
-from slt_fast.errors import DataError, UserError
+from slt_fast.errors import DataError, UserError, is_out_of_memory
 from slt_fast.files import seen_from
 from slt_fast.recipe import Recipe
-from slt_fast.training.resuming import has_checkpoint_to_resume
+from slt_fast.training.resuming import check_same_recipe, has_checkpoint_to_resume
 from slt_fast.training.run import RunConfig
+from slt_fast.training.starting import start_from
 from slt_fast.training.translations import check_translations_file
 
 
@@ -51,16 +57,18 @@ def check_recipe(recipe: Recipe, run: RunConfig) -> None:
     """Tries the settings on this machine: flow, device, weights and backend, on blank images.
 
     Raises:
-        DataError: The backbone's weights are missing or broken.
+        DataError: Weights are missing, broken or unfit, or the run to resume has other settings.
         UserError: A setting cannot be used here.
     """
     recipe.input.parameters()
     if run.save_translations:
         check_translations_file(run.save_translations)
-    if run.init_from:
-        checkpoint_folder(run.init_from)
+    resumes = has_checkpoint_to_resume(run)
+    if resumes:
+        folder = checkpoint_folder(run.output / "last")
+        check_same_recipe(folder, read_description(folder)[0], recipe)
     device = choose_device(recipe.training.device)
-    start = without_weights(recipe) if has_checkpoint_to_resume(run) else recipe
+    start = without_weights(recipe) if resumes else recipe
     words = Vocabularies.build([])
     H = W = recipe.input.image_size
     try:
@@ -69,9 +77,10 @@ def check_recipe(recipe: Recipe, run: RunConfig) -> None:
         tokens = torch.zeros(1, 2, dtype=torch.long, device=device)
         with torch.no_grad(), autocast(device, recipe.training.precision):
             network(images, lengths, tokens)
-    except RuntimeError as error:
-        # The CPU's allocator raises no class of its own.
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate" not in str(error):
+        if run.init_from and not resumes:
+            start_from(network, words, run.init_from)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         found = f"a network larger than the memory of {device}"
         raise UserError(f"model: found {found}; expected smaller settings") from error

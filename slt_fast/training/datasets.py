@@ -147,12 +147,8 @@ def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int, units: str = 
         logger.warning(
             "%s: %d tokens of text in clip %r; translations are cut off after %d "
             "(--max-text-length), which is too few for %d of %d training clips",
-            clips[longest].origin,
-            lengths[longest],
-            clips[longest].id,
-            limit,
-            num_long,
-            len(clips),
+            *(clips[longest].origin, lengths[longest], clips[longest].id),
+            *(limit, num_long, len(clips)),
         )
 
 

@@ -26,7 +26,7 @@ from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
 from slt_fast.data.skipped import SkippedClips
 from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
-from slt_fast.errors import DataError, ErrorHandler, UserError, handle
+from slt_fast.errors import DataError, ErrorHandler, UserError, handle, is_out_of_memory
 from slt_fast.files import read_json, write_json
 from slt_fast.metrics import deciding_score
 from slt_fast.recipe import Recipe
@@ -159,7 +159,7 @@ class Trainer:
         data = trained_on(run, train_set.clips)
         self.trained = TrainedModel(network, recipe, vocabularies, data)
         if run.init_from and not has_checkpoint_to_resume(run):
-            start_from(self.trained, run.init_from)
+            logger.info(start_from(network, vocabularies, run.init_from))
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
             lr=settings.learning_rate,
@@ -222,15 +222,15 @@ class Trainer:
         names = ", ".join(clip.id for clip in batch.clips)
         try:
             losses = self._compute_gradient(batch)
-        except torch.OutOfMemoryError as error:
-            reason = too_many_frames(batch.clips, len(batch.images), self.device)
-            raise UserError(f"step {progress.step}, {reason}") from error
+            self.optimizer.step()
         except UserError as error:
             raise UserError(f"step {progress.step}, clips {names}: {error}") from error
-        except Exception:
+        except Exception as error:
+            if is_out_of_memory(error):
+                reason = too_many_frames(batch.clips, len(batch.images), self.device)
+                raise UserError(f"step {progress.step}, {reason}") from error
             logger.error("step %d failed with clips %s", progress.step, names)
             raise
-        self.optimizer.step()
         progress.step += 1
         values = {name: float(value) for name, value in losses.items()}
         self.log.step(values, progress.step)
@@ -263,7 +263,7 @@ class Trainer:
     def finish_epoch(self, losses: dict[str, float], dev_set: ClipDataset) -> None:
         """Scores dev when it is time, logs, and saves."""
         progress, settings = self.progress, self.recipe.training
-        epoch, links = progress.epoch + 1, ["last"]
+        epoch, pointers = progress.epoch + 1, ["last"]
         record: dict[str, Any] = {"epoch": epoch, "step": progress.step}
         record |= {f"train.{name}": value for name, value in losses.items()}
         if epoch == settings.epochs or epoch % settings.evaluate_every == 0:
@@ -274,19 +274,19 @@ class Trainer:
             score = dev.scores[deciding_score([clip.text for clip in dev.clips])].value
             if score >= progress.best_score:  # of equals, the later
                 progress.best_score = score
-                links.append("best")
+                pointers.append("best")
         progress.epoch, progress.batch = epoch, 0
         # In this order, a run killed in between logs the epoch twice instead of never.
         self.log.epoch(record | {"seconds": self.seconds()})
-        self.save(*links)
+        self.save(*pointers)
 
-    def save(self, *links: str) -> None:
-        """Writes a checkpoint that `links` point at."""
+    def save(self, *pointers: str) -> None:
+        """Writes a checkpoint that these pointers name."""
         self.seconds()
         save_checkpoint(
             self.run.output,
             self.progress.step,
-            links,
+            pointers,
             self.trained,
             tensors=pack_state(self.optimizer),
             progress=asdict(self.progress),

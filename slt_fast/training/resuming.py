@@ -4,6 +4,7 @@ import logging
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from slt_fast.checkpoint import TrainedModel, checkpoint_folder, read_description
 from slt_fast.errors import DataError
@@ -35,27 +36,38 @@ def settings_to_resume(run: RunConfig) -> tuple[Recipe, RunConfig]:
     return recipe, replace(run, **known)
 
 
-def check_same_run(folder: Path, found: TrainedModel, wanted: TrainedModel) -> None:
-    """Raises DataError if a checkpoint has other settings or data than the run that resumes it.
+def check_same_recipe(folder: Path, found: Recipe, wanted: Recipe) -> None:
+    """Raises DataError if a checkpoint has other settings than the run that resumes it.
 
-    The data are known by the digest of the training clips, wherever they are now. So are the
-    weights that the backbone began with: the checkpoint holds what became of them. A run that met a
-    bad clip can continue without it, cached flow is the same as computed flow, and there may be
-    more epochs.
+    There may be more epochs. Files of backbone weights may have moved: the checkpoint holds what
+    became of them.
     """
-    changes = differences(found.recipe, wanted.recipe)
+    changes = differences(found, wanted)
     if not {"imagenet", "none"} & set(changes.get(_BACKBONE_WEIGHTS, ("none",))):
         del changes[_BACKBONE_WEIGHTS]
     epochs, wanted_epochs = changes.get("training.epochs", (0, 0))
     if wanted_epochs > epochs:  # a longer training
         del changes["training.epochs"]
+    _refuse(folder, changes)
+
+
+def check_same_run(folder: Path, found: TrainedModel, wanted: TrainedModel) -> None:
+    """Raises DataError if a checkpoint has other settings or data than the run that resumes it.
+
+    The data are known by the digest of the training clips, wherever they are now. A run that met a
+    bad clip can continue without it, and cached flow is the same as computed flow.
+    """
+    check_same_recipe(folder, found.recipe, wanted.recipe)
     before, now = asdict(found.trained_on), asdict(wanted.trained_on)
     before |= {name: now[name] for name in ("data", "folder", "skip_bad", "flow_cache")}
-    changes |= {name: (before[name], now[name]) for name in now if before[name] != now[name]}
-    for name, (theirs, ours) in changes.items():
-        raise DataError(folder, f"{name} {theirs!r}", f"{ours!r}, as asked for now")
+    _refuse(folder, {name: (before[name], now[name]) for name in now if before[name] != now[name]})
     if found.vocabularies != wanted.vocabularies:
         raise DataError(folder, "other words or glosses", "those of the training split given now")
+
+
+def _refuse(folder: Path, changes: dict[str, tuple[Any, Any]]) -> None:
+    for name, (theirs, ours) in changes.items():
+        raise DataError(folder, f"{name} {theirs!r}", f"{ours!r}, as asked for now")
 
 
 def prepare_output(run: RunConfig) -> None:

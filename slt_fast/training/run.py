@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+
+from slt_fast.data.frame_source import FrameRate
+from slt_fast.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class RunConfig:
     """Split that chooses the best checkpoint."""
     test_split: str = "test"
     """Split that is scored at the end."""
-    fps: float | Literal["native"] | None = None
+    fps: FrameRate | None = None
     """Frames per second that clips are resampled to; native keeps their own. By default the flow
     cache's, or else the median of the training clips'."""
     flow_cache: Path | None = None
@@ -32,3 +34,6 @@ class RunConfig:
     """File for the translations of the test split, .csv or .jsonl."""
     init_from: Path | None = None
     """Checkpoint or run whose weights to start from, as far as they fit; its words may differ."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)

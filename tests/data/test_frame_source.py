@@ -3,12 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from slt_fast.data.frame_source import common_rate, with_rate
+from slt_fast.checkpoint import TrainedOn
+from slt_fast.data.frame_source import FrameRate, common_rate, with_rate
 from slt_fast.data.probes import BlankSource
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.synthetic.corpus import FRAME_RATE
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import UserError
+from slt_fast.settings import check_value
+from slt_fast.training.run import RunConfig
 
 RENDERED = SyntheticSource("a", ("MOTHER", "SLEEP"), "statement", 0, (0, 1), (32, 32))
 
@@ -36,10 +39,14 @@ def test_the_identity_of_a_rendered_clip_holds_the_rate_only_if_there_is_one() -
     assert RENDERED.at_rate(12.5).identity(Path()).place == place | {"rate": 12.5}
 
 
-@pytest.mark.parametrize("fps", [0, -25, 0.5, 1001, math.nan, math.inf])
-def test_impossible_rates(fps: float) -> None:
-    with pytest.raises(UserError, match=f"fps: found {fps}; expected native, or 1 to 1000 frames"):
-        with_rate(RENDERED, fps)
+@pytest.mark.parametrize("fps", [0, -25, 0.5, 1001, math.nan, math.inf, "25", "fast", True])
+def test_impossible_rates(fps: object) -> None:
+    with pytest.raises(UserError, match=f"fps: found {fps!r}; expected (1 to 1000|a finite )"):
+        check_value("fps", FrameRate, fps)
+    with pytest.raises(UserError, match="^fps: found"):
+        RunConfig(fps=fps)
+    with pytest.raises(UserError, match="^fps: found"):
+        TrainedOn("synthetic", "train", "dev", "test", "", False, fps=fps)
 
 
 def test_the_rate_of_most_clips_is_that_of_a_data_set(folder: Path, caplog) -> None:
@@ -50,4 +57,6 @@ def test_the_rate_of_most_clips_is_that_of_a_data_set(folder: Path, caplog) -> N
         assert common_rate([*unknown, *folders]) == 25.1
     (message,) = caplog.messages
     assert message == "clips have 25 to 50 frames a second; they are resampled to 25.1 (see --fps)"
-    assert common_rate(unknown) == "native" and common_rate([]) == "native"
+    caplog.clear()
+    assert common_rate(unknown) == "native"
+    assert caplog.messages == ["no clip has a known frame rate: they are not resampled (see --fps)"]

@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
-from slt_fast.data import flow_images
+from slt_fast.data import batching, flow_images, loading
 from slt_fast.data.augmentation import AugmentationConfig
 from slt_fast.data.batching import BatchMaker, Readings, Vocabularies, batches
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.flow_cache.cache import open_flow_cache, with_cached_flow
 from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.input import InputConfig
+from slt_fast.data.loader_processes import InSharedMemory, checked
 from slt_fast.data.loading import ClipDataset, load_images, make_images, preload, read_clip
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
@@ -102,6 +104,15 @@ def test_a_clip_that_flow_refuses_is_an_error_of_its_own() -> None:
     assert "found frames of 6x40 pixels" in str(batch.errors[0])
 
 
+def test_frames_for_the_gpu_are_put_into_shared_memory_where_errors_are_seen(monkeypatch) -> None:
+    shared: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "share_memory_", lambda tensor: shared.append(tensor))
+    readings = [Readings(ClipDataset(CLIPS))[0, number] for number in range(3)]
+    InSharedMemory(list, batching._read_tensors)(readings)
+    expected = [tensor for reading in readings[:2] for tensor in vars(reading.read).values()]
+    assert len(shared) == len(expected) == 4 and all(map(torch.equal, shared, expected))
+
+
 def test_too_little_memory_is_told(monkeypatch) -> None:
     def full(*_, **__) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -111,6 +122,15 @@ def test_too_little_memory_is_told(monkeypatch) -> None:
     message = f"clips clip-0, clip-1: found {total} frames, more than the memory of cpu holds"
     with pytest.raises(UserError, match=message):
         list(batches(ClipDataset(CLIPS[:2]), BatchMaker(WORDS, FLOW, device=CPU), batch_size=2))
+
+
+def test_packing_beyond_the_memory_is_an_error_of_the_batch(monkeypatch) -> None:
+    """Which a loader process returns, because torch would raise it with a traceback for text."""
+    monkeypatch.setattr(BatchMaker, "_pack", lambda self, items: torch.empty(2**60))
+    readings = [Readings(ClipDataset(CLIPS))[0, 0]]
+    message = r"clips clip-0: found \d+ frames, more than the memory of cpu holds"
+    with pytest.raises(UserError, match=message):
+        list(checked([InSharedMemory(BatchMaker(WORDS, FLOW), list)(readings)]))
 
 
 @pytest.mark.parametrize("config", [FLOW, InputConfig("rgb", 32)])
@@ -127,6 +147,12 @@ def test_images_of_resampled_clips_do_not_depend_on_the_parts(monkeypatch, confi
         assert torch.equal(load_images(resampled, config), images)
     if rate == 25:
         assert torch.equal(images, load_images(CLIPS[0], config))
+
+
+def test_log_files_get_no_progress_bar(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(loading, "tqdm", lambda **options: tqdm(**options | {"delay": 0}))
+    load_images(clip(0), InputConfig(image_size=32, flow_preset="fast"))
+    assert capsys.readouterr().err == ""
 
 
 def out_of_memory(self: SyntheticSource) -> np.ndarray:

@@ -44,6 +44,13 @@ def test_joining_gives_the_text_again(text: str) -> None:
         assert all(token.split() == [token] for token in tokens)
 
 
+@pytest.mark.parametrize(
+    ("units", "joined"), [("word", "a\uffedb\u2581c"), ("punctuated", "ab\u2581c")]
+)
+def test_only_the_marks_of_joins_and_spaces_are_lost(units: str, joined: str) -> None:
+    assert join_text(split_text("a\uffedb\u2581c", units), units) == joined
+
+
 def test_the_words_of_before() -> None:
     assert split_text(" The  DOG sleeps . ") == ["the", "dog", "sleeps", "."]
 

@@ -98,6 +98,8 @@ def test_what_cannot_be_translated_is_named(run: Path, tmp_path: Path) -> None:
         Translator.load(tmp_path / "nowhere")
     with pytest.raises(UserError, match="device: found 'gpu'; expected auto or one that torch"):
         Translator.load(run, device="gpu")
+    with pytest.raises(UserError, match="^fps: found '25'; expected a finite number"):
+        Translator.load(run, fps="25")
     with pytest.raises(DataError, match=r"clip\.mp4: found no such file; expected a video file"):
         Translator.load(run)(tmp_path / "clip.mp4")
 

@@ -277,3 +277,8 @@ def test_parameters_name_the_flow() -> None:
     else:
         with pytest.raises(ValueError, match="cannot run"):
             flow_parameters("fast", "cuda")
+
+
+def test_a_device_may_be_named_by_a_string() -> None:
+    for device in ("cpu", torch.device("cpu")):
+        assert choose_flow_backend(device=device) == choose_flow_backend()

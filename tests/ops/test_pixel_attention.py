@@ -277,3 +277,9 @@ def test_auto_logs_its_choice_once(caplog) -> None:
         pixel_attention(*inputs())
     (message,) = caplog.messages
     assert message.startswith("pixel_attention: backend reference (")
+
+
+def test_tensors_without_values_give_one() -> None:
+    q = torch.empty(2, 1, 6, 8, device="meta")
+    out = pixel_attention(q, q, torch.empty(2, 1, 6, 5, device="meta"))
+    assert out.shape == (2, 1, 6, 5) and out.is_meta

@@ -1,9 +1,11 @@
 import json
+import logging
 from pathlib import Path
 
 import pytest
 import torch
 
+from slt_fast.checkpoint import load_model
 from slt_fast.data.sources import read_split
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
 from slt_fast.data.video.source import VideoSource
@@ -65,8 +67,10 @@ def test_synthetic_corpus_without_non_manuals(run_script, checkpoint, seen, monk
     assert changed == [mode != "statement" for mode in modes] and len({*changed}) == 2
 
 
-def test_scores_what_the_model_was_trained_on(run_script, checkpoint: Path) -> None:
-    scored = run_script("evaluate.py", "--checkpoint", checkpoint)
+def test_scores_what_the_model_was_trained_on(run_script, checkpoint: Path, caplog) -> None:
+    with caplog.at_level(logging.INFO):
+        scored = run_script("evaluate.py", "--checkpoint", checkpoint)
+    assert f"training data's {load_model(checkpoint).trained_on.data}" in caplog.text
     assert scored.status == 0, scored.err
     assert json.loads(scored.out)["train.num_clips"] == 2
 
@@ -109,6 +113,7 @@ SYNTHETIC = ["--data", "synthetic", "--split", "dev"]
         (["--data", "folder:x"], 1, "found 'folder:x'; expected synthetic[:SEED], phoenix14t:PATH"),
         (["--probe", "upside-down"], 2, "upside-down"),
         (["--beam-size", "0"], 1, "beam_size: found 0; expected at least 1"),
+        (["--fps", "0"], 2, "fps: found 0.0; expected 1 to 1000"),
         (["--flavour", "vanilla"], 2, "--flavour"),
         (["--output", "gone/scores.json"], 1, "No such file or directory: 'gone/scores.json'"),
         (["--output", "/"], 1, "Is a directory: '/'"),

@@ -172,6 +172,7 @@ def test_bad_clips(run_script, bad_manifest: Path, tmp_path: Path, caplog) -> No
         (["--backend", "x"], 1, "found backend 'x'; expected one of"),
         (["--size", "8"], 1, "image_size: found 8; expected at least 32"),
         (["--device", "gpu"], 1, "device: found 'gpu'; expected auto or one"),
+        (["--fps", "0"], 2, "fps: found 0.0; expected 1 to 1000"),
         (["--workers", "-1"], 2, "workers: found -1; expected 0 or more"),
         (["--splits", "valid"], 1, "found no split 'valid'; expected one of train"),
         (["--flavour", "vanilla"], 2, "--flavour"),

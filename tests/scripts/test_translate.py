@@ -7,7 +7,10 @@ from safetensors.torch import load_file, save_file
 
 from slt_fast.checkpoint import build_network, checkpoint_folder, load_model, save_checkpoint
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, Vocabulary
-from slt_fast.inference import translate
+from slt_fast.errors import UserError
+from slt_fast.inference import translate, translator
+from slt_fast.inference.translate import Translation
+from slt_fast.inference.translator import Translator
 
 
 @pytest.mark.parametrize("name", ["first.mp4", "second"])
@@ -44,6 +47,22 @@ def test_real_video(run_script, checkpoint: Path, shared_data: Path) -> None:
     translated = run_script("translate.py", path, "--checkpoint", checkpoint)
     assert translated.status == 0, translated.err
     assert len(translated.out.splitlines()) == 2
+
+
+def test_the_rate_of_a_folder(run_script, checkpoint: Path, manifest: Path, monkeypatch) -> None:
+    lengths = []
+    monkeypatch.setattr(
+        translator,
+        "translate_source",
+        lambda trained, source: lengths.append(source.num_frames()) or Translation("", ()),
+    )
+    for options in ([], ["--folder-fps", 50]):
+        folder = manifest.parent / "second"
+        run = run_script("translate.py", folder, "--checkpoint", checkpoint, "--fps", 25, *options)
+        assert run.status == 0, run.err
+    assert lengths[1] == (lengths[0] + 1) // 2
+    with pytest.raises(UserError, match="^folder_fps: found '50'; expected a finite number"):
+        Translator.load(checkpoint)(folder, folder_fps="50")
 
 
 def test_part_of_a_video(run_script, checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
@@ -104,6 +123,17 @@ def test_several_videos_in_one_start(run_script, checkpoint: Path, manifest: Pat
     assert both.out == "".join(named)
 
 
+def test_a_bad_video_does_not_stop_the_others(run_script, checkpoint, manifest: Path) -> None:
+    good = manifest.parent / "second"
+    alone = run_script("translate.py", good, "--checkpoint", checkpoint).out
+    mixed = run_script("translate.py", "gone.mp4", good, "--checkpoint", checkpoint)
+    fails(mixed, "gone.mp4: found no such file")
+    assert mixed.out == f"{good}:\n{alone}"
+
+
 def test_bad_options(run_script, checkpoint: Path) -> None:
     assert run_script("translate.py", "--checkpoint", checkpoint).status == 2
     assert run_script("translate.py", "clip.mp4").status == 2
+    for option in ("--fps", "--folder-fps"):
+        refused = run_script("translate.py", "clip.mp4", "--checkpoint", checkpoint, option, "0")
+        assert refused.status == 2 and "fps: found 0.0; expected 1 to 1000" in refused.err

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -151,9 +152,12 @@ def test_a_typo_leaves_the_finished_run_where_it_is(
     assert not finished.output.with_name(f"{finished.output.name}.1").exists()
 
 
-def test_memory_that_runs_out_names_the_clips(trainer: Trainer, monkeypatch) -> None:
+@pytest.mark.parametrize("kind", ["gpu", "cpu", "numpy"])
+def test_memory_that_runs_out_names_the_clips(trainer: Trainer, monkeypatch, kind: str) -> None:
     def full(*_: torch.Tensor) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        if kind == "gpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        torch.empty(2**60) if kind == "cpu" else np.empty(2**60, np.uint8)
 
     monkeypatch.setattr(trainer.trained.network, "forward", full)
     message = r"step 0, clips \S+, \S+: found \d+ frames, more than the memory of cpu holds"

@@ -165,8 +165,10 @@ def test_resuming_a_finished_run_scores_it_again(tiny_recipe, run) -> None:
     ],
 )
 def test_resuming_with_other_settings(
-    tiny_recipe, finished, part: str, name: str, value: object, message: str
+    tiny_recipe, finished, monkeypatch, part: str, name: str, value: object, message: str
 ) -> None:
+    """Before a clip is read."""
+    monkeypatch.setattr(loop, "read_clips", lambda *_, **__: pytest.fail("read the clips"))
     recipe = with_training(tiny_recipe, epochs=1)
     recipe = replace(recipe, **{part: replace(getattr(recipe, part), **{name: value})})
     with pytest.raises(DataError, match=rf"checkpoints|last.*: found {message}") as caught:
@@ -218,6 +220,10 @@ def test_resuming_with_data_that_moved(
     monkeypatch.chdir(tmp_path / "elsewhere")
     found, known = settings_to_resume(RunConfig(output=run.output, resume=True))
     assert found == recipe and known.data == f"manifest:{own_manifest}"
+    # Another data set of the same name is not taken for it.
+    Path("manifest.csv").write_text("id,video,text,split\n")
+    assert settings_to_resume(RunConfig(output=run.output, resume=True))[1] == known
+    Path("manifest.csv").unlink()
     train(recipe, known)
     moved = own_manifest.parent.rename(tmp_path / "moved") / own_manifest.name
     _, gone = settings_to_resume(RunConfig(output=run.output, resume=True))

@@ -1,28 +1,34 @@
 """Reads manifests: any data set as one table of clips, in csv, tsv or jsonl.
 
 The columns are `id, video, text`, and optionally `gloss, signer, split, start, end, start_seconds,
-end_seconds, fps`; others are ignored. Videos are files or frame folders inside the manifest's
-folder, with relative paths. start (from 0) and end (exclusive) are frame numbers; times in seconds
-are rounded to the nearest frame, at the video's own rate or `fps`. csv follows RFC 4180 with each
-row on one line, tsv has no quoting, jsonl has one object a line. If no row names a split, all are
-"train".
+end_seconds, fps`; others are ignored and logged. Videos are files or frame folders inside the
+manifest's folder, with relative paths. start (from 0) and end (exclusive) are frame numbers. Times
+in seconds count from the first frame; each is rounded to the nearest frame by the video's
+timestamps, or by a folder's `fps`. csv follows RFC 4180 with each row on one line, tsv has no
+quoting, jsonl has one object a line. If no row names a split, all are "train".
 """
 
 import csv
 import json
+import logging
 import math
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.text_lines import read_text_lines
+from slt_fast.data.resampling import nearest_frame
+from slt_fast.data.video.decoding import Video, check_count
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
+from slt_fast.settings import is_writable
 
 _REQUIRED = ("id", "video", "text")
 _TIMES = {"start": "start_seconds", "end": "end_seconds"}
@@ -32,8 +38,8 @@ _TABLE_FORMATS: dict[str, dict[str, Any]] = {
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
 }
 MANIFEST_SUFFIXES = (*_TABLE_FORMATS, ".jsonl")
-# NUL ends a path early; lone surrogates, which JSON can spell, cannot be written to any file.
-_UNUSABLE = re.compile("[\0\ud800-\udfff]")
+
+logger = logging.getLogger(__name__)
 
 Row = dict[str, str]
 ErrorAt = Callable[[str, str], DataError]  # found, expected -> the error of a line
@@ -55,6 +61,9 @@ def read_manifest(
     """
     path = Path(path)
     rows = list(_read_rows(path, on_error))
+    ignored = {name: None for _, row in rows for name in row if name not in _COLUMNS}
+    if ignored:
+        _log_once(f"{path}: ignored columns: {', '.join(ignored)}")
     splits = _named_splits(rows)
     if split not in (splits or ["train"]):
         raise DataError(path, f"no split {split!r}", f"one of {', '.join(splits or ['train'])}")
@@ -73,6 +82,11 @@ def read_manifest(
         except DataError as error:
             handle(error, on_error)
     return clips
+
+
+@cache
+def _log_once(message: str) -> None:
+    logger.info("%s", message)
 
 
 def manifest_splits(path: str | Path) -> list[str]:
@@ -162,14 +176,16 @@ def _parse_json(error_at: ErrorAt, content: str) -> Row:
         raise error_at(f"broken JSON ({error})", "one JSON object a line") from error
     if not isinstance(row, dict):
         raise error_at(f"a JSON {type(row).__name__}", "one JSON object a line")
-    values = {name: row[name] for name in _COLUMNS if row.get(name) is not None}
+    values = {name: value for name, value in row.items() if value is not None}
     for name, value in values.items():
+        if name not in _COLUMNS:
+            continue
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (isinstance(value, str) or is_number and abs(value) < 1e300):  # isfinite overflows
             raise error_at(f"{name} {value!r}", "a string or a finite number")
-        if _UNUSABLE.search(str(value)):
+        if not is_writable(str(value)):
             raise error_at(f"{name} {value!r}", "text without NUL and lone surrogates")
-    return {name: str(value) for name, value in values.items()}
+    return {name: str(value) if name in _COLUMNS else "any" for name, value in values.items()}
 
 
 def _check_row(error_at: ErrorAt, row: Row, splits: list[str]) -> None:
@@ -219,19 +235,24 @@ def _frame_number(error_at: ErrorAt, row: Row, name: str, video: VideoSource) ->
     if seconds is not None and name in row:
         raise error_at(f"{name} and {timed}", "one of them")
     if seconds is not None:
-        rate = _video_rate(video)
-        if rate is None:
-            raise error_at(f"{timed} of a video without a frame rate", "a value for fps")
-        return round(seconds * rate)
+        if not video.path.is_dir():
+            return nearest_frame(*_frame_times(video.path), seconds)
+        if video.fps is None:
+            raise error_at(f"{timed} of a folder without a frame rate", "a value for fps")
+        return round(seconds * video.fps)
     if name in row and not re.fullmatch("[0-9]{1,9}", row[name]):
         expected = f"a frame number, from 0 (times go into the column {timed})"
         raise error_at(f"{name} {row[name]!r}", expected)
     return int(row[name]) if name in row else None
 
 
-@lru_cache
-def _video_rate(video: VideoSource) -> float | None:
-    return video.frame_rate()  # opens the file, of which other rows may be parts
+@lru_cache(maxsize=8)  # reads the whole file, of which other rows may be parts
+def _frame_times(path: Path) -> tuple[np.ndarray, float]:
+    """Returns the times of a video's frames in seconds, and its average rate."""
+    with Video(path) as video:
+        times = np.array(video.times())
+        check_count(path, len(times), 1)
+        return times, video.rate or 0.0
 
 
 def _number(error_at: ErrorAt, row: Row, name: str, expected: str) -> float | None:

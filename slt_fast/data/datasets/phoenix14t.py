@@ -62,10 +62,8 @@ def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) 
         try:
             annotation = _parse_row(path, line, content)
             if annotation.name in annotations:
-                first = annotations[annotation.name].origin
-                raise DataError(
-                    path, f"name {annotation.name!r} again", f"a name not used in {first}", line
-                )
+                expected = f"a name not used in {annotations[annotation.name].origin}"
+                raise DataError(path, f"name {annotation.name!r} again", expected, line)
             annotations[annotation.name] = annotation
         except DataError as error:
             handle(error, on_error)
@@ -163,9 +161,8 @@ def _parse_row(path: Path, line: int, content: str) -> Annotation:
     if row["name"] != Path(row["name"]).name or row["name"] == os.pardir:
         raise DataError(path, f"name {row['name']!r}", "the name of one folder", line)
     if (row["start"], row["end"]) != ("-1", "-1"):
-        raise DataError(
-            path, f"start {row['start']} and end {row['end']}", "-1, the whole clip", line
-        )
+        found = f"start {row['start']} and end {row['end']}"
+        raise DataError(path, found, "-1, the whole clip", line)
     glosses = tuple(row["orth"].split())
     return Annotation(row["name"], row["speaker"], glosses, row["translation"], f"{path}:{line}")
 

@@ -24,6 +24,7 @@ from slt_fast.data.frame_source import FrameRate, FrameSource, Identity
 from slt_fast.data.input import InputConfig
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, remove_leftovers, seen_from, write_json
+from slt_fast.settings import check_value
 from slt_fast.version import __version__
 
 DESCRIPTION = "cache.json"
@@ -127,9 +128,14 @@ def cached_rate(folder: Path) -> FrameRate | None:
 
     Raises:
         DataError: Its description is broken.
+        UserError: It names no frame rate.
     """
     path = Path(folder) / DESCRIPTION
-    return _rate(read_json(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    rate = _rate(read_json(path))
+    check_value(f"{path}: fps", FrameRate, rate)
+    return rate
 
 
 def with_cached_flow(clips: Sequence[AnnotatedClip], cache: FlowCache) -> list[AnnotatedClip]:

@@ -15,7 +15,7 @@ from slt_fast.data.flow_cache.cache import FlowCache, flow_bytes
 from slt_fast.data.flow_images import Frames, flow_parts
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.input import InputConfig
-from slt_fast.data.loading import frame_parts, read_frames
+from slt_fast.data.loading import Arrays, frame_parts, from_arrays, read_frames, to_arrays
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle, result_or_error
 from slt_fast.workers import in_processes
 
@@ -125,21 +125,26 @@ def extract_clip(source: FrameSource, cache: FlowCache, config: InputConfig) -> 
     return _write(result_or_error(source.name, compute), cache)
 
 
-def _read(source: FrameSource, cache: FlowCache) -> tuple[Identity, Frames] | DataError:
+def _read(source: FrameSource, cache: FlowCache) -> tuple[Identity, Arrays] | DataError:
     """Reads the frames of a source, and its identity before."""
-    return result_or_error(source.name, lambda: (cache.identity(source), read_frames(source)))
+
+    def read() -> tuple[Identity, Arrays]:
+        return cache.identity(source), to_arrays(read_frames(source))
+
+    return result_or_error(source.name, read)
 
 
 def _flow_on_gpu(
     source: FrameSource,
-    read: tuple[Identity, Frames] | DataError,
+    read: tuple[Identity, Arrays] | DataError,
     config: InputConfig,
     device: torch.device,
 ) -> tuple[Identity, torch.Tensor] | DataError:
     """Computes the flow of frames that were read."""
     if isinstance(read, DataError):
         return read
-    identity, frames = read
+    identity, frames = read[0], from_arrays(read[1])
+    assert isinstance(frames, Frames)
 
     def compute() -> tuple[Identity, torch.Tensor]:
         try:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import median_low
@@ -16,18 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from slt_fast.data.frames.image import is_image, read_image
-from slt_fast.errors import DataError, printable
+from slt_fast.data.frames.image import image_type, read_image
+from slt_fast.data.limits import check_count, check_length
+from slt_fast.errors import DataError, warn_once
 
-MAX_FRAMES = 2**20  # 11 hours at 25 frames per second
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".ts", ".mts"),
     *(".wmv", ".flv", ".3gp", ".ogv"),
 )
-_IMAGE_SUFFIXES = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg"}
+_FRAME_TYPES = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg"}
+_OTHER_TYPES = {
+    **{".tif": "tif", ".tiff": "tif", ".webp": "webp", ".bmp": "bmp", ".jp2": "jp2"},
+    **{".avif": "avif", ".heic": "heic", ".exr": "exr", ".ppm": "ppm", ".pgm": "pgm"},
+}
 _EXPECTED = "a folder of png or jpg frames"
-
-logger = logging.getLogger(__name__)
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -38,8 +38,9 @@ def frame_files(folder: Path) -> list[Path]:
     a broken "._name.png" beside each image.
 
     Raises:
-        DataError: There are no images, too many, or videos among them; or their names do not say
-            which of them are the frames, or in which order.
+        DataError: There are no images, too many, or videos among them; or half of them are of
+            another type than png and jpg; or their names do not say which of them are the frames,
+            or in which order.
         OSError: The folder cannot be read.
     """
     frames, strays = _frames_and_strays(folder)
@@ -57,9 +58,7 @@ def folder_images(folder: Path, first: int, end: int | None) -> Iterator[tuple[P
         DataError: The folder is too short, or an image is broken.
     """
     files = frame_files(folder)
-    needed = first + 1 if end is None else end
-    if len(files) < needed:
-        raise DataError(folder, f"{len(files)} frames", f"at least {needed}")
+    check_count(folder, len(files), first + 1 if end is None else end)
     for file in files[first:end]:
         yield file, read_image(file)
 
@@ -77,21 +76,25 @@ def folder_state(folder: Path, start: int | None, end: int | None) -> dict[str, 
     }
 
 
-def image_files(files: Sequence[Path]) -> list[Path]:
-    """Returns the files that are images, by suffix; by content if they have another suffix."""
-    known = {*_IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
-    return [
-        file
-        for file in files
-        if file.suffix.lower() in _IMAGE_SUFFIXES
-        or (file.suffix.lower() not in known and is_image(file))
-    ]
+def image_files(files: Sequence[Path]) -> dict[Path, str]:
+    """Returns the files that are images, with their types.
+
+    The suffixes of png, jpg and videos decide; for other files the content, and then the suffix.
+    """
+    types = {file: _type_of(file, file.suffix.lower()) for file in files}
+    return {file: name for file, name in types.items() if name is not None}
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
     """Returns a key that sorts names by the value of the numbers in them."""
     parts = re.findall(r"([0-9]*)([^0-9]*)", name)
     return [(int(number or 0), text) for number, text in parts]
+
+
+def _type_of(file: Path, suffix: str) -> str | None:
+    if suffix in VIDEO_SUFFIXES:
+        return None
+    return _FRAME_TYPES.get(suffix) or image_type(file) or _OTHER_TYPES.get(suffix)
 
 
 def _frames_and_strays(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -123,15 +126,18 @@ def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
     return files, sorted(folders)
 
 
-def _numbered(folder: Path, images: list[Path]) -> tuple[list[Path], list[Path]]:
+def _numbered(folder: Path, images: dict[Path, str]) -> tuple[list[Path], list[Path]]:
     """Returns the frames in order, and the images that are none."""
     if not images:
         raise DataError(folder, "no images", _EXPECTED)
-    if len(images) > MAX_FRAMES:
-        raise DataError(folder, f"{len(images)} images", f"at most {MAX_FRAMES} frames a clip")
-    kinds: dict[tuple[str, ...], list[Path]] = defaultdict(list)
-    for image in images:
-        kinds[_kind_of_name(image)].append(image)
+    types = Counter(images.values())
+    if 2 * (types["png"] + types["jpg"]) <= len(images):
+        counts = [f"{count} {name}" for name, count in types.most_common()]
+        raise DataError(folder, " and ".join([f"{counts[0]} images", *counts[1:]]), _EXPECTED)
+    check_length(folder, len(images))
+    kinds: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for image, name in images.items():
+        kinds[re.sub("[0-9]+", "0", image.stem.lower()), name].append(image)
     largest = max(kinds.values(), key=len)
     strays = [image for kind in kinds.values() if kind is not largest for image in kind]
     num_sets = sum(len(kind) > 1 for kind in kinds.values())
@@ -147,12 +153,6 @@ def _numbered(folder: Path, images: list[Path]) -> tuple[list[Path], list[Path]]
             found = f"{one.name} and {other.name}, which have the same number"
             raise DataError(folder, found, "one image a number")
     return [image for _, image in frames], strays
-
-
-def _kind_of_name(image: Path) -> tuple[str, ...]:
-    """Returns what frames of one clip share: the name without its numbers, and the type."""
-    suffix = image.suffix.lower()
-    return (*re.split("[0-9]+", image.stem.lower()), _IMAGE_SUFFIXES.get(suffix, suffix))
 
 
 def _numbers(image: Path) -> list[int]:
@@ -176,12 +176,6 @@ def _numbering_remarks(files: list[Path]) -> Iterator[str]:
         before, after = files[gaps[0]].name, files[gaps[0] + 1].name
         number = f"{len(gaps)} gaps, the first" if len(gaps) > 1 else "a gap"
         yield f"numbering with {number} from {before} to {after}, read as if nothing were missing"
-
-
-@cache
-def warn_once(message: str) -> None:
-    """Logs a warning, unless this process has logged it before."""
-    logger.warning("%s", printable(message))  # a worker has no formatter of ours
 
 
 def _some(paths: list[Path]) -> str:

@@ -6,6 +6,7 @@ are no code, or pictures that end too early or too late (docs/reliability.md has
 
 from __future__ import annotations
 
+import re
 import stat
 import struct
 from pathlib import Path
@@ -14,17 +15,24 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from slt_fast.data.limits import MAX_PIXELS, check_pixels
 from slt_fast.errors import DataError
 
-MAX_PIXELS = 2**26  # twice a frame of 8K video
 _MAX_BYTES = 8 * MAX_PIXELS  # 16-bit RGBA without compression
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_OTHER_TYPES = {
+    "tif": rb"II\*\0|MM\0\*",
+    "webp": rb"(?s)RIFF.{4}WEBP",
+    "bmp": rb"(?s)BM.{4}\0{4}",
+}
 _EXPECTED = "a whole png or jpg image"
 
 
-def is_image(file: Path) -> bool:
-    """Returns whether a file holds a png or jpg image, by its first bytes."""
-    return file.is_file() and _read(file, len(_PNG)).startswith((_PNG, _JPEG))
+def image_type(file: Path) -> str | None:
+    """Returns png, jpg, tif, webp or bmp by the first bytes of a file; None for other files."""
+    start = _read(file, 12) if file.is_file() else b""
+    patterns = {"png": re.escape(_PNG), "jpg": re.escape(_JPEG), **_OTHER_TYPES}
+    return next((name for name, pattern in patterns.items() if re.match(pattern, start)), None)
 
 
 def read_image(file: Path) -> np.ndarray:
@@ -39,8 +47,7 @@ def read_image(file: Path) -> np.ndarray:
     """
     content = _content(file)
     height, width, colours = _header(file, content)
-    if height * width > MAX_PIXELS:
-        raise DataError(file, f"{width}x{height} pixels", f"at most {MAX_PIXELS} pixels a frame")
+    check_pixels(file, width, height)
     if colours:
         _check_jpeg(file, content, colours)
     try:

@@ -7,7 +7,6 @@ docs/reliability.md.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,11 +20,10 @@ import av.logging
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from slt_fast.data.frames.folder import MAX_FRAMES
-from slt_fast.data.frames.image import MAX_PIXELS
+from slt_fast.data.limits import MAX_PIXELS, check_count, check_length, check_pixels
 from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.container import check_complete
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, warn_once
 
 # Only files, so that a playlist in the place of a video reaches no network.
 _OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
@@ -34,8 +32,6 @@ _OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
 _RGB: dict[str, Any] = {"format": "rgb24", "interpolation": Interpolation.BICUBIC, "threads": 1}
 
 Result = TypeVar("Result")
-
-logger = logging.getLogger(__name__)
 
 
 class Video:
@@ -50,7 +46,8 @@ class Video:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise DataError(path, "no such file", "a video file or a folder of frames")
+            found = "a pipe or device" if path.exists() else "no such file"
+            raise DataError(path, found, "a video file or a folder of frames")
         self._path, self._listing = path, check_complete(path)
         try:
             with _messages() as messages:
@@ -85,15 +82,21 @@ class Video:
         return sum(entry.size > 0 and not entry.is_discard for entry in entries)
 
     @property
-    def rate(self) -> float | None:
-        """Frames per second on average, as the container says; None if it does not."""
+    def _stated_rate(self) -> float | None:
         return float(self._stream.average_rate) if self._stream.average_rate else None
 
+    @cached_property
+    def rate(self) -> float | None:
+        """Frames per second on average, by the container or its packets; None if unknown."""
+        if self._stated_rate is not None:
+            return self._stated_rate
+        with Video(self._path) as other:  # this one is read once
+            times = other.times()
+        return (len(times) - 1) / (times[-1] - times[0]) if times and times[-1] > times[0] else None
+
     def estimated_frames(self) -> int:
-        """Returns the number of listed frames, or duration times rate; decodes none."""
-        if self.num_listed is not None:
-            return self.num_listed
-        return max(0, round((self._container.duration or 0) / av.time_base * (self.rate or 0)))
+        """Returns the number of listed frames, or of packets; decodes none."""
+        return len(self.times()) if self.num_listed is None else self.num_listed
 
     def pictures(self, first: int, end: int | None, rate: float | None) -> Iterator[np.ndarray]:
         """Decodes the frames from `first` up to `end` (None: to the end of the video).
@@ -122,14 +125,36 @@ class Video:
             check_count(self._path, self.num_listed, first + 1 if end is None else end)
             if rate is None:
                 return (self.num_listed if end is None else end) - first
-            times = sorted(self._listed_times())[first:end]
+            times = self.times()[first:end]
         return len(times) if rate is None else count_resampled(times, rate, self.rate)
 
-    def _listed_times(self) -> Iterator[float]:
-        for packet in self._container.demux(self._stream):
-            time = packet.dts if packet.pts is None else packet.pts
-            if time is not None and packet.size and not packet.is_discard:
-                yield float(time * packet.time_base)
+    def times(self) -> list[float]:
+        """Returns the seconds at which the frames begin, by their packets; decodes none.
+
+        They go on where the clock is set back.
+
+        Raises:
+            DataError: The container is damaged.
+        """
+        times: list[float] = []
+        period = 1 / (self._stated_rate or math.inf)
+        last, shift = -math.inf, 0.0
+        packets = self._container.demux(self._stream)
+        while (packet := self._step(lambda: next(packets, None), len(times))) is not None:
+            if not packet.size or packet.is_discard:
+                continue
+            if packet.dts is not None:
+                time = float(packet.dts * packet.time_base) + shift
+                if time < last:
+                    time, shift = last + period, shift + last + period - time
+                last = time
+            elif packet.pts is None:
+                last = max(last, 0.0) + period
+            times.append(
+                last if packet.pts is None else float(packet.pts * packet.time_base) + shift
+            )
+            check_length(self._path, len(times))
+        return sorted(times)
 
     def _frames(self, first: int, end: int | None) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decodes all frames up to `end`: seeking lands on the wrong one in some codecs.
@@ -138,7 +163,7 @@ class Video:
             Seconds and frame, from `first` on.
         """
         total, last = 0, math.inf
-        for time, frame in _with_times(islice(self._decoded(first), end), self.rate):
+        for time, frame in _with_times(islice(self._decoded(first), end), self._stated_rate):
             check_length(self._path, total + 1)
             if total >= first:
                 if frame.is_corrupt:
@@ -166,7 +191,7 @@ class Video:
 
         FFmpeg also marks the packet before a joint of two streams; nothing is missing there.
         """
-        if self._is_suspect and seconds > 1.5 / (self.rate or 25):
+        if self._is_suspect and seconds > 1.5 / (self._stated_rate or 25):
             found = f"a corrupt packet, and no frames for {seconds:.2f} seconds after {total}"
             raise _damaged(self._path, found)
 
@@ -205,39 +230,19 @@ class _Converter:
         self._path, self._reformatter = path, VideoReformatter()
         self._size: tuple[int, int] | None = None
         self._last: tuple[av.VideoFrame, np.ndarray] | None = None
-        self._is_scaling = False
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         if self._last and self._last[0] is frame:  # shown again by the resampling
             return self._last[1]
         W, H = self._size = self._size or (frame.width, frame.height)
-        if (frame.width, frame.height) != self._size and not self._is_scaling:
-            self._is_scaling = True
+        if (frame.width, frame.height) != self._size:
             found = f"{frame.width}x{frame.height} pixels after frames of {W}x{H}"
-            logger.warning("%s: found frames of %s; they are scaled", self._path, found)
+            warn_once(f"{self._path}: found frames of {found}; they are scaled")
         with _messages():  # swscale warns of full-range colours, which it treats rightly
             rgb = self._reformatter.reformat(frame, W, H, **_RGB).to_ndarray()
         picture = np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
         self._last = frame, picture
         return picture
-
-
-def check_count(path: Path, total: int, needed: int) -> None:
-    """Raises DataError if a video or folder has fewer frames than needed."""
-    if total < needed:
-        raise DataError(path, f"{total} frames", f"at least {needed}")
-
-
-def check_length(path: Path, total: int) -> None:
-    """Raises DataError if a clip has more than MAX_FRAMES frames."""
-    if total > MAX_FRAMES:
-        raise DataError(path, f"{total} frames or more", f"at most {MAX_FRAMES} a clip")
-
-
-def check_pixels(path: Path, width: int, height: int) -> None:
-    """Raises DataError if a frame has more than MAX_PIXELS pixels."""
-    if width * height > MAX_PIXELS:
-        raise DataError(path, f"frames of {width}x{height} pixels", f"at most {MAX_PIXELS} pixels")
 
 
 def _with_times(

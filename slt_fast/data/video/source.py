@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 
 from slt_fast.data.frame_source import FrameSource, Identity, pack
-from slt_fast.data.frames.folder import folder_images, folder_state, frame_files, warn_once
+from slt_fast.data.frames.folder import folder_images, folder_state, frame_files
+from slt_fast.data.limits import check_count, check_length
 from slt_fast.data.resampling import count_resampled, resampled
-from slt_fast.data.video.decoding import Video, check_count, check_length
-from slt_fast.errors import DataError
+from slt_fast.data.video.decoding import Video
+from slt_fast.errors import DataError, warn_once
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,11 @@ class VideoSource:
             state = folder_state(self.path, self.start, self.end)
         else:
             status = self.path.stat()
-            state = {"bytes": status.st_size, "modified": int(status.st_mtime)}
+            state = {
+                "bytes": status.st_size,
+                "modified": int(status.st_mtime),
+                "decoder": "pyav",  # version 0.1 decoded with OpenCV: some frames differed
+            }
         return Identity(*self.place(data_root), state)
 
     def neutral(self) -> FrameSource | None:

@@ -25,7 +25,7 @@ GPU_BACKENDS = ("cuda", "raft", "reference")
 
 
 def choose_flow_backend(
-    backend: str = "auto", preset: str = "default", device: torch.device | None = None
+    backend: str = "auto", preset: str = "default", device: torch.device | str | None = None
 ) -> tuple[str, str]:
     """Chooses what computes the flow.
 
@@ -41,6 +41,7 @@ def choose_flow_backend(
         UserError: The preset or backend is unknown or cannot run; says why.
     """
     _check_names(backend, preset)
+    device = None if device is None else torch.device(device)
     only = _only_backend(preset)
     if backend != "auto" or only:
         chosen = only or backend

@@ -12,7 +12,7 @@ from dataclasses import asdict, astuple
 
 import torch
 
-from slt_fast.errors import UserError
+from slt_fast.errors import UserError, is_out_of_memory
 from slt_fast.ops.backend import check_tensors
 from slt_fast.ops.optical_flow.backends import choose_flow_backend
 from slt_fast.ops.optical_flow.grey import rgb_to_grey
@@ -62,7 +62,7 @@ def optical_flow(
     try:
         return _flow(frames, preset, backend)
     except Exception as error:
-        if not _is_lack_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         found = f"found too little memory for {list(frames.shape)} frames and their flow"
         raise MemoryError(f"optical_flow: {found}; expected shorter clips") from None
@@ -106,12 +106,6 @@ def flow_parameters(preset: str = "default", backend: str = "auto") -> dict[str,
         return opencv_parameters(preset)
     settings = asdict(DISVR_PRESETS[preset])
     return {"algorithm": "disvr", "version": DISVR_VERSION, "preset": preset, **settings}
-
-
-def _is_lack_of_memory(error: Exception) -> bool:
-    """Recognises the errors of our extension, of torch on a CPU and a GPU, and of OpenCV."""
-    texts = ("can't allocate memory", "out of memory", "Insufficient memory")
-    return isinstance(error, MemoryError) or any(text in str(error) for text in texts)
 
 
 def _check_frames(frames: torch.Tensor) -> None:

@@ -101,7 +101,9 @@ def kernel_refusal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str | N
 
 def to_autocast_type(tensor: MaybeTensor) -> MaybeTensor:
     """Casts a floating-point tensor to the type of autocast if that is on for its device."""
-    if tensor is None or not torch.is_autocast_enabled(tensor.device.type):
+    if tensor is None or tensor.is_meta:  # autocast knows no meta device
+        return tensor
+    if not torch.is_autocast_enabled(tensor.device.type):
         return tensor
     return tensor.to(torch.get_autocast_dtype(tensor.device.type))
 

@@ -43,6 +43,17 @@ def test_columns(folder: Path) -> None:
     assert (second.text, second.glosses) == ('commas, and "quotes"', None)
 
 
+def test_ignored_columns_are_logged_once(folder: Path, caplog) -> None:
+    plain = write(folder, "id,video,text,glosses,note", "a,a.mp4,x,ONE,", name="plain.csv")
+    row = {"id": "a", "video": "a.mp4", "text": "x", "glosses": ["ONE"], "note": None}
+    lines = write(folder, json.dumps(row), json.dumps(row | {"id": "b"}), name="lines.jsonl")
+    with caplog.at_level("INFO"):
+        for path in (plain, lines, plain, lines):
+            read_manifest(path, "train")
+        read_manifest(write(folder, HEADER.removesuffix(",remark"), ROWS[1][:-1]), "dev")
+    assert caplog.messages == [f"{path}: ignored columns: glosses" for path in (plain, lines)]
+
+
 def test_formats_agree(folder: Path) -> None:
     columns = HEADER.split(",")
     rows = [["a", "a.mp4", 'say "hi', "G", "s", "train", "1", "2", "25", ""]]
@@ -118,6 +129,26 @@ def test_times_in_seconds(folder: Path) -> None:
     assert (clip.source.start, clip.source.end) == (1, 25)
 
 
+def test_times_of_a_video_that_pauses(shared_data: Path, tmp_path: Path) -> None:
+    """Frames 0 to 19 begin at 0 to 0.76 seconds, frames 20 to 39 at 2 to 2.76."""
+    (tmp_path / "v.webm").symlink_to(shared_data / "awkward" / "pause.webm")
+    times = ["0.36,2.08", "1.9,2.8", ",1.3", "0.5,5"]
+    rows = [f"{number},v.webm,x,{row}" for number, row in enumerate(times)]
+    path = write(tmp_path, "id,video,text,start_seconds,end_seconds", *rows)
+    ranges = [(clip.source.start, clip.source.end) for clip in read_manifest(path, "train")]
+    assert ranges == [(9, 22), (20, 40), (None, 19), (12, 95)]
+
+
+@pytest.mark.parametrize("name", ["base.mp4", "late.mkv", "mixedint.ts"])
+def test_times_of_a_constant_rate(shared_data: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to(shared_data / "awkward" / name)
+    times = [number / 100 for number in range(1, 240)]
+    rows = [f"{seconds},{name},x,{seconds}" for seconds in times]
+    path = write(tmp_path, "id,video,text,start_seconds", *rows)
+    starts = [clip.source.start for clip in read_manifest(path, "train")]
+    assert starts == [round(25 * seconds) for seconds in times]
+
+
 def write_video(path: Path, *, rate: float, num_frames: int) -> None:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (32, 32))
     for _ in range(num_frames):
@@ -128,7 +159,10 @@ def write_video(path: Path, *, rate: float, num_frames: int) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("x,clips/b,t,1.5,3,,,", "found start_seconds of a video without a frame rate; expected a"),
+        (
+            "x,clips/b,t,1.5,3,,,",
+            "found start_seconds of a folder without a frame rate; expected a",
+        ),
         ("x,clips/b,t,1.5,3,7,,25", "found start and start_seconds; expected one of them"),
         ("x,clips/b,t,-1,3,,,25", "found start_seconds '-1'; expected seconds from 0"),
         ("x,clips/b,t,00:01,3,,,25", "found start_seconds '00:01'; expected seconds from 0"),

@@ -18,6 +18,7 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.flow_cache import cache as flow_cache
 from slt_fast.data.flow_cache.cache import (
     FlowCache,
+    cached_rate,
     flow_bytes,
     open_flow_cache,
     with_cached_flow,
@@ -139,6 +140,22 @@ def test_the_data_set_may_move(cache: FlowCache, data: Path, monkeypatch) -> Non
     monkeypatch.chdir(moved.data_root.parent)
     relative = replace(moved, data_root=Path("moved"))
     assert relative.find(VideoSource(Path("moved/a.avi"))).path == kept[1]
+
+
+def test_a_cache_of_no_frame_rate_is_refused(cache: FlowCache) -> None:
+    path = cache.folder / "cache.json"
+    path.write_text(path.read_text().replace('"native"', "0"))
+    with pytest.raises(UserError, match=r"cache\.json: fps: found 0; expected 1 to 1000"):
+        cached_rate(cache.folder)
+
+
+def test_flow_of_another_decoder_is_not_found(cache: FlowCache, data: Path) -> None:
+    video = write_video(data / "a.avi")
+    identity = cache.identity(video)
+    state = {name: identity.state[name] for name in ("bytes", "modified")}  # as of version 0.1
+    cache.write(replace(identity, state=state), torch.zeros(2, 2, 32, 32).half())
+    with pytest.raises(DataError, match=r"a\.avi with state .*; expected .*\"decoder\": \"pyav\""):
+        cache.find(video)
 
 
 def test_a_changed_source_is_noticed(cache: FlowCache, data: Path, monkeypatch) -> None:

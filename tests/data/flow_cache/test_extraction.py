@@ -3,6 +3,7 @@ import time
 from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import cv2
@@ -216,6 +217,21 @@ def test_a_clip_too_large_for_the_gpu_is_left_out(cache, sources, monkeypatch) -
     options = {"num_workers": 0, "device": device, "on_error": problems.append}
     assert extract(plan, cache, FLOW, **options) == [2, 3, 5]
     assert "clip2: found 4 frames of 16x20, for which the memory of cpu" in str(problems[0])
+
+
+def test_frames_for_the_gpu_go_through_the_pipe(cache, sources, monkeypatch) -> None:
+    """A tensor would stay in shared memory, of which there is little."""
+    sent: list[int] = []
+
+    def here(work, items, **options) -> Iterator[object]:
+        for content in map(work, items):
+            sent.append(len(ForkingPickler.dumps(content)))
+            yield content
+
+    monkeypatch.setattr(extraction, "in_processes", here)
+    plan, device = make_plan(sources[5:], cache), torch.device("cpu")
+    assert extract(plan, cache, FLOW, num_workers=0, device=device) == [7, 8]
+    assert sent[0] > 7 * 16 * 20 * 3 and sent[1] > 8 * 16 * 20 * 3
 
 
 def test_bad_clips(tmp_path: Path, cache: FlowCache, sources) -> None:

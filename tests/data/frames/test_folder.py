@@ -3,15 +3,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slt_fast.data.frames import folder as folder_module
+from slt_fast.data import limits
 from slt_fast.data.frames.folder import folder_images, frame_files
 from slt_fast.data.video.source import VideoSource
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, warn_once
 
 
 @pytest.fixture(autouse=True)
 def warned() -> None:
-    folder_module.warn_once.cache_clear()
+    warn_once.cache_clear()
 
 
 def tree(folder: Path, *names: str) -> Path:
@@ -143,16 +143,47 @@ def test_a_folder_of_folders_is_no_frame_folder(tmp_path: Path, image) -> None:
 def test_images_of_any_suffix(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"frame{number}.img").write_bytes(b"\xff\xd8\xff\xe0 a jpg")
-    tree(tmp_path, "frame3.bmp", "notes.txt")
+    tree(tmp_path, "notes.txt")
     assert names(tmp_path) == ["frame0.img", "frame1.img", "frame2.img"]
-    with pytest.raises(DataError, match="found no images; expected a folder of png or jpg"):
-        frame_files(tree(tmp_path / "bmp", "1.bmp", "2.bmp"))
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "other"),
+    [
+        ("a{:03}.tif", b"", "tif"),
+        ("a{:03}.TIFF", b"", "tif"),
+        ("a{:03}.webp", b"", "webp"),
+        ("a{:03}.bmp", b"", "bmp"),
+        ("a{:03}", b"II*\0\x08\0\0\0", "tif"),
+        ("a{:03}.raw", b"MM\0*\0\0\0\x08", "tif"),
+        ("a{:03}.img", b"RIFF\n\n\0\0WEBPVP8 ", "webp"),
+        ("a{:03}.dib", b"BM\n\x1a\0\0\0\0\0\0", "bmp"),
+    ],
+)
+def test_images_of_another_type(tmp_path: Path, caplog, form: str, content: bytes, other) -> None:
+    for name in numbered(9, form):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"found 9 {other} images; expected a folder of png or jpg"):
+        frame_files(tmp_path)
+    tree(tmp_path, "preview.png")
+    with pytest.raises(DataError, match=f"found 9 {other} images and 1 png; expected a folder of"):
+        frame_files(tmp_path)
+    with pytest.raises(DataError, match="found images of unlike names"):
+        frame_files(tree(tmp_path, *numbered(20)))
+
+
+def test_a_single_image_of_another_type_is_left_out(tmp_path: Path, caplog) -> None:
+    tree(tmp_path, *numbered(5), "preview.tif")
+    (tmp_path / "notes.txt").write_bytes(b"BM is no bitmap")
+    assert names(tmp_path) == numbered(5)
+    (record,) = caplog.records
+    assert record.getMessage().endswith("left out preview.tif, not named like images0001.png")
 
 
 def test_more_frames_than_a_clip_may_have(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(folder_module, "MAX_FRAMES", 4)
+    monkeypatch.setattr(limits, "MAX_FRAMES", 4)
     assert len(frame_files(tree(tmp_path, *numbered(4)))) == 4
-    with pytest.raises(DataError, match="found 5 images; expected at most 4 frames a clip"):
+    with pytest.raises(DataError, match="found 5 frames or more; expected at most 4 a clip"):
         frame_files(tree(tmp_path, *numbered(5)))
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slt_fast.data.frames.image import MAX_PIXELS, read_image
+from slt_fast.data.frames.image import read_image
+from slt_fast.data.limits import MAX_PIXELS
 from slt_fast.errors import DataError
 
 NOISE = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)

@@ -1,5 +1,6 @@
 """Videos whose bytes are damaged or missing; test_source.py has the whole ones."""
 
+import os
 import resource
 import struct
 from collections.abc import Callable
@@ -184,3 +185,9 @@ def test_hostile_tables_take_no_memory(tmp_path: Path, shared_data: Path, change
 
 def address_space() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def test_a_pipe_is_no_video(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "clip.mp4")
+    with pytest.raises(DataError, match=r"clip\.mp4: found a pipe or device; expected a video"):
+        VideoSource(tmp_path / "clip.mp4").read()

@@ -5,12 +5,15 @@ import struct
 import subprocess
 import sys
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
+from slt_fast.data import limits
 from slt_fast.data.clip import AnnotatedClip, check_ctc_length, minimum_ctc_frames
 from slt_fast.data.video import decoding
 from slt_fast.data.video.source import VideoSource
@@ -138,15 +141,24 @@ def test_awkward_videos_decode_as_ffmpeg_does(shared_data: Path, name: str) -> N
     np.testing.assert_allclose(found, expected["mean_rgb"], rtol=0, atol=0.1)
 
 
+@pytest.mark.parametrize("name", ["late.mkv", "mixedint.ts", "sizechange.ts"])
+def test_packets_are_counted_where_no_frames_are_listed(shared_data: Path, name: str) -> None:
+    assert VideoSource(shared_data / "awkward" / name).estimated_frames() == 40
+
+
 def test_a_rotated_video_is_upright(shared_data: Path) -> None:
     lying = VideoSource(shared_data / "awkward" / "base.mp4").read()
     upright = VideoSource(shared_data / "awkward" / "rot90.mp4").read()
     np.testing.assert_array_equal(upright, np.rot90(lying, axes=(1, 2)))
 
 
-def test_a_change_of_size_is_told_once(shared_data: Path, caplog) -> None:
-    VideoSource(shared_data / "awkward" / "sizechange.ts").read()
+def test_a_change_of_size_is_told_once(shared_data: Path, tmp_path: Path, caplog) -> None:
+    path = tmp_path / "a\x1b[2J.ts"
+    path.write_bytes((shared_data / "awkward" / "sizechange.ts").read_bytes())
+    for _ in range(2):
+        VideoSource(path).read()
     (message,) = caplog.messages
+    assert message.isprintable()
     assert "found frames of 160x120 pixels after frames of 320x240; they are scaled" in message
 
 
@@ -358,6 +370,33 @@ def test_resampling_of_videos_and_folders(tmp_path: Path, rate: float, kept: ran
     )
 
 
+def write_jittered(path: Path) -> Path:
+    """A Matroska file that names no frame rate: DefaultDuration becomes a void element."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuvj420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for index in range(40):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), index, np.uint8))
+            frame.pts, frame.time_base = 20 * index + (index * 7) % 13, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    content = bytearray(path.read_bytes())
+    position = content.index(b"\x23\xe3\x83")
+    content[position : position + 2] = 0xEC, 0x80 + 2 + (content[position + 3] & 0x7F)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_rate_that_the_container_does_not_name(tmp_path: Path) -> None:
+    source = VideoSource(write_jittered(tmp_path / "a.mkv"))
+    times = [20 * index + (index * 7) % 13 for index in range(40)]
+    assert source.frame_rate() == pytest.approx(39_000 / (times[-1] - times[0]))
+    assert source.estimated_frames() == source.num_frames() == 40
+    halved = source.at_rate(25)
+    assert halved.num_frames() == len(halved.read()) == halved.estimated_frames() == 20
+
+
 def test_place_holds_the_rate_only_if_frames_are_resampled(tmp_path: Path) -> None:
     plain = VideoSource(tmp_path / "a.mp4", 1, 3, fps=50)
     assert plain.place(tmp_path) == ("a.mp4", {"path": "a.mp4", "start": 1, "end": 3})
@@ -368,7 +407,7 @@ def test_place_holds_the_rate_only_if_frames_are_resampled(tmp_path: Path) -> No
 @pytest.mark.parametrize(("limit", "found"), [("PIXELS", "48 pixels"), ("FRAMES", "12 frames")])
 def test_limits_are_checked_before_decoding(tmp_path: Path, monkeypatch, limit, found) -> None:
     source = VideoSource(write_video(tmp_path / "a.mp4", "mp4v"))
-    monkeypatch.setattr(decoding, f"MAX_{limit}", 11)
+    monkeypatch.setattr(limits, f"MAX_{limit}", 11)
     monkeypatch.setattr(decoding.Video, "_decoded", lambda *_: pytest.fail("decoded"))
     for call in (source.read, source.num_frames):
         with pytest.raises(DataError, match=rf"a\.mp4: found .*{found}.*; expected at most 11"):
@@ -377,7 +416,7 @@ def test_limits_are_checked_before_decoding(tmp_path: Path, monkeypatch, limit, 
 
 def test_length_is_limited_where_nothing_is_listed(tmp_path: Path, monkeypatch) -> None:
     source = VideoSource(write_video(tmp_path / "a.mpg", "MPG2"))
-    monkeypatch.setattr(decoding, "MAX_FRAMES", 11)
+    monkeypatch.setattr(limits, "MAX_FRAMES", 11)
     for found in (source, replace(source, end=11).at_rate(60)):
         with pytest.raises(DataError, match=r"found 12 frames or more; expected at most 11"):
             found.read()
