@@ -73,7 +73,9 @@ class TrainedOn:
         """Returns the same with relative paths as seen from folder, as far as they exist there."""
         kind, colon, place = self.data.partition(":")
         cache = None if self.flow_cache is None else self._locate(self.flow_cache)
-        return replace(self, data=f"{kind}{colon}{self._locate(place)}", flow_cache=cache)
+        if kind != "synthetic":  # whose place is a seed
+            place = self._locate(place)
+        return replace(self, data=f"{kind}{colon}{place}", flow_cache=cache)
 
     def _locate(self, place: str) -> str:
         before = Path(self.folder or "", place)

@@ -503,3 +503,13 @@ def test_a_copied_checkpoint_needs_no_links(saved: Path, tmp_path: Path) -> None
     shutil.copytree(saved, tmp_path / "copy")
     shutil.rmtree(tmp_path / "checkpoints")
     assert step_of(tmp_path / "copy") == 1
+
+
+def test_the_seed_of_a_synthetic_corpus_is_no_path(tmp_path: Path) -> None:
+    (tmp_path / "3").touch()
+    for data, located in (
+        ("synthetic:3", "synthetic:3"),
+        ("manifest:3", f"manifest:{tmp_path / '3'}"),
+    ):
+        trained_on = replace(TRAINED_ON, data=data, folder=str(tmp_path))
+        assert trained_on.located().data == located
