@@ -263,7 +263,7 @@ def _largest_stream(path: Path, container: InputContainer) -> av.VideoStream:
     videos = container.streams.video
     streams = [video for video in videos if not video.disposition & Disposition.attached_pic]
     if not streams:
-        raise _no_video(path, "no pictures")
+        raise _no_video(path, "a picture attached to sound" if videos else "no pictures")
     largest = max(streams, key=lambda stream: stream.width * stream.height)
     if len(streams) > 1:
         size = f"{largest.width}x{largest.height}"

@@ -195,6 +195,14 @@ def test_the_stream_of_the_most_pixels_is_read(tmp_path: Path, caplog, largest: 
     assert message == f"{path}: found 2 video streams; read the one of 320x240 pixels"
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.flac", "flac")])
+def test_the_cover_of_a_sound_is_no_video(tmp_path: Path, name: str, codec: str) -> None:
+    source = VideoSource(write_streams(tmp_path / name, ("png", 64, 48), (codec, 0, 0)))
+    for call in (source.read, source.num_frames):
+        with pytest.raises(DataError, match="found a picture attached to sound; expected a video"):
+            call()
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
