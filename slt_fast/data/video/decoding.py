@@ -82,11 +82,15 @@ class Video:
 
     @property
     def _stated_rate(self) -> float | None:
-        return float(self._stream.average_rate) if self._stream.average_rate else None
+        rate = float(self._stream.average_rate or 0)
+        return rate if 1 <= rate <= 1000 else None  # raw DV states 60000
 
     @cached_property
     def rate(self) -> float | None:
-        """Frames per second on average, by the container or its packets; None if unknown."""
+        """Frames per second on average, by the container if plausible, or its packets' times.
+
+        None if unknown.
+        """
         if self._stated_rate is not None:
             return self._stated_rate
         with Video(self._path) as other:  # this one is read once

@@ -203,6 +203,12 @@ def test_the_cover_of_a_sound_is_no_video(tmp_path: Path, name: str, codec: str)
             call()
 
 
+def test_a_rate_that_cannot_be_is_not_believed(tmp_path: Path) -> None:
+    source = VideoSource(write_streams(tmp_path / "a.dv", ("dvvideo", 720, 576)))
+    assert source.frame_rate() == pytest.approx(25)  # FFmpeg says 60000
+    assert len(source.at_rate(12.5).read()) == source.at_rate(12.5).num_frames() == 3
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
