@@ -203,6 +203,12 @@ def test_the_cover_of_a_sound_is_no_video(tmp_path: Path, name: str, codec: str)
             call()
 
 
+def test_yuv4mpeg_is_no_text(tmp_path: Path) -> None:
+    path = write_streams(tmp_path / "a.y4m", ("rawvideo", 320, 240))
+    assert b"\0" not in path.read_bytes()
+    assert VideoSource(path).read().shape == (5, 240, 320, 3)
+
+
 def test_a_rate_that_cannot_be_is_not_believed(tmp_path: Path) -> None:
     source = VideoSource(write_streams(tmp_path / "a.dv", ("dvvideo", 720, 576)))
     assert source.frame_rate() == pytest.approx(25)  # FFmpeg says 60000
