@@ -184,6 +184,23 @@ def test_images_that_are_no_clip_are_said(tmp_path: Path, caplog) -> None:
     ]
 
 
+def test_raw_and_broadcast_videos_are_found(tmp_path: Path, caplog) -> None:
+    suffixes = ("264", "asf", "dv", "hevc", "ivf", "m2ts", "m2v", "mxf", "qt", "rm", "vob", "y4m")
+    tree(tmp_path, *(f"a.{suffix}" for suffix in suffixes), "b/c.H264")
+    tree(tmp_path, "b/1.png", "b/2.png", "b/3.png", "b/4.png", "b/5.png")
+    assert videos_at(tmp_path)[1] == [*(f"a.{suffix}" for suffix in suffixes), "b/c.H264"]
+    assert caplog.messages == [f"{tmp_path}/b: left out 5 images beside 1 videos and 0 folders"]
+
+
+def test_files_of_unknown_kind_are_named_once(tmp_path: Path, caplog) -> None:
+    tree(tmp_path, "a.mp4", "a.odd", "b/c.mp4", "b/d", "b/e.zip", ".hidden.odd", "b/Thumbs.db")
+    tree(tmp_path, "a.txt", "a.JSON", "a.csv", "a.srt", "a.vtt", "a.xml", "a.md", "poster.jpg")
+    for _ in range(2):
+        assert videos_at(tmp_path)[1] == ["a.mp4", "b/c.mp4"]
+    (message,) = (text for text in caplog.messages if "images beside" not in text)
+    assert message.startswith(f"{tmp_path}: left out a.odd, d and 1 more, neither videos nor")
+
+
 def test_a_single_video_or_folder_of_frames(tmp_path: Path) -> None:
     tree(tmp_path, "frames/0.png", "frames/1.png", "frames/deeper/0.png", "clip")
     assert videos_at(tmp_path / "clip") == (tmp_path, ["clip"])

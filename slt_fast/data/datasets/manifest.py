@@ -131,12 +131,13 @@ def _error_at(path: Path, line: int) -> ErrorAt:
 def _columns(dialect: dict[str, Any], error_at: ErrorAt, header: str) -> list[str]:
     columns = _split_fields(dialect, error_at, header)
     if len(set(columns)) < len(columns) or not set(_REQUIRED) <= set(columns):
-        expected = f"{', '.join(_REQUIRED)}, and each once{_format_hint(header)}"
+        hint = _format_hint(header, dialect["delimiter"])
+        expected = f"{', '.join(_REQUIRED)}, and each once{hint}"
         raise error_at(f"columns {', '.join(columns)}", expected)
     return columns
 
 
-def _format_hint(header: str) -> str:
+def _format_hint(header: str, delimiter: str) -> str:
     """Returns what to do if another format would have the columns."""
     if header.startswith("{"):
         return " (name a file of JSON objects .jsonl)"
@@ -146,7 +147,8 @@ def _format_hint(header: str) -> str:
         (";", "write commas instead of semicolons"),
         ("|", "write commas instead of bars"),
     ):
-        if set(_REQUIRED) <= {column.strip(' "') for column in header.split(separator)}:
+        columns = {column.strip(' "') for column in header.split(separator)}
+        if separator != delimiter and set(_REQUIRED) <= columns:
             return f" ({advice})"
     return ""
 

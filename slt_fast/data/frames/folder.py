@@ -20,7 +20,10 @@ from slt_fast.errors import DataError, warn_once
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".ts", ".mts"),
-    *(".wmv", ".flv", ".3gp", ".ogv"),
+    *(".wmv", ".flv", ".3gp", ".ogv", ".m2ts", ".m2t", ".vob", ".m1v", ".m2v", ".mpe", ".mpv"),
+    *(".mxf", ".asf", ".ivf", ".dv", ".dif", ".mjpeg", ".mjpg", ".mj2", ".qt", ".rm", ".rmvb"),
+    *(".h261", ".h263", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".h266", ".266", ".vvc"),
+    *(".obu", ".vc1", ".y4m", ".f4v", ".3g2", ".3gpp", ".ogm", ".divx", ".mk3d", ".nut", ".wtv"),
 )
 _FRAME_TYPES = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg"}
 _OTHER_TYPES = {
@@ -45,7 +48,7 @@ def frame_files(folder: Path) -> list[Path]:
     """
     frames, strays = _frames_and_strays(folder)
     if strays:
-        warn_once(f"{folder}: left out {_some(strays)}, not named like {frames[0].name}")
+        warn_once(f"{folder}: left out {some_names(strays)}, not named like {frames[0].name}")
     for remark in _numbering_remarks(frames):
         warn_once(f"{folder}: {remark}")
     return frames
@@ -91,6 +94,12 @@ def natural_key(name: str) -> list[tuple[int, str]]:
     return [(int(number or 0), text) for number, text in parts]
 
 
+def some_names(paths: list[Path]) -> str:
+    """Returns the names of the first two, and how many more there are."""
+    names = ", ".join(path.name for path in sorted(paths)[:2])
+    return f"{names} and {len(paths) - 2} more" if len(paths) > 2 else names
+
+
 def _type_of(file: Path, suffix: str) -> str | None:
     if suffix in VIDEO_SUFFIXES:
         return None
@@ -102,10 +111,10 @@ def _frames_and_strays(folder: Path) -> tuple[list[Path], list[Path]]:
     images = image_files(files)
     videos = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
     if videos:
-        found = f"{_some(videos)} and {len(images)} images"
+        found = f"{some_names(videos)} and {len(images)} images"
         raise DataError(folder, found, f"{_EXPECTED} without videos, or the path of one video")
     if len(images) <= 1 and len(subfolders) > 1:
-        found = f"{len(images)} images and {len(subfolders)} folders ({_some(subfolders)})"
+        found = f"{len(images)} images and {len(subfolders)} folders ({some_names(subfolders)})"
         raise DataError(folder, found, f"{_EXPECTED}, or the path of one of them")
     if len(images) <= 1 and subfolders:
         inner = image_files(_contents(subfolders[0])[0])
@@ -176,8 +185,3 @@ def _numbering_remarks(files: list[Path]) -> Iterator[str]:
         before, after = files[gaps[0]].name, files[gaps[0] + 1].name
         number = f"{len(gaps)} gaps, the first" if len(gaps) > 1 else "a gap"
         yield f"numbering with {number} from {before} to {after}, read as if nothing were missing"
-
-
-def _some(paths: list[Path]) -> str:
-    names = ", ".join(path.name for path in sorted(paths)[:2])
-    return f"{names} and {len(paths) - 2} more" if len(paths) > 2 else names

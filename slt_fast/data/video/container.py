@@ -2,7 +2,7 @@
 
 MP4/MOV, AVI, GIF, Matroska/WebM, WMV/ASF and Ogg declare where they end; FFmpeg does not check it.
 Others (ts, mpg, flv) do not declare it: if they are cut between two packets, they pass as shorter
-videos.
+videos. So do raw streams (hevc, obu, dv, y4m), wherever they are cut.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def check_complete(path: Path) -> Listing:
     num_bytes = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(4096)
-        if b"\0" not in head:  # FFmpeg would decode a .txt file as a video of its letters
+        # FFmpeg would decode a .txt file as a video of its letters.
+        if b"\0" not in head and not head.startswith(b"YUV4MPEG2 "):
             raise DataError(path, "text" if head else "an empty file", "a video file")
         if head.startswith(b"GIF8"):
             return Listing(True, _count_gif_frames(path))

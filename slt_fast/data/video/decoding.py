@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 import av
 import av.logging
 import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from slt_fast.data.limits import MAX_PIXELS, check_count, check_length, check_pixels
@@ -54,10 +56,7 @@ class Video:
                 self._container = av.open(str(path.resolve()), options=_OPTIONS)
         except av.FFmpegError as error:
             raise _no_video(path, f"no video ({error.strerror})") from error
-        stream = self._container.streams.best("video")
-        if not isinstance(stream, av.VideoStream):
-            raise _no_video(path, "no pictures")
-        self._stream = stream
+        self._stream = stream = _largest_stream(path, self._container)
         stream.thread_count = 1  # worker processes read many clips at once
         self._is_suspect = False  # a transport stream with a corrupt packet
         # FFmpeg reads ahead: these are raised after the frames that come before them.
@@ -83,11 +82,15 @@ class Video:
 
     @property
     def _stated_rate(self) -> float | None:
-        return float(self._stream.average_rate) if self._stream.average_rate else None
+        rate = float(self._stream.average_rate or 0)
+        return rate if 1 <= rate <= 1000 else None  # raw DV states 60000
 
     @cached_property
     def rate(self) -> float | None:
-        """Frames per second on average, by the container or its packets; None if unknown."""
+        """Frames per second on average, by the container if plausible, or its packets' times.
+
+        None if unknown.
+        """
         if self._stated_rate is not None:
             return self._stated_rate
         with Video(self._path) as other:  # this one is read once
@@ -257,6 +260,19 @@ def _with_times(
             time, shift = last + period, shift + last + period - time
         yield time, frame
         last = time
+
+
+def _largest_stream(path: Path, container: InputContainer) -> av.VideoStream:
+    """Returns the video stream of the most pixels; an attached picture is the cover of a sound."""
+    videos = container.streams.video
+    streams = [video for video in videos if not video.disposition & Disposition.attached_pic]
+    if not streams:
+        raise _no_video(path, "a picture attached to sound" if videos else "no pictures")
+    largest = max(streams, key=lambda stream: stream.width * stream.height)
+    if len(streams) > 1:
+        size = f"{largest.width}x{largest.height}"
+        warn_once(f"{path}: found {len(streams)} video streams; read the one of {size} pixels")
+    return largest
 
 
 def _no_video(path: Path, found: str) -> DataError:

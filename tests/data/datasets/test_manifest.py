@@ -178,6 +178,13 @@ def test_bad_times(folder: Path, row: str, message: str) -> None:
         read_manifest(path, "train")
 
 
+def test_empty_columns_get_no_hint_of_the_format_that_the_file_has(folder: Path) -> None:
+    path = folder / "m.csv"
+    path.write_text("id,video,text,,,\na,a.mp4,hello,,,\n")
+    with pytest.raises(DataError, match="found columns id, video, text, .*, and each once$"):
+        read_manifest(path, "train")
+
+
 @pytest.mark.parametrize(
     ("name", "header", "advice"),
     [

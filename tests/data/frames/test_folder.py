@@ -83,7 +83,7 @@ def test_one_number_twice(tmp_path: Path) -> None:
         frame_files(tmp_path)
 
 
-@pytest.mark.parametrize("video", ["clip.mp4", "preview.gif"])
+@pytest.mark.parametrize("video", ["clip.mp4", "preview.gif", "a.h264"])
 @pytest.mark.parametrize("images", [["poster.png"], numbered(9), []])
 def test_a_folder_of_videos_is_no_frame_folder(tmp_path: Path, video: str, images) -> None:
     source = VideoSource(tree(tmp_path, *images, video, "x.mov"))

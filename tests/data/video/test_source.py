@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from slt_fast.data import limits
 from slt_fast.data.clip import AnnotatedClip, check_ctc_length, minimum_ctc_frames
@@ -160,6 +161,58 @@ def test_a_change_of_size_is_told_once(shared_data: Path, tmp_path: Path, caplog
     (message,) = caplog.messages
     assert message.isprintable()
     assert "found frames of 160x120 pixels after frames of 320x240; they are scaled" in message
+
+
+def write_streams(path: Path, *streams: tuple[str, int, int]) -> Path:
+    """A file with streams (codec, width, height), each as bright as it is wide; 0: silence."""
+    with av.open(str(path), "w") as container:
+        for codec, W, H in streams:
+            if W == 0:
+                stream = container.add_stream(codec, rate=44100)
+            else:
+                stream = container.add_stream(codec, rate=25, width=W, height=H)
+                stream.pix_fmt = "rgb24" if codec == "png" else "yuv420p"
+        for stream, (codec, W, H) in zip(container.streams, streams, strict=True):
+            if codec == "png":
+                stream.disposition = Disposition.attached_pic
+            picture = av.VideoFrame.from_ndarray(np.full((H, W, 3), W / 2, np.uint8)) if W else None
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.int16), "s16", "mono")
+            silence.rate = 44100
+            for _ in range(1 if codec == "png" else 5):
+                container.mux(stream.encode(picture or silence))
+            container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("largest", [0, 1])
+def test_the_stream_of_the_most_pixels_is_read(tmp_path: Path, caplog, largest: int) -> None:
+    sizes = [("mpeg4", 64, 48), ("mpeg4", 320, 240)]
+    path = write_streams(tmp_path / "a.mkv", *(sizes[::-1] if largest == 0 else sizes))
+    for _ in range(2):
+        frames = VideoSource(path).read()
+    assert frames.shape == (5, 240, 320, 3) and abs(frames.mean() - 160) < 3
+    (message,) = (text for text in caplog.messages if "streams" in text)
+    assert message == f"{path}: found 2 video streams; read the one of 320x240 pixels"
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.flac", "flac")])
+def test_the_cover_of_a_sound_is_no_video(tmp_path: Path, name: str, codec: str) -> None:
+    source = VideoSource(write_streams(tmp_path / name, ("png", 64, 48), (codec, 0, 0)))
+    for call in (source.read, source.num_frames):
+        with pytest.raises(DataError, match="found a picture attached to sound; expected a video"):
+            call()
+
+
+def test_yuv4mpeg_is_no_text(tmp_path: Path) -> None:
+    path = write_streams(tmp_path / "a.y4m", ("rawvideo", 320, 240))
+    assert b"\0" not in path.read_bytes()
+    assert VideoSource(path).read().shape == (5, 240, 320, 3)
+
+
+def test_a_rate_that_cannot_be_is_not_believed(tmp_path: Path) -> None:
+    source = VideoSource(write_streams(tmp_path / "a.dv", ("dvvideo", 720, 576)))
+    assert source.frame_rate() == pytest.approx(25)  # FFmpeg says 60000
+    assert len(source.at_rate(12.5).read()) == source.at_rate(12.5).num_frames() == 3
 
 
 @pytest.mark.parametrize(
