@@ -99,9 +99,13 @@ def test_german_on_a_terminal_that_knows_ascii_only() -> None:
     assert (finished.returncode, finished.stdout) == (0, "Schl\\xe4fst du ?\n")
 
 
+# Python's own handling, also where the tests run in the background, with Ctrl-C ignored.
+OWN_SIGINT = "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def test_ctrl_c_during_imports_leaves_no_traceback() -> None:
     code = (
-        "import os, signal, slt_fast.commands\n"
+        f"{OWN_SIGINT}import slt_fast.commands\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
         "print('went on')"
     )
@@ -112,7 +116,7 @@ def test_ctrl_c_during_imports_leaves_no_traceback() -> None:
 
 def test_ctrl_c_during_a_command_is_one_line() -> None:
     code = (
-        "import os, signal, slt_fast.commands; from slt_fast.command_line import run\n"
+        f"{OWN_SIGINT}import slt_fast.commands; from slt_fast.command_line import run\n"
         "run(lambda: os.kill(os.getpid(), signal.SIGINT))"
     )
     finished = python(code)
