@@ -22,7 +22,10 @@ from benchmarks.peers import OURS
 HIDING = """
 from importlib.machinery import PathFinder
 
-missing = {"cv2", "rich", "sacrebleu", "safetensors", "tensorboard", "torchvision", "tqdm", "tyro"}
+missing = {
+    *("av", "cv2", "rich", "sacrebleu", "safetensors", "simplejpeg", "tensorboard", "torchvision"),
+    *("tqdm", "tyro"),
+}
 found = PathFinder.find_spec
 PathFinder.find_spec = classmethod(
     lambda cls, name, *rest: None if name in missing else found(name, *rest)
