@@ -64,7 +64,7 @@ def test_real_videos_are_learnt_by_heart(
     run = tmp_path / "run"
     where = ["--data", f"manifest:{tmp_path / 'manifest.csv'}", "--output", run]
     where += ["--dev-split", "train", "--test-split", "train"]
-    pace = ["--epochs", 40, "--evaluate-every", 40, "--learning-rate", 2e-3]
+    pace = ["--epochs", 80, "--evaluate-every", 80, "--learning-rate", 2e-3]
     finished = run_script("train.py", *tiny_options, *BY_HEART.split(), *where, *pace)
     assert finished.status == 0, finished.err
     for video, text in said.items():
@@ -242,9 +242,10 @@ def test_killed_at_random_moments(tiny_options, data_options, tmp_path: Path) ->
     killed([*arguments, "--resume"], run, first)
     second = whole(run)
     assert second > first
-    recipe = load_model(checkpoint_folder(run / "last")).recipe
-    config = RunConfig(data_options[1], run, True, False, "train", "train", "train")
-    dataset = load_dataset(recipe, config.data, "train")
+    trained = load_model(checkpoint_folder(run / "last"))
+    recipe, fps = trained.recipe, trained.trained_on.fps
+    config = RunConfig(data_options[1], run, True, False, "train", "train", "train", fps=fps)
+    dataset = load_dataset(recipe, config.data, "train", fps=fps)
     trainer = Trainer(recipe, config, dataset, None)
     trainer.resume()
     assert trainer.progress.step == second
