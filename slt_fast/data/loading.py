@@ -164,9 +164,10 @@ def frame_parts(source: FrameSource, device: torch.device | str = "cpu") -> Iter
     """
     cv2.setNumThreads(0)  # as in read_frames
     is_worker = multiprocessing.parent_process() is not None
-    total = None if is_worker else source.estimated_frames()
     disable = is_worker or None  # None: unless standard error is a terminal
-    bar = tqdm(total=total, desc="reading", unit="frame", leave=False, delay=2, disable=disable)
+    bar = tqdm(desc="reading", unit="frame", leave=False, delay=2, disable=disable)
+    if not bar.disable:  # the estimate may read the whole file
+        bar.total = source.estimated_frames()
     part: list[np.ndarray] = []
     steps: list[int] = []
     with bar:
