@@ -18,6 +18,7 @@ import torch
 
 from slt_fast.ops import kernel_table
 from slt_fast.ops.kernel_table import Row
+from slt_fast.ops.replaying import Replay, has_hooks, write_replay
 
 MAX_PLANS = 256  # kept by each planner
 Tensors = dict[str, Any]  # by name; None for one that is absent
@@ -78,6 +79,7 @@ class Plan:
         self.device = device
         self.launches: list[Launch] = []
         self.memory: dict[str, torch.Tensor] = {}
+        self._replay: Replay | None = None
         self._names = {id(stand_in): name for name, stand_in in stand_ins.items()}
 
     def allocate(self, name: str, like: torch.Tensor) -> torch.Tensor:
@@ -106,16 +108,32 @@ class Plan:
         base = view if view._base is None else view._base
         return Operand(self._names[id(base)], view.dtype, int(view.storage_offset()), strides)
 
-    def run(self, tensors: Tensors) -> Tensors:
-        """Allocates the memory, adds it to the tensors of the call, and starts the kernels."""
-        for name, like in self.memory.items():
-            tensors[name] = torch.empty_strided(
+    def run(self, names: list[str], arguments: tuple) -> Tensors:
+        """Allocates the memory of a call with these arguments and starts its kernels.
+
+        Returns:
+            The memory by name.
+        """
+        with _on_device(self.device):
+            if self._replay is not None and not has_hooks():
+                memory = self._replay(*arguments)
+                if memory is not None:
+                    return memory
+            return self._start(names, arguments)
+
+    def _start(self, names: list[str], arguments: tuple) -> Tensors:
+        """Starts each kernel through Triton, and writes the replay for the calls that follow."""
+        memory = {
+            name: torch.empty_strided(
                 like.shape, like.stride(), dtype=like.dtype, device=self.device
             )
-        with _on_device(self.device):
-            for launch in self.launches:
-                launch.start(tensors)
-        return tensors
+            for name, like in self.memory.items()
+        }
+        tensors = dict(zip(names, arguments, strict=True)) | memory
+        kernels = [launch.start(tensors) for launch in self.launches]
+        if self._replay is None:
+            self._replay = write_replay(self, names, tensors, kernels)
+        return memory
 
 
 class Planner:
@@ -141,9 +159,8 @@ class Planner:
         return self._kept(device, table, _float32_precision(), layouts)
 
     def run(self, device: torch.device, *arguments: Any) -> Tensors:
-        """Runs the plan of a call; returns its tensors and memory by name."""
-        tensors = dict(zip(self._names, arguments, strict=True))
-        return self.plan(device, *arguments).run(tensors)
+        """Runs the plan of a call; returns its memory by name."""
+        return self.plan(device, *arguments).run(self._names, arguments)
 
     def forget(self) -> None:
         """Drops all plans."""

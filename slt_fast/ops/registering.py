@@ -101,15 +101,28 @@ def define(
         graph_rule = partial(_gradients, schema, backward, operator)
     definition.register_autograd(graph_rule, setup_context=setup_context)
     in_graphs = getattr(torch.ops.slt_fast, name)
-    in_eager = _eager(name, kernels, setup_context, eager_rule, vmap)
+    in_eager = _eager(name, kernels, setup_context, eager_rule)
+    in_transforms = _in_transforms(name, kernels, setup_context, eager_rule, vmap)
+    is_single, num_tensors = schema.num_results == 1, schema.num_tensors
 
     def call(*arguments: Any) -> torch.Tensor:
         if _is_forward_mode():
             return reference(*arguments)
-        results = in_graphs(*arguments) if torch.compiler.is_compiling() else in_eager(*arguments)
-        return results if schema.num_results == 1 else results[0]
+        if torch.compiler.is_compiling():
+            results = in_graphs(*arguments)
+        elif torch._C._are_functorch_transforms_active():
+            results = in_transforms(*arguments)
+        elif torch.is_grad_enabled() and _needs_gradient(arguments[:num_tensors]):
+            return in_eager(*arguments)
+        else:
+            results = kernels(*arguments)
+        return results if is_single else results[0]
 
     return call
+
+
+def _needs_gradient(tensors: tuple) -> bool:
+    return any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
 def _is_forward_mode() -> bool:
@@ -165,15 +178,35 @@ def _register_backward(name: str, schema: Schema, backward: Backward) -> Functio
     return getattr(torch.ops.slt_fast, name)
 
 
-def _eager(
+def _eager(name: str, kernels: Function, setup_context: Function, backward: Function) -> Function:
+    """Returns the function that starts the kernels, with its rule for autograd.
+
+    It returns the output alone. With a `setup_context` of its own, which torch.func needs, a
+    Function reads the signature of `forward` in each call, which takes longer than a small kernel.
+    """
+
+    def forward(ctx: Any, *arguments: Any) -> torch.Tensor:
+        results = kernels(*arguments)
+        setup_context(ctx, arguments, results)
+        return results[0] if isinstance(results, tuple) else results
+
+    return _function(name, forward=forward, backward=backward).apply
+
+
+def _in_transforms(
     name: str, kernels: Function, setup_context: Function, backward: Function, vmap: Function
 ) -> Function:
-    """Returns the function that starts the kernels, with its rules for autograd and torch.func."""
+    """Returns the same for calls within torch.func, with all results."""
+
     methods = {"forward": kernels, "setup_context": setup_context, "backward": backward}
-    statics = {method: staticmethod(function) for method, function in methods.items()}
-    function: Any = type(name, (torch.autograd.Function,), statics)
+    function = _function(name, **methods)
     function.vmap = staticmethod(partial(vmap, function.apply))
     return function.apply
+
+
+def _function(name: str, **methods: Function) -> Any:
+    statics = {method: staticmethod(function) for method, function in methods.items()}
+    return type(name, (torch.autograd.Function,), statics)
 
 
 def _on_cpu(reference: Function, memory: Function, *arguments: Any) -> Any:
