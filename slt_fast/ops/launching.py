@@ -1,5 +1,7 @@
 """The plan of a call: which kernels run, with which blocks, on how many programs, in which memory.
 
+A step of a plan is the launch of a Triton kernel, or a call of torch on views of named tensors.
+
 A plan depends on the layout of the tensors (shape, strides, type), on the device and on settings
 such as the scale, never on the tensors' values or addresses. A `Planner` keeps it. The function
 that writes it down gets stand-ins of the tensors (meta tensors, which have a layout and no memory).
@@ -66,8 +68,36 @@ class Launch:
         return self.kernel[(self.num_programs,)](**arguments, **self.constants, **options)
 
 
+@dataclass(frozen=True)
+class View:
+    """A view of a tensor, as torch takes it."""
+
+    tensor: str  # its name in the call
+    offset: int  # of the view from the start of the tensor, in values
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def of(self, tensors: Tensors) -> torch.Tensor:
+        """Returns the view of this call's tensor."""
+        tensor = tensors[self.tensor]
+        offset = tensor.storage_offset() + self.offset
+        return tensor.as_strided(self.sizes, self.strides, offset)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A step of a plan that torch computes, as a large product."""
+
+    function: Callable[..., Any]  # takes the views and writes into some of them
+    views: tuple[View, ...]
+
+    def start(self, tensors: Tensors) -> Any:
+        """Calls the function on the current device."""
+        return self.function(*(view.of(tensors) for view in self.views))
+
+
 class Plan:
-    """The launches of a call and the memory that they write.
+    """The steps of a call and the memory that they write.
 
     Args:
         device: Where the kernels run.
@@ -76,9 +106,14 @@ class Plan:
 
     def __init__(self, device: torch.device, stand_ins: Tensors) -> None:
         self.device = device
-        self.launches: list[Launch] = []
+        self.steps: list[Launch | Call] = []
         self.memory: dict[str, torch.Tensor] = {}
         self._names = {id(stand_in): name for name, stand_in in stand_ins.items()}
+
+    @property
+    def launches(self) -> list[Launch]:
+        """The steps that are Triton kernels."""
+        return [step for step in self.steps if isinstance(step, Launch)]
 
     def allocate(self, name: str, like: torch.Tensor) -> torch.Tensor:
         """Plans memory for an output or workspace, with the layout of a meta tensor."""
@@ -100,21 +135,46 @@ class Plan:
                 operands[name] = self._operand(value[0], value[1:])
             else:
                 constants[name] = value
-        self.launches.append(Launch(kernel, row, num_programs, operands, constants))
+        self.steps.append(Launch(kernel, row, num_programs, operands, constants))
+
+    def call(self, function: Callable[..., Any], *views: torch.Tensor) -> None:
+        """Plans a call of a function of torch, by its stand-ins, that writes into some of them."""
+        self.steps.append(Call(function, tuple(map(self._view, views))))
+
+    def multiply(self, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+        """Plans out = a b by torch's batched product, for matrices [B, heads, rows, columns].
+
+        torch.bmm takes one batch stride. It is called once if B and heads have one in all three
+        tensors, else for each head or each map, whichever are fewer.
+        """
+        tensors = (a, b, out)
+        B, heads = out.shape[:2]
+        if all(_has_one_batch_stride(tensor) for tensor in tensors):
+            self.call(_multiply, *(tensor.flatten(0, 1) for tensor in tensors))
+            return
+        dimension = 0 if heads > B else 1
+        for index in range(min(B, heads)):
+            self.call(_multiply, *(tensor.select(dimension, index) for tensor in tensors))
 
     def _operand(self, view: torch.Tensor, strides: tuple[int, ...] | None) -> Operand:
-        base = view if view._base is None else view._base
-        return Operand(self._names[id(base)], view.dtype, int(view.storage_offset()), strides)
+        return Operand(self._name(view), view.dtype, int(view.storage_offset()), strides)
+
+    def _view(self, view: torch.Tensor) -> View:
+        offset = int(view.storage_offset())
+        return View(self._name(view), offset, tuple(view.shape), view.stride())
+
+    def _name(self, view: torch.Tensor) -> str:
+        return self._names[id(view if view._base is None else view._base)]
 
     def run(self, tensors: Tensors) -> Tensors:
-        """Allocates the memory, adds it to the tensors of the call, and starts the kernels."""
+        """Allocates the memory, adds it to the tensors of the call, and starts the steps."""
         for name, like in self.memory.items():
             tensors[name] = torch.empty_strided(
                 like.shape, like.stride(), dtype=like.dtype, device=self.device
             )
         with _on_device(self.device):
-            for launch in self.launches:
-                launch.start(tensors)
+            for step in self.steps:
+                step.start(tensors)
         return tensors
 
 
@@ -122,7 +182,7 @@ class Planner:
     """Makes the plan of a call once for each layout of its tensors, and keeps it.
 
     Args:
-        write: Adds the launches to an empty plan; called with that plan, the stand-ins of the
+        write: Adds the steps to an empty plan; called with that plan, the stand-ins of the
             call's tensors and its settings. Its parameters name the tensors.
     """
 
@@ -196,6 +256,15 @@ def power_of_two(size: int) -> int:
 def ceil_divide(a: int, b: int) -> int:
     """Returns a / b, rounded up."""
     return -(-a // b)
+
+
+def _has_one_batch_stride(matrices: torch.Tensor) -> bool:
+    B, heads = matrices.shape[:2]
+    return B == 1 or heads == 1 or matrices.stride(0) == heads * matrices.stride(1)
+
+
+def _multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+    torch.bmm(a, b, out=out)
 
 
 def _float32_precision() -> str:
