@@ -1,5 +1,7 @@
 """The plan of a call: which kernels run, with which blocks, on how many programs, in which memory.
 
+A step of a plan is the launch of a Triton kernel, or a call of torch on views of named tensors.
+
 A plan depends on the layout of the tensors (shape, strides, type), on the device and on settings
 such as the scale, never on the tensors' values or addresses. A `Planner` keeps it. The function
 that writes it down gets stand-ins of the tensors (meta tensors, which have a layout and no memory).
@@ -11,7 +13,6 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,56 +20,13 @@ import torch
 from slt_fast.ops import kernel_table
 from slt_fast.ops.kernel_table import Row
 from slt_fast.ops.replaying import Replay, has_hooks, write_replay
+from slt_fast.ops.steps import Call, Launch, Operand, Tensors, View
 
 MAX_PLANS = 256  # kept by each planner
-Tensors = dict[str, Any]  # by name; None for one that is absent
-
-
-@dataclass(frozen=True)
-class Operand:
-    """A tensor, or a view of one, as a kernel takes it."""
-
-    tensor: str  # its name in the call
-    dtype: torch.dtype  # of its values
-    offset: int  # of the view from the start of the tensor, in values
-    strides: tuple[int, ...] | None  # of the view; None if the kernel takes a bare pointer
-
-    def of(self, tensors: Tensors) -> Any:
-        """Returns the kernel's argument: the pointer, or a tuple of pointer and strides."""
-        tensor = tensors[self.tensor]
-        if self.offset:
-            tensor = tensor.as_strided((1,), (1,), tensor.storage_offset() + self.offset)
-        return tensor if self.strides is None else (tensor, *self.strides)
-
-
-@dataclass(frozen=True)
-class Launch:
-    """One kernel of a plan."""
-
-    kernel: Any  # the Triton function
-    row: Row  # its row of the kernel table
-    num_programs: int  # size of its one-dimensional grid
-    operands: dict[str, Operand]  # its tensors, by parameter
-    constants: dict[str, Any]  # its other arguments, by parameter; None for a tensor that is absent
-
-    @property
-    def blocks(self) -> dict[str, int]:
-        """The block sizes that the kernel runs with."""
-        return {
-            name: value
-            for name, value in self.constants.items()
-            if name.startswith("BLOCK") or name in self.row.blocks
-        }
-
-    def start(self, tensors: Tensors) -> Any:
-        """Starts the kernel on the current device; returns what Triton compiled."""
-        arguments = {name: operand.of(tensors) for name, operand in self.operands.items()}
-        options = {"num_warps": self.row.num_warps, "num_stages": self.row.num_stages}
-        return self.kernel[(self.num_programs,)](**arguments, **self.constants, **options)
 
 
 class Plan:
-    """The launches of a call and the memory that they write.
+    """The steps of a call and the memory that they write.
 
     Args:
         device: Where the kernels run.
@@ -77,10 +35,15 @@ class Plan:
 
     def __init__(self, device: torch.device, stand_ins: Tensors) -> None:
         self.device = device
-        self.launches: list[Launch] = []
+        self.steps: list[Launch | Call] = []
         self.memory: dict[str, torch.Tensor] = {}
         self._replay: Replay | None = None
         self._names = {id(stand_in): name for name, stand_in in stand_ins.items()}
+
+    @property
+    def launches(self) -> list[Launch]:
+        """The steps that are Triton kernels."""
+        return [step for step in self.steps if isinstance(step, Launch)]
 
     def allocate(self, name: str, like: torch.Tensor) -> torch.Tensor:
         """Plans memory for an output or workspace, with the layout of a meta tensor."""
@@ -102,14 +65,41 @@ class Plan:
                 operands[name] = self._operand(value[0], value[1:])
             else:
                 constants[name] = value
-        self.launches.append(Launch(kernel, row, num_programs, operands, constants))
+        self.steps.append(Launch(kernel, row, num_programs, operands, constants))
+
+    def call(self, function: Callable[..., Any], *views: torch.Tensor) -> None:
+        """Plans a call of a function of torch, by its stand-ins, that writes into some of them."""
+        self.steps.append(Call(function, tuple(map(self._view, views))))
+
+    def multiply(self, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+        """Plans out = a b by torch's batched product, for matrices [B, heads, rows, columns].
+
+        torch.bmm takes one batch stride. It is called once if B and heads have one in all three
+        tensors, else for each head or each map, whichever are fewer.
+        """
+        tensors = (a, b, out)
+        B, heads = out.shape[:2]
+        if all(_has_one_batch_stride(tensor) for tensor in tensors):
+            self.call(_multiply, *(tensor.flatten(0, 1) for tensor in tensors))
+            return
+        dimension = 0 if heads > B else 1
+        for index in range(min(B, heads)):
+            self.call(_multiply, *(tensor.select(dimension, index) for tensor in tensors))
 
     def _operand(self, view: torch.Tensor, strides: tuple[int, ...] | None) -> Operand:
-        base = view if view._base is None else view._base
-        return Operand(self._names[id(base)], view.dtype, int(view.storage_offset()), strides)
+        return Operand(self._name(view), view.dtype, int(view.storage_offset()), strides)
+
+    def _view(self, view: torch.Tensor) -> View:
+        if view._base is None:
+            return View(self._name(view), None)
+        layout = (tuple(view.shape), view.stride(), int(view.storage_offset()))
+        return View(self._name(view), layout)
+
+    def _name(self, view: torch.Tensor) -> str:
+        return self._names[id(view if view._base is None else view._base)]
 
     def run(self, names: list[str], arguments: tuple) -> Tensors:
-        """Allocates the memory of a call with these arguments and starts its kernels.
+        """Allocates the memory of a call with these arguments and starts its steps.
 
         Returns:
             The memory by name.
@@ -130,9 +120,9 @@ class Plan:
             for name, like in self.memory.items()
         }
         tensors = dict(zip(names, arguments, strict=True)) | memory
-        kernels = [launch.start(tensors) for launch in self.launches]
+        started = [step.start(tensors) for step in self.steps]
         if self._replay is None:
-            self._replay = write_replay(self, names, tensors, kernels)
+            self._replay = write_replay(self, names, tensors, started)
         return memory
 
 
@@ -140,7 +130,7 @@ class Planner:
     """Makes the plan of a call once for each layout of its tensors, and keeps it.
 
     Args:
-        write: Adds the launches to an empty plan; called with that plan, the stand-ins of the
+        write: Adds the steps to an empty plan; called with that plan, the stand-ins of the
             call's tensors and its settings. Its parameters name the tensors.
     """
 
@@ -213,6 +203,15 @@ def power_of_two(size: int) -> int:
 def ceil_divide(a: int, b: int) -> int:
     """Returns a / b, rounded up."""
     return -(-a // b)
+
+
+def _has_one_batch_stride(matrices: torch.Tensor) -> bool:
+    B, heads = matrices.shape[:2]
+    return B == 1 or heads == 1 or matrices.stride(0) == heads * matrices.stride(1)
+
+
+def _multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+    torch.bmm(a, b, out=out)
 
 
 def _float32_precision() -> str:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from slt_fast.ops.steps import Call, Launch, Operand, View
+
 if TYPE_CHECKING:
-    from slt_fast.ops.launching import Launch, Operand, Plan
+    from slt_fast.ops.launching import Plan
 
 KNOWN_VERSIONS = ("3.6", "3.7", "3.8")
 _ALIGNMENT = 16  # bytes; Triton compiles a kernel for addresses that it divides, or for any
@@ -26,26 +28,31 @@ _ALIGNMENT = 16  # bytes; Triton compiles a kernel for addresses that it divides
 Replay = Callable[..., "dict[str, torch.Tensor] | None"]
 
 
-def write_replay(plan: Plan, names: list[str], tensors: dict[str, Any], kernels: list) -> Any:
+def write_replay(plan: Plan, names: list[str], tensors: dict[str, Any], started: list) -> Any:
     """Writes the replay of a plan that has just run.
 
     Args:
         plan: The plan.
         names: Parameters of the replay: the names of the call's arguments in their order.
         tensors: The tensors of the run, by name.
-        kernels: What Triton compiled for each launch.
+        started: What each step returned: what Triton compiled, or nothing.
 
     Returns:
         The replay, or None where Triton has to start the kernels itself: in the interpreter, with
         an unknown version, or if an address was odd and so the kernels were compiled for any.
     """
+    steps = list(zip(plan.steps, started, strict=True))
+    kernels = [kernel for step, kernel in steps if not isinstance(step, Call)]
     if not (is_known_triton() and all(map(_is_compiled, kernels))):
         return None
     writer = _Writer(plan, names)
     if any(tensors[name].data_ptr() % _ALIGNMENT for name in writer.pointers):
         return None
-    for launch, kernel in zip(plan.launches, kernels, strict=True):
-        writer.add(launch, kernel)
+    for step, kernel in steps:
+        if isinstance(step, Call):
+            writer.add_call(step)
+        else:
+            writer.add_launch(step, kernel)
     return writer.function()
 
 
@@ -90,14 +97,19 @@ class _Writer:
             "empty_strided": torch.empty_strided,
             "current_stream": triton.runtime.driver.active.get_current_stream,
         }
-        self._launches: list[str] = []
+        self._steps: list[str] = []
 
-    def add(self, launch: Launch, kernel: Any) -> None:
+    def add_call(self, call: Call) -> None:
+        """Adds a call of torch."""
+        views = ", ".join(map(self._view, call.views))
+        self._steps.append(f"{self._value(call.function)}({views})")
+
+    def add_launch(self, launch: Launch, kernel: Any) -> None:
         """Adds the launch of a compiled kernel."""
         start = [self._value(value) for value in (kernel.run, kernel.function)]
         metadata = self._value(kernel.packed_metadata)
         run = f"{start[0]}({launch.num_programs}, 1, 1, stream, {start[1]}, {metadata}, "
-        self._launches.append(f"{run}None, None, None, {self._arguments(launch)})")
+        self._steps.append(f"{run}None, None, None, {self._arguments(launch)})")
 
     def function(self) -> Replay:
         """Returns the replay."""
@@ -113,7 +125,7 @@ class _Writer:
             f"    if ({addresses}) % {_ALIGNMENT}:",
             "        return None",
             f"    stream = current_stream({index})",
-            *(f"    {launch}" for launch in self._launches),
+            *(f"    {step}" for step in self._steps),
             f"    return {{{results}}}",
         ]
         exec("\n".join(lines), self._values)
@@ -126,6 +138,13 @@ class _Writer:
             constant = launch.constants.get(parameter.name)
             values.append(self._value(constant) if operand is None else _address(operand))
         return ", ".join(values)
+
+    def _view(self, view: View) -> str:
+        name = view.tensor
+        if view.layout is None:
+            return name
+        sizes, strides, offset = view.layout
+        return f"{name}.as_strided({sizes}, {strides}, {name}.storage_offset() + {offset})"
 
     def _allocation(self, name: str) -> str:
         like = self._plan.memory[name]

@@ -137,3 +137,30 @@ def test_views_become_offsets_and_strides() -> None:
     part = packed[1:]  # a tensor that begins within its own memory
     pointer, *_ = right.of({"packed": part})
     assert pointer.data_ptr() == part[:, 16:].data_ptr()
+
+
+def all_heads(tensor: torch.Tensor) -> torch.Tensor:
+    """[B, N, heads * 16] -> [B, heads, N, 16], a view."""
+    return tensor.unflatten(2, (-1, 16)).transpose(1, 2)
+
+
+@pytest.mark.parametrize(("B", "heads", "calls"), [(3, 1, 1), (1, 3, 1), (3, 2, 2), (2, 3, 2)])
+def test_products_are_those_of_torch(kernel_device, B, heads, calls) -> None:
+    """Of packed rows, into a part of a padded workspace and from there into packed rows."""
+
+    @launching.Planner
+    def write(plan: launching.Plan, packed: torch.Tensor) -> None:
+        left, right = (all_heads(part) for part in packed.chunk(2, dim=2))
+        workspace = plan.allocate("workspace", packed.new_empty(B, heads, 9, 64))
+        out = plan.allocate("out", packed.new_zeros(B, 9, 16 + 16 * heads))
+        plan.multiply(left, right.mT, workspace[..., :9])
+        plan.multiply(workspace[..., :9].mT, left, all_heads(out[..., 16:]))
+
+    memory = torch.randn(B + 1, 9, 32 * heads, device=kernel_device)
+    packed = memory[1:]  # begins within its own memory
+    assert len(write.plan(packed.device, packed).steps) == 2 * calls
+    results = write.run(packed.device, packed)
+    left, right = (all_heads(part) for part in packed.chunk(2, dim=2))
+    scores = left @ right.mT
+    torch.testing.assert_close(results["workspace"][..., :9], scores)
+    torch.testing.assert_close(all_heads(results["out"][..., 16:]), scores.mT @ left)

@@ -1,0 +1,83 @@
+"""The steps of a plan: launches of Triton kernels, and calls of torch on views of named tensors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from slt_fast.ops.kernel_table import Row
+
+Tensors = dict[str, Any]  # by name; None for one that is absent
+Sizes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor, or a view of one, as a kernel takes it."""
+
+    tensor: str  # its name in the call
+    dtype: torch.dtype  # of its values
+    offset: int  # of the view from the start of the tensor, in values
+    strides: tuple[int, ...] | None  # of the view; None if the kernel takes a bare pointer
+
+    def of(self, tensors: Tensors) -> Any:
+        """Returns the kernel's argument: the pointer, or a tuple of pointer and strides."""
+        tensor = tensors[self.tensor]
+        if self.offset:
+            tensor = tensor.as_strided((1,), (1,), tensor.storage_offset() + self.offset)
+        return tensor if self.strides is None else (tensor, *self.strides)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel of a plan."""
+
+    kernel: Any  # the Triton function
+    row: Row  # its row of the kernel table
+    num_programs: int  # size of its one-dimensional grid
+    operands: dict[str, Operand]  # its tensors, by parameter
+    constants: dict[str, Any]  # its other arguments, by parameter; None for a tensor that is absent
+
+    @property
+    def blocks(self) -> dict[str, int]:
+        """The block sizes that the kernel runs with."""
+        return {
+            name: value
+            for name, value in self.constants.items()
+            if name.startswith("BLOCK") or name in self.row.blocks
+        }
+
+    def start(self, tensors: Tensors) -> Any:
+        """Starts the kernel on the current device; returns what Triton compiled."""
+        arguments = {name: operand.of(tensors) for name, operand in self.operands.items()}
+        options = {"num_warps": self.row.num_warps, "num_stages": self.row.num_stages}
+        return self.kernel[(self.num_programs,)](**arguments, **self.constants, **options)
+
+
+@dataclass(frozen=True)
+class View:
+    """A view of a tensor, as torch takes it."""
+
+    tensor: str  # its name in the call
+    layout: tuple[Sizes, Sizes, int] | None  # sizes, strides and offset; None for the whole tensor
+
+    def of(self, tensors: Tensors) -> torch.Tensor:
+        """Returns the view of this call's tensor."""
+        tensor = tensors[self.tensor]
+        if self.layout is None:
+            return tensor
+        sizes, strides, offset = self.layout
+        return tensor.as_strided(sizes, strides, tensor.storage_offset() + offset)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A step of a plan that torch computes, as a large product."""
+
+    function: Callable[..., Any]  # takes the views and writes into some of them
+    views: tuple[View, ...]
+
+    def start(self, tensors: Tensors) -> Any:
+        """Calls the function on the current device."""
+        return self.function(*(view.of(tensors) for view in self.views))
