@@ -19,6 +19,7 @@ import torch
 
 from slt_fast.ops import kernel_table
 from slt_fast.ops.kernel_table import Row
+from slt_fast.ops.layouts import Layouts, layouts_of, stand_ins
 from slt_fast.ops.replaying import Replay, has_hooks, write_replay
 from slt_fast.ops.steps import Call, Launch, Operand, Tensors, View
 
@@ -47,7 +48,8 @@ class Plan:
 
     def allocate(self, name: str, like: torch.Tensor) -> torch.Tensor:
         """Plans memory for an output or workspace, with the layout of a meta tensor."""
-        stand_in = self.memory[name] = _stand_in(_layout(like))
+        stand_in = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device="meta")
+        self.memory[name] = stand_in
         self._names[id(stand_in)] = name
         return stand_in
 
@@ -131,22 +133,23 @@ class Planner:
 
     Args:
         write: Adds the steps to an empty plan; called with that plan, the stand-ins of the
-            call's tensors and its settings. Its parameters name the tensors.
+            call's tensors and its settings. Its parameters name the tensors, which come first.
     """
 
     def __init__(self, write: Callable[..., None]) -> None:
         self._write = write
-        self._names = list(inspect.signature(write).parameters)[1:]
+        parameters = list(inspect.signature(write).parameters.values())[1:]
+        self._names = [parameter.name for parameter in parameters]
+        self._num_tensors = sum("Tensor" in str(each.annotation) for each in parameters)
         self._kept = functools.lru_cache(MAX_PLANS)(self._make)
         _planners.append(self)
 
     def plan(self, device: torch.device, *arguments: Any) -> Plan:
         """Returns the plan of a call with these tensors and hashable settings."""
-        # Without addresses: Triton checks the alignment of pointers itself, in each launch.
-        layouts = tuple(map(_layout, arguments))
+        tensors, settings = arguments[: self._num_tensors], arguments[self._num_tensors :]
         # Tuning replaces these functions to try other rows.
         table = (kernel_table.find, kernel_table.architecture_of)
-        return self._kept(device, table, _float32_precision(), layouts)
+        return self._kept(device, table, _float32_precision(), layouts_of(tensors), settings)
 
     def run(self, device: torch.device, *arguments: Any) -> Tensors:
         """Runs the plan of a call; returns its memory by name."""
@@ -156,9 +159,11 @@ class Planner:
         """Drops all plans."""
         self._kept.cache_clear()
 
-    def _make(self, device: torch.device, table: tuple, precision: str, layouts: tuple) -> Plan:
+    def _make(
+        self, device: torch.device, table: tuple, precision: str, layouts: Layouts, settings: tuple
+    ) -> Plan:
         with torch.inference_mode(False):  # views do not know their base in inference mode
-            arguments = [_stand_in(layout) for layout in layouts]
+            arguments = [*stand_ins(layouts), *settings]
             plan = Plan(device, dict(zip(self._names, arguments, strict=True)))
             self._write(plan, *arguments)
         return plan
@@ -216,21 +221,6 @@ def _multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
 
 def _float32_precision() -> str:
     return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
-
-
-def _layout(argument: Any) -> Any:
-    """Returns what a plan may know of a tensor; settings stay as they are."""
-    if not isinstance(argument, torch.Tensor):
-        return argument
-    return argument.shape, argument.stride(), argument.dtype
-
-
-def _stand_in(layout: Any) -> Any:
-    """Returns a meta tensor for the layout of a tensor; settings stay as they are."""
-    if not (isinstance(layout, tuple) and isinstance(layout[0], torch.Size)):
-        return layout
-    shape, strides, dtype = layout
-    return torch.empty_strided(shape, strides, dtype=dtype, device="meta")
 
 
 def _on_device(device: torch.device) -> contextlib.AbstractContextManager:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 
 from slt_fast.ops.backend import check_tensors, choose_backend
+from slt_fast.ops.calls import Calls, Compute
 from slt_fast.ops.pixel_attention import plan
 from slt_fast.ops.pixel_attention.reference import (
     additive,
@@ -54,15 +55,29 @@ def pixel_attention(
         TypeError: An argument is not a tensor.
         ValueError: Shapes, types or devices that do not fit, or a backend that cannot run.
     """
-    check(q, k, v, bias)
-    q, k, v = to_autocast_type(q), to_autocast_type(k), to_autocast_type(v)
+    return _calls.run((q, k, v, bias), scale, backend)
+
+
+def _prepare(tensors: tuple, scale: float | None, backend: str) -> Compute:
+    """Checks a call, and returns the function of its tensors that computes it."""
+    check(*tensors)
+    q, k, v = map(to_autocast_type, tensors[:3])
     chosen, _ = choose_backend("pixel_attention", backend, q.device, kernel_refusal(q, k, v))
     if chosen == "reference":
         _check_one_type(q, k)
-        compute = pixel_attention_reference
-    else:
-        compute = _fused
-    return compute(q, k, v, bias, factor("pixel_attention", scale, q.shape[3]))
+    compute = pixel_attention_reference if chosen == "reference" else _fused
+    factor_on_scores = factor("pixel_attention", scale, q.shape[3])
+    is_cast = torch.is_autocast_enabled(q.device.type)
+
+    def attention(q, k, v, bias):
+        if is_cast:
+            q, k, v = map(to_autocast_type, (q, k, v))
+        return compute(q, k, v, bias, factor_on_scores)
+
+    return attention
+
+
+_calls = Calls(_prepare)
 
 
 def attention_weights(

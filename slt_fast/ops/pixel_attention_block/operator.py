@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from slt_fast.ops.backend import check_tensors, choose_backend
+from slt_fast.ops.calls import Calls, Compute
 from slt_fast.ops.launching import empty_map, memory_format
 from slt_fast.ops.pixel_attention.operator import factor, to_autocast_type
 from slt_fast.ops.pixel_attention.plan import empty_token_major, refusal, regime
@@ -58,14 +59,33 @@ def pixel_attention_block(
             example gamma, or channels and heads that are no whole numbers.
         ValueError: Shapes, types or devices that do not fit, or a backend that cannot run.
     """
+    tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
+    return _calls.run(tensors, key_channels, num_heads, scale, backend)
+
+
+def _prepare(
+    tensors: tuple, key_channels: int, num_heads: int, scale: float | None, backend: str
+) -> Compute:
+    """Checks a call, and returns the function of its tensors that computes it."""
+    x, qkv_weight, qkv_bias, gamma, positional_encoding = tensors
     check(x, qkv_weight, qkv_bias, gamma, key_channels, num_heads, positional_encoding)
     qkv_weight, qkv_bias = to_autocast_type(qkv_weight), to_autocast_type(qkv_bias)
     reason = kernel_refusal(x, qkv_weight, qkv_bias, key_channels, num_heads)
     chosen, _ = choose_backend("pixel_attention_block", backend, x.device, reason)
-    scale = factor("pixel_attention_block", scale, key_channels // num_heads)
-    tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
     compute = pixel_attention_block_reference if chosen == "reference" else _fused
-    return compute(*tensors, key_channels, num_heads, scale)
+    scale = factor("pixel_attention_block", scale, key_channels // num_heads)
+    is_cast = torch.is_autocast_enabled(x.device.type)
+
+    def block(x, qkv_weight, qkv_bias, gamma, positional_encoding):
+        if is_cast:
+            qkv_weight, qkv_bias = to_autocast_type(qkv_weight), to_autocast_type(qkv_bias)
+        tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
+        return compute(*tensors, key_channels, num_heads, scale)
+
+    return block
+
+
+_calls = Calls(_prepare)
 
 
 def kernel_refusal(

@@ -10,6 +10,7 @@ import torch
 
 from slt_fast.ops import kernel_table
 from slt_fast.ops.backend import KERNEL_DTYPES, check_tensors, choose_backend
+from slt_fast.ops.calls import Calls, Compute
 from slt_fast.ops.launching import Plan, Planner, ceil_divide, empty_map, memory_format
 from slt_fast.ops.positional_encoding.encoding import kept_encoding
 from slt_fast.ops.registering import define
@@ -29,12 +30,19 @@ def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> tor
         TypeError: x is not a tensor.
         ValueError: Wrong shape or type, C not divisible by 4, or a backend that cannot run.
     """
+    return _calls.run((x,), backend)
+
+
+def _prepare(tensors: tuple, backend: str) -> Compute:
+    """Checks a call, and returns the function of its tensor that computes it."""
+    (x,) = tensors
     check(x)
     refusal = kernel_refusal(x)
     chosen, _ = choose_backend("add_positional_encoding_2d", backend, x.device, refusal)
-    if chosen == "reference":
-        return add_positional_encoding_2d_reference(x)
-    return _fused(x)
+    return add_positional_encoding_2d_reference if chosen == "reference" else _fused
+
+
+_calls = Calls(_prepare)
 
 
 def check(x: torch.Tensor) -> None:
