@@ -55,6 +55,14 @@ def choose_backend(
     return choice
 
 
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """Returns the type of autocast if that is on for a device; autocast knows no meta device."""
+    kind = device.type
+    if kind == "meta" or not torch.is_autocast_enabled(kind):
+        return None
+    return torch.get_autocast_dtype(kind)
+
+
 def check_tensors(operator: str, tensors: dict[str, Any], optional: tuple[str, ...] = ()) -> None:
     """Raises TypeError or ValueError if one is no dense tensor on the device of the first.
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
+from slt_fast.ops.backend import autocast_dtype
+from slt_fast.ops.launching import machine_state
 from slt_fast.ops.layouts import layouts_of
 
 MAX_CALLS = 1024  # remembered by each operator
 
-Compute = Callable[..., torch.Tensor]
+Prepared = tuple[Callable[..., torch.Tensor], tuple]
 
 # Other types may be changed later (arrays, tensors) or compare equal to one of these.
 _SETTINGS = frozenset({type(None), bool, int, float, str})
@@ -21,33 +23,31 @@ class Calls:
     """The calls of an operator.
 
     Args:
-        prepare: (tensors, settings) -> the function of the tensors that computes the call. It may
-            depend on shapes, strides, types and devices, on the settings and on autocast, not on
-            values; it raises an error for a call that cannot be computed.
+        prepare: (tensors, *settings) -> what computes the call: a function of the tensors and other
+            settings, and these settings. They may depend on the layouts of the tensors, on the
+            settings and on autocast, not on values. It raises an error for a bad call.
     """
 
-    def __init__(self, prepare: Callable[..., Compute]) -> None:
+    def __init__(self, prepare: Callable[..., Prepared]) -> None:
         self._prepare = prepare
-        self._known: dict[tuple, Compute] = {}
+        self._known: dict[tuple, Prepared] = {}
         _all_calls.append(self)
 
     def run(self, tensors: Sequence[torch.Tensor | None], *settings: Any) -> torch.Tensor:
         """Computes a call with these tensors, None for an absent one, and settings."""
-        if torch.compiler.is_compiling():
-            return self._prepare(tensors, *settings)(*tensors)
-        key = _key(tensors, settings)
-        if key is None:
-            return self._prepare(tensors, *settings)(*tensors)
-        compute = self._known.get(key)
-        if compute is None:
-            compute = self._prepare(tensors, *settings)
-            self._remember(key, compute)
-        return compute(*tensors)
+        key = None if torch.compiler.is_compiling() else _key(tensors, settings)
+        prepared = None if key is None else self._known.get(key)
+        if prepared is None:
+            prepared = self._prepare(tensors, *settings)
+            if key is not None:
+                self._remember(key, prepared)
+        compute, others = prepared
+        return compute(*tensors, *others)
 
-    def _remember(self, key: tuple, compute: Compute) -> None:
+    def _remember(self, key: tuple, prepared: Prepared) -> None:
         if len(self._known) >= MAX_CALLS:
             self.forget()
-        self._known[key] = compute
+        self._known[key] = prepared
 
     def forget(self) -> None:
         """Forgets all calls."""
@@ -72,6 +72,4 @@ def _key(tensors: Sequence[Any], settings: tuple) -> tuple | None:
         layouts = layouts_of(tensors)
     except (AttributeError, TypeError, RuntimeError):  # no tensor, or a sparse or nested one
         return None
-    device = tensors[0].device.type
-    autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
-    return layouts, settings, types, autocast
+    return layouts, settings, types, autocast_dtype(tensors[0].device), machine_state()

@@ -9,6 +9,8 @@ It may hand views of them to kernels: a plan keeps a view as the name of its ten
 strides.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import inspect
@@ -139,7 +141,7 @@ class Planner:
     def __init__(self, write: Callable[..., None]) -> None:
         self._write = write
         parameters = list(inspect.signature(write).parameters.values())[1:]
-        self._names = [parameter.name for parameter in parameters]
+        self.names = [parameter.name for parameter in parameters]
         self._num_tensors = sum("Tensor" in str(each.annotation) for each in parameters)
         self._kept = functools.lru_cache(MAX_PLANS)(self._make)
         _planners.append(self)
@@ -147,28 +149,54 @@ class Planner:
     def plan(self, device: torch.device, *arguments: Any) -> Plan:
         """Returns the plan of a call with these tensors and hashable settings."""
         tensors, settings = arguments[: self._num_tensors], arguments[self._num_tensors :]
-        # Tuning replaces these functions to try other rows.
-        table = (kernel_table.find, kernel_table.architecture_of)
-        return self._kept(device, table, _float32_precision(), layouts_of(tensors), settings)
-
-    def run(self, device: torch.device, *arguments: Any) -> Tensors:
-        """Runs the plan of a call; returns its memory by name."""
-        return self.plan(device, *arguments).run(self._names, arguments)
+        return self._kept(device, machine_state(), layouts_of(tensors), settings)
 
     def forget(self) -> None:
         """Drops all plans."""
         self._kept.cache_clear()
 
-    def _make(
-        self, device: torch.device, table: tuple, precision: str, layouts: Layouts, settings: tuple
-    ) -> Plan:
+    def _make(self, device: torch.device, state: tuple, layouts: Layouts, settings: tuple) -> Plan:
         with torch.inference_mode(False):  # views do not know their base in inference mode
             arguments = [*stand_ins(layouts), *settings]
-            plan = Plan(device, dict(zip(self._names, arguments, strict=True)))
+            plan = Plan(device, dict(zip(self.names, arguments, strict=True)))
             self._write(plan, *arguments)
         return plan
 
 
+class Plans:
+    """The plans of calls whose tensors all have the same layouts and whose settings are equal."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple, Plan] = {}
+
+    def run(
+        self, planner: Planner, device: torch.device, *arguments: Any, key: tuple = ()
+    ) -> Tensors:
+        """Runs the plan of a call, as Planner.run.
+
+        Args:
+            key: Everything that the layouts of these arguments depend on besides the layouts and
+                settings that the calls share, as that of a gradient.
+        """
+        plan = self._kept.get((planner, key))
+        if plan is None:
+            if len(self._kept) >= MAX_PLANS:
+                self._kept.clear()
+            plan = self._kept[planner, key] = planner.plan(device, *arguments)
+        return plan.run(planner.names, arguments)
+
+
+class _NoPlans(Plans):
+    """Stands for the plans of calls of any layout, which each planner knows by itself."""
+
+    def run(
+        self, planner: Planner, device: torch.device, *arguments: Any, key: tuple = ()
+    ) -> Tensors:
+        """Runs the plan of a call."""
+        return planner.plan(device, *arguments).run(planner.names, arguments)
+
+
+NO_PLANS = _NoPlans()
 _planners: list[Planner] = []
 
 
@@ -217,6 +245,12 @@ def _has_one_batch_stride(matrices: torch.Tensor) -> bool:
 
 def _multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
     torch.bmm(a, b, out=out)
+
+
+def machine_state() -> tuple:
+    """Returns what plans depend on besides the call: the kernel table and float32 products."""
+    # Tuning replaces these functions to try other rows.
+    return kernel_table.find, kernel_table.architecture_of, _float32_precision()
 
 
 def _float32_precision() -> str:

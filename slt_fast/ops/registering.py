@@ -10,6 +10,7 @@ be differentiated themselves (create_graph, torch.func.grad) or are batched (is_
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,8 @@ from typing import Any
 
 import torch
 from torch.autograd import forward_ad
+
+from slt_fast.ops.launching import NO_PLANS, Plans
 
 Function = Callable[..., Any]
 
@@ -26,8 +29,8 @@ class Backward:
     """The backward pass of an operator.
 
     Args:
-        kernels: (gradient, *tensors, *saved, *settings, needed) -> gradients of the tensors, None
-            for one that is not in the list of bools `needed`.
+        kernels: (plans, gradient, *tensors, *saved, *settings, needed) -> gradients of the tensors,
+            None for one that is not in the list of bools `needed`.
         gradients: (gradient, *tensors, *settings) -> the same by the plain formula, differentiable.
         memory: (number, tensor) -> empty memory with the layout of a tensor's gradient.
         needs_output: Whether the output is the first of `saved`; it is None if the first tensor
@@ -73,13 +76,13 @@ def define(
     memory: Function,
     backward: Backward | None,
     vmap: Function,
-) -> Callable[..., torch.Tensor]:
+) -> Callable[[], Callable[..., torch.Tensor]]:
     """Registers torch.ops.slt_fast.NAME (and NAME_backward) and returns the function to call.
 
     Args:
         name: Name of the operator.
-        kernels: (*tensors, *settings) -> the output and the tensors to save for the backward pass.
-            Its annotations are the operator's schema.
+        kernels: (plans, *tensors, *settings) -> the output and the tensors to save for the backward
+            pass. The annotations of tensors, settings and results are the operator's schema.
         reference: The same arguments -> the output, by the plain formula.
         memory: The same arguments -> empty memory with the layout of all results of `kernels`.
         backward: The backward pass; None if the gradient of the only tensor is that of the output.
@@ -87,25 +90,27 @@ def define(
             torch.library; `call_by_call` fits any operator with a tuple of results.
 
     Returns:
-        A function that takes the arguments of `kernels` and returns the output.
+        A function without arguments that returns one for calls of one layout: it takes the tensors
+        and settings, and returns the output.
     """
-    schema = Schema.of(kernels)
-    definition = _register(name, kernels, partial(_on_cpu, reference, memory), memory, vmap)
+    in_any_call = _for_any_call(kernels)
+    schema = Schema.of(in_any_call)
+    definition = _register(name, in_any_call, partial(_on_cpu, reference, memory), memory, vmap)
     setup_context: Function = _keep_nothing
     eager_rule: Function = _hand_on
     graph_rule: Function = _hand_on
     if backward is not None:
         setup_context = partial(_keep_tensors, schema, backward)
-        eager_rule = partial(_gradients, schema, backward, backward.kernels)
+        eager_rule = partial(_gradients, schema, backward, None)
         operator = _register_backward(f"{name}_backward", schema, backward)
         graph_rule = partial(_gradients, schema, backward, operator)
     definition.register_autograd(graph_rule, setup_context=setup_context)
     in_graphs = getattr(torch.ops.slt_fast, name)
+    in_transforms = _in_transforms(name, in_any_call, setup_context, eager_rule, vmap)
     in_eager = _eager(name, kernels, setup_context, eager_rule)
-    in_transforms = _in_transforms(name, kernels, setup_context, eager_rule, vmap)
     is_single, num_tensors = schema.num_results == 1, schema.num_tensors
 
-    def call(*arguments: Any) -> torch.Tensor:
+    def call(plans: Plans, *arguments: Any) -> torch.Tensor:
         if _is_forward_mode():
             return reference(*arguments)
         if torch.compiler.is_compiling():
@@ -113,12 +118,12 @@ def define(
         elif torch._C._are_functorch_transforms_active():
             results = in_transforms(*arguments)
         elif torch.is_grad_enabled() and _needs_gradient(arguments[:num_tensors]):
-            return in_eager(*arguments)
+            return in_eager(plans, *arguments)
         else:
-            results = kernels(*arguments)
+            results = kernels(plans, *arguments)
         return results if is_single else results[0]
 
-    return call
+    return lambda: partial(call, Plans())
 
 
 def _needs_gradient(tensors: tuple) -> bool:
@@ -179,18 +184,34 @@ def _register_backward(name: str, schema: Schema, backward: Backward) -> Functio
 
 
 def _eager(name: str, kernels: Function, setup_context: Function, backward: Function) -> Function:
-    """Returns the function that starts the kernels, with its rule for autograd.
+    """Returns the function that starts the kernels by given plans, with its rule for autograd.
 
     It returns the output alone. With a `setup_context` of its own, which torch.func needs, a
     Function reads the signature of `forward` in each call, which takes longer than a small kernel.
     """
 
-    def forward(ctx: Any, *arguments: Any) -> torch.Tensor:
-        results = kernels(*arguments)
+    def forward(ctx: Any, plans: Plans, *arguments: Any) -> torch.Tensor:
+        results = kernels(plans, *arguments)
         setup_context(ctx, arguments, results)
+        ctx.plans = plans
         return results[0] if isinstance(results, tuple) else results
 
-    return _function(name, forward=forward, backward=backward).apply
+    def with_plans(ctx: Any, gradient: Any) -> tuple:
+        return None, *backward(ctx, gradient)
+
+    return _function(name, forward=forward, backward=with_plans).apply
+
+
+def _for_any_call(kernels: Function) -> Function:
+    """Returns the function without its first parameter, the plans of calls of one layout."""
+
+    def in_any_call(*arguments: Any) -> Any:
+        return kernels(NO_PLANS, *arguments)
+
+    signature = inspect.signature(kernels)
+    parameters = list(signature.parameters.values())[1:]
+    in_any_call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return in_any_call
 
 
 def _in_transforms(
@@ -230,7 +251,9 @@ def _backward_on_cuda(backward: Backward, gradient: torch.Tensor, *others: Any) 
     *_, needed = others
     return tuple(
         value if is_needed else gradient.new_empty(0)
-        for value, is_needed in zip(backward.kernels(gradient, *others), needed, strict=True)
+        for value, is_needed in zip(
+            backward.kernels(NO_PLANS, gradient, *others), needed, strict=True
+        )
     )
 
 
@@ -262,16 +285,20 @@ def _keep_tensors(
 
 
 def _gradients(
-    schema: Schema, backward: Backward, kernels: Function, ctx: Any, gradient: Any, *_: Any
+    schema: Schema, backward: Backward, operator: Function | None, ctx: Any, gradient: Any, *_: Any
 ) -> tuple:
     if gradient is None:
         return (None,) * len(schema.arguments)
     tensors, num_tensors = ctx.saved_tensors, schema.num_tensors
-    needed = [bool(is_needed) for is_needed in ctx.needs_input_grad[:num_tensors]]
+    flags = ctx.needs_input_grad[-len(schema.arguments) :]  # the plans may come first
+    needed = [bool(is_needed) for is_needed in flags[:num_tensors]]
     if torch.is_grad_enabled() or _is_batched(gradient):  # the former may be differentiated
         values = backward.gradients(gradient, *tensors[:num_tensors], *ctx.settings)
+    elif operator is not None:
+        values = operator(gradient, *tensors, *ctx.settings, needed)
     else:
-        values = kernels(gradient, *tensors, *ctx.settings, needed)
+        plans = getattr(ctx, "plans", NO_PLANS)
+        values = backward.kernels(plans, gradient, *tensors, *ctx.settings, needed)
     known = (value if is_needed else None for value, is_needed in zip(values, needed, strict=True))
     return (*known, *(None for _ in ctx.settings))
 
@@ -280,5 +307,5 @@ def _keep_nothing(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
     pass
 
 
-def _hand_on(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
-    return gradient
+def _hand_on(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor]:
+    return (gradient,)

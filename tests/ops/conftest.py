@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import parity
 from benchmarks.cases import Inputs
-from slt_fast.ops import launching
+from slt_fast.ops import calls, launching
 from slt_fast.ops.extension import cuda_refusal
 from slt_fast.ops.pixel_attention import plan
 
@@ -38,6 +38,11 @@ def flow_kernels() -> None:
         pytest.skip(f"the flow's kernels cannot run: {refusal}")
 
 
+def forget_all() -> None:
+    launching.forget_plans()
+    calls.forget_calls()
+
+
 @pytest.fixture
 def set_limits(monkeypatch) -> Iterator[Callable[..., None]]:
     """Sets constants of the attention's plans for one test, which makes plans of its own."""
@@ -45,10 +50,10 @@ def set_limits(monkeypatch) -> Iterator[Callable[..., None]]:
     def set_constants(**values: int) -> None:
         for name, value in values.items():
             monkeypatch.setattr(plan, name, value)
-        launching.forget_plans()
+        forget_all()
 
     yield set_constants
-    launching.forget_plans()
+    forget_all()
 
 
 Values = Sequence[torch.Tensor]

@@ -159,7 +159,7 @@ def test_products_are_those_of_torch(kernel_device, B, heads, calls) -> None:
     memory = torch.randn(B + 1, 9, 32 * heads, device=kernel_device)
     packed = memory[1:]  # begins within its own memory
     assert len(write.plan(packed.device, packed).steps) == 2 * calls
-    results = write.run(packed.device, packed)
+    results = launching.NO_PLANS.run(write, packed.device, packed)
     left, right = (all_heads(part) for part in packed.chunk(2, dim=2))
     scores = left @ right.mT
     torch.testing.assert_close(results["workspace"][..., :9], scores)

@@ -9,6 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from slt_fast.ops import attention_weights, backend, pixel_attention
 from slt_fast.ops.backend import _log_choice
+from slt_fast.ops.calls import forget_calls
 
 BIAS_SHAPES = [None, (2, 2, 3, 5), (1, 2, 3, 5), (2, 1, 1, 5), (3, 5), (5,), ()]
 
@@ -270,6 +271,7 @@ def test_a_machine_that_cannot_run_them_says_why(monkeypatch) -> None:
 
 def test_auto_logs_its_choice_once(caplog) -> None:
     _log_choice.cache_clear()
+    forget_calls()
     with caplog.at_level(logging.INFO, logger="slt_fast.ops.backend"):
         pixel_attention(*inputs(), backend="reference")
         assert not caplog.messages

@@ -5,12 +5,14 @@ SAGAN (Zhang et al., 2019) and non-local networks (Wang et al., 2018): their key
 their values wide.
 """
 
+from functools import partial
 from typing import TypeVar
 
 import torch
 
-from slt_fast.ops.backend import check_tensors, choose_backend
-from slt_fast.ops.calls import Calls, Compute
+from slt_fast.ops.backend import autocast_dtype, check_tensors, choose_backend
+from slt_fast.ops.calls import Calls, Prepared
+from slt_fast.ops.launching import Plans
 from slt_fast.ops.pixel_attention import plan
 from slt_fast.ops.pixel_attention.reference import (
     additive,
@@ -58,23 +60,21 @@ def pixel_attention(
     return _calls.run((q, k, v, bias), scale, backend)
 
 
-def _prepare(tensors: tuple, scale: float | None, backend: str) -> Compute:
-    """Checks a call, and returns the function of its tensors that computes it."""
+def _prepare(tensors: tuple, scale: float | None, backend: str) -> Prepared:
+    """Checks a call, and returns what computes it."""
     check(*tensors)
     q, k, v = map(to_autocast_type, tensors[:3])
     chosen, _ = choose_backend("pixel_attention", backend, q.device, kernel_refusal(q, k, v))
     if chosen == "reference":
         _check_one_type(q, k)
-    compute = pixel_attention_reference if chosen == "reference" else _fused
-    factor_on_scores = factor("pixel_attention", scale, q.shape[3])
-    is_cast = torch.is_autocast_enabled(q.device.type)
+    compute = pixel_attention_reference if chosen == "reference" else _fused()
+    if autocast_dtype(q.device) is not None:
+        compute = partial(_cast, compute)
+    return compute, (factor("pixel_attention", scale, q.shape[3]),)
 
-    def attention(q, k, v, bias):
-        if is_cast:
-            q, k, v = map(to_autocast_type, (q, k, v))
-        return compute(q, k, v, bias, factor_on_scores)
 
-    return attention
+def _cast(compute, q, k, v, bias, scale):
+    return compute(*map(to_autocast_type, (q, k, v)), bias, scale)
 
 
 _calls = Calls(_prepare)
@@ -116,11 +116,8 @@ def kernel_refusal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str | N
 
 def to_autocast_type(tensor: MaybeTensor) -> MaybeTensor:
     """Casts a floating-point tensor to the type of autocast if that is on for its device."""
-    if tensor is None or tensor.is_meta:  # autocast knows no meta device
-        return tensor
-    if not torch.is_autocast_enabled(tensor.device.type):
-        return tensor
-    return tensor.to(torch.get_autocast_dtype(tensor.device.type))
+    dtype = None if tensor is None else autocast_dtype(tensor.device)
+    return tensor if dtype is None else tensor.to(dtype)
 
 
 def check(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> None:
@@ -191,13 +188,18 @@ def factor(operator: str, scale: float | None, key_channels: int) -> float:
 
 
 def _kernels(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
+    plans: Plans,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None,
+    scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns the output, and each row's statistics if the flash kernels saved them, else empty."""
     blind = None
     if bias is not None:
         bias, blind = additive(bias, q.dtype)
-    results = plan.forward_plan.run(q.device, q, k, v, bias, scale)
+    results = plans.run(plan.forward_plan, q.device, q, k, v, bias, scale)
     if blind is not None:
         results["out"].masked_fill_(repeated_bias(blind, len(q)), 0)
     if "row_statistics" not in results:
@@ -212,7 +214,7 @@ def _memory(q, k, v, bias, scale):
     return plan.empty_token_major(q, B, heads, Nq, v.shape[3]), row_statistics
 
 
-def _backward_kernels(gradient, q, k, v, bias, out, row_statistics, scale, needed):
+def _backward_kernels(plans, gradient, q, k, v, bias, out, row_statistics, scale, needed):
     saved = (out, row_statistics) if row_statistics.numel() else (None, None)
     *_, needs_dbias = needed
     if bias is not None:
@@ -220,7 +222,8 @@ def _backward_kernels(gradient, q, k, v, bias, out, row_statistics, scale, neede
         if blind is not None:
             gradient = gradient.masked_fill(repeated_bias(blind, len(q)), 0)
     arguments = (gradient, q, k, v, bias, *saved, scale, needs_dbias)
-    results = plan.backward_plan.run(q.device, *arguments)
+    key = (gradient.stride(), gradient.dtype, needs_dbias)
+    results = plans.run(plan.backward_plan, q.device, *arguments, key=key)
     dbias = None
     if needs_dbias:
         dbias = results["partial"].sum(0).sum_to_size(bias.shape).to(bias.dtype)

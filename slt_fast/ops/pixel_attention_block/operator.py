@@ -8,13 +8,14 @@ The block of "Spatio-temporal transformer to support automatic sign language tra
 (arXiv 2502.02587), with the learnable residual gamma of SAGAN (Zhang et al., 2019).
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 
-from slt_fast.ops.backend import check_tensors, choose_backend
-from slt_fast.ops.calls import Calls, Compute
-from slt_fast.ops.launching import empty_map, memory_format
+from slt_fast.ops.backend import autocast_dtype, check_tensors, choose_backend
+from slt_fast.ops.calls import Calls, Prepared
+from slt_fast.ops.launching import Plans, empty_map, memory_format
 from slt_fast.ops.pixel_attention.operator import factor, to_autocast_type
 from slt_fast.ops.pixel_attention.plan import empty_token_major, refusal, regime
 from slt_fast.ops.pixel_attention_block import plan
@@ -65,24 +66,22 @@ def pixel_attention_block(
 
 def _prepare(
     tensors: tuple, key_channels: int, num_heads: int, scale: float | None, backend: str
-) -> Compute:
-    """Checks a call, and returns the function of its tensors that computes it."""
+) -> Prepared:
+    """Checks a call, and returns what computes it."""
     x, qkv_weight, qkv_bias, gamma, positional_encoding = tensors
     check(x, qkv_weight, qkv_bias, gamma, key_channels, num_heads, positional_encoding)
     qkv_weight, qkv_bias = to_autocast_type(qkv_weight), to_autocast_type(qkv_bias)
     reason = kernel_refusal(x, qkv_weight, qkv_bias, key_channels, num_heads)
     chosen, _ = choose_backend("pixel_attention_block", backend, x.device, reason)
-    compute = pixel_attention_block_reference if chosen == "reference" else _fused
+    compute = pixel_attention_block_reference if chosen == "reference" else _fused()
+    if autocast_dtype(x.device) is not None:
+        compute = partial(_cast, compute)
     scale = factor("pixel_attention_block", scale, key_channels // num_heads)
-    is_cast = torch.is_autocast_enabled(x.device.type)
+    return compute, (key_channels, num_heads, scale)
 
-    def block(x, qkv_weight, qkv_bias, gamma, positional_encoding):
-        if is_cast:
-            qkv_weight, qkv_bias = to_autocast_type(qkv_weight), to_autocast_type(qkv_bias)
-        tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
-        return compute(*tensors, key_channels, num_heads, scale)
 
-    return block
+def _cast(compute, x, qkv_weight, qkv_bias, *others):
+    return compute(x, to_autocast_type(qkv_weight), to_autocast_type(qkv_bias), *others)
 
 
 _calls = Calls(_prepare)
@@ -153,12 +152,13 @@ def _check_type(name: str, tensor: torch.Tensor, x: torch.Tensor) -> None:
     if not tensor.is_floating_point():
         found = f"found {name} of {tensor.dtype}; expected a floating-point type"
         raise ValueError(f"pixel_attention_block: {found}")
-    if name.startswith("qkv") and not torch.is_autocast_enabled(x.device.type):
+    if name.startswith("qkv") and autocast_dtype(x.device) is None:
         found = f"found x of {x.dtype} and {name} of {tensor.dtype}"
         raise ValueError(f"pixel_attention_block: {found}; expected one type, or autocast")
 
 
 def _kernels(
+    plans: Plans,
     x: torch.Tensor,
     qkv_weight: torch.Tensor,
     qkv_bias: torch.Tensor | None,
@@ -173,7 +173,7 @@ def _kernels(
     table = _position_table(encoding, qkv_weight, qkv_bias)
     tensors = (token_major(x), qkv_weight, table, gamma, encoding)
     settings = (memory_format(x), key_channels, num_heads, scale)
-    results = plan.forward_plan.run(x.device, *tensors, *settings)
+    results = plans.run(plan.forward_plan, x.device, *tensors, *settings)
     out, qkv = results["out"], results["qkv"]
     if "attended" not in results:
         return out, qkv, qkv.new_empty(0), qkv.new_empty(0, dtype=torch.float32)
@@ -190,14 +190,16 @@ def _memory(x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, n
     return out, qkv, attended, qkv.new_empty(B, num_heads, 2, N, dtype=torch.float32)
 
 
-def _backward_kernels(gradient, *arguments):
+def _backward_kernels(plans, gradient, *arguments):
     x, qkv_weight, _, gamma, encoding, qkv, attended, row_statistics, *settings, needed = arguments
     needs_x, needs_weight, needs_bias, needs_gamma, needs_encoding = needed
     if not row_statistics.numel():
         attended = row_statistics = None
     tensors = (token_major(gradient), qkv_weight, gamma, qkv, attended, row_statistics)
     dx_format = memory_format(x) if needs_x or needs_encoding else None
-    results = plan.backward_plan.run(x.device, *tensors, dx_format, *settings)
+    key = (gradient.stride(), gradient.dtype, dx_format)
+    given = (*tensors, dx_format, *settings)
+    results = plans.run(plan.backward_plan, x.device, *given, key=key)
     dgamma = dencoding = None
     if needs_encoding:
         dencoding = results["dx"].sum(0).to(encoding.dtype).contiguous()

@@ -10,8 +10,8 @@ import torch
 
 from slt_fast.ops import kernel_table
 from slt_fast.ops.backend import KERNEL_DTYPES, check_tensors, choose_backend
-from slt_fast.ops.calls import Calls, Compute
-from slt_fast.ops.launching import Plan, Planner, ceil_divide, empty_map, memory_format
+from slt_fast.ops.calls import Calls, Prepared
+from slt_fast.ops.launching import Plan, Planner, Plans, ceil_divide, empty_map, memory_format
 from slt_fast.ops.positional_encoding.encoding import kept_encoding
 from slt_fast.ops.registering import define
 
@@ -33,13 +33,13 @@ def add_positional_encoding_2d(x: torch.Tensor, *, backend: str = "auto") -> tor
     return _calls.run((x,), backend)
 
 
-def _prepare(tensors: tuple, backend: str) -> Compute:
-    """Checks a call, and returns the function of its tensor that computes it."""
+def _prepare(tensors: tuple, backend: str) -> Prepared:
+    """Checks a call, and returns what computes it."""
     (x,) = tensors
     check(x)
     refusal = kernel_refusal(x)
     chosen, _ = choose_backend("add_positional_encoding_2d", backend, x.device, refusal)
-    return add_positional_encoding_2d_reference if chosen == "reference" else _fused
+    return add_positional_encoding_2d_reference if chosen == "reference" else _fused(), ()
 
 
 _calls = Calls(_prepare)
@@ -92,11 +92,11 @@ def encoding_plan(plan: Plan, x: torch.Tensor, encoding: torch.Tensor) -> None:
     )
 
 
-def _kernels(x: torch.Tensor) -> torch.Tensor:
+def _kernels(plans: Plans, x: torch.Tensor) -> torch.Tensor:
     encoding, layout = _encoding_of(x), memory_format(x)
     if not x[0:1].is_contiguous(memory_format=layout):
         x = x.contiguous(memory_format=layout)  # a map with holes costs one more pass
-    return encoding_plan.run(x.device, x, encoding)["out"]
+    return plans.run(encoding_plan, x.device, x, encoding)["out"]
 
 
 def _encoding_of(x: torch.Tensor) -> torch.Tensor:
