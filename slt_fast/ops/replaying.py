@@ -43,7 +43,7 @@ def write_replay(plan: Plan, names: list[str], tensors: dict[str, Any], started:
     """
     steps = list(zip(plan.steps, started, strict=True))
     kernels = [kernel for step, kernel in steps if not isinstance(step, Call)]
-    if not (is_known_triton() and all(map(_is_compiled, kernels))):
+    if not (kernels and is_known_triton() and all(map(_is_compiled, kernels))):
         return None
     writer = _Writer(plan, names)
     if any(tensors[name].data_ptr() % _ALIGNMENT for name in writer.pointers):

@@ -116,8 +116,9 @@ def kernel_refusal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str | N
 
 def to_autocast_type(tensor: MaybeTensor) -> MaybeTensor:
     """Casts a floating-point tensor to the type of autocast if that is on for its device."""
-    dtype = None if tensor is None else autocast_dtype(tensor.device)
-    return tensor if dtype is None else tensor.to(dtype)
+    if tensor is None or (dtype := autocast_dtype(tensor.device)) is None:
+        return tensor
+    return tensor.to(dtype)
 
 
 def check(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> None:
