@@ -92,7 +92,7 @@ def _add_positional_encoding_2d(x, backend):
     refusal = encoding_operator.kernel_refusal(x)
     lines, is_fused = _backend_line("add_positional_encoding_2d", backend, x.device, refusal)
     if is_fused:
-        forward = encoding_operator.encoding_plan.plan(x.device, x, x[0])
+        forward = encoding_operator.encoding_plan.plan(x.device, x)
         lines += _plan_lines("forward", forward)
         lines.append("backward: nothing to run, the gradient is handed on")
     return lines

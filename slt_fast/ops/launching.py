@@ -40,8 +40,9 @@ class Plan:
         self.device = device
         self.steps: list[Launch | Call] = []
         self.memory: dict[str, torch.Tensor] = {}
+        self.constants: dict[str, torch.Tensor] = {}
         self._replay: Replay | None = None
-        self._names = {id(stand_in): name for name, stand_in in stand_ins.items()}
+        self._stand_ins = dict(stand_ins)
 
     @property
     def launches(self) -> list[Launch]:
@@ -51,8 +52,14 @@ class Plan:
     def allocate(self, name: str, like: torch.Tensor) -> torch.Tensor:
         """Plans memory for an output or workspace, with the layout of a meta tensor."""
         stand_in = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device="meta")
-        self.memory[name] = stand_in
-        self._names[id(stand_in)] = name
+        self.memory[name] = self._stand_ins[name] = stand_in
+        return stand_in
+
+    def keep(self, name: str, constant: torch.Tensor) -> torch.Tensor:
+        """Plans to hand the same tensor to each run."""
+        self.constants[name] = constant
+        stand_in = torch.empty_like(constant, device="meta")
+        self._stand_ins[name] = stand_in
         return stand_in
 
     def launch(self, kernel: Any, row: Row, num_programs: int, **arguments: Any) -> None:
@@ -100,7 +107,8 @@ class Plan:
         return View(self._name(view), layout)
 
     def _name(self, view: torch.Tensor) -> str:
-        return self._names[id(view if view._base is None else view._base)]
+        base = view if view._base is None else view._base
+        return next(name for name, stand_in in self._stand_ins.items() if stand_in is base)
 
     def run(self, names: list[str], arguments: tuple) -> Tensors:
         """Allocates the memory of a call with these arguments and starts its steps.
@@ -123,7 +131,7 @@ class Plan:
             )
             for name, like in self.memory.items()
         }
-        tensors = dict(zip(names, arguments, strict=True)) | memory
+        tensors = dict(zip(names, arguments, strict=True)) | self.constants | memory
         started = [step.start(tensors) for step in self.steps]
         if self._replay is None:
             self._replay = write_replay(self, names, tensors, started)

@@ -92,10 +92,12 @@ class _Writer:
 
         self._plan, self._names = plan, names
         used = {operand.tensor for launch in plan.launches for operand in launch.operands.values()}
-        self.pointers = [name for name in (*names, *plan.memory) if name in used]
+        given = (*names, *plan.constants, *plan.memory)
+        self.pointers = [name for name in given if name in used]
         self._values: dict[str, Any] = {
             "empty_strided": torch.empty_strided,
             "current_stream": triton.runtime.driver.active.get_current_stream,
+            **plan.constants,
         }
         self._steps: list[str] = []
 

@@ -69,7 +69,7 @@ def block_launches(job: dict, dtype: torch.dtype) -> list[Launch]:
 def encoding_launches(job: dict, dtype: torch.dtype) -> list[Launch]:
     side = int(job["N"] ** 0.5)
     x = meta(300, job["dv"], side, side, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    return encoding.encoding_plan.plan(META, x, x[0]).launches
+    return encoding.encoding_plan.plan(META, x).launches
 
 
 LAUNCHERS = {

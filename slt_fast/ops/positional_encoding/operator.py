@@ -71,20 +71,25 @@ def kernel_refusal(x: torch.Tensor) -> str | None:
 
 
 @Planner
-def encoding_plan(plan: Plan, x: torch.Tensor, encoding: torch.Tensor) -> None:
-    """Plans `out` = x + encoding for dense maps in the memory format of the encoding."""
+def encoding_plan(plan: Plan, x: torch.Tensor) -> None:
+    """Plans `out` = x + encoding."""
     from slt_fast.ops.positional_encoding.add_encoding_kernel import add_encoding_kernel
 
     B, C, H, W = x.shape
     architecture = kernel_table.architecture_of(plan.device)
     row = kernel_table.find("add_encoding", architecture, x.element_size())
-    size = C * H * W
+    size, layout = C * H * W, memory_format(x)
+    if not x[0:1].is_contiguous(memory_format=layout):
+        dense = plan.allocate("dense", empty_map(x))
+        plan.call(torch.Tensor.copy_, dense, x)  # a map with holes costs one more pass
+        x = dense
+    encoding = kept_encoding(C, H, W, x.dtype, plan.device, layout == torch.channels_last)
     plan.launch(
         add_encoding_kernel,
         row,
         ceil_divide(size, row.blocks["BLOCK"]) * ceil_divide(B, row.blocks["MAPS"]),
         x=x,
-        encoding=encoding,
+        encoding=plan.keep("encoding", encoding),
         out=plan.allocate("out", empty_map(x)),
         B=B,
         size=size,
@@ -93,10 +98,7 @@ def encoding_plan(plan: Plan, x: torch.Tensor, encoding: torch.Tensor) -> None:
 
 
 def _kernels(plans: Plans, x: torch.Tensor) -> torch.Tensor:
-    encoding, layout = _encoding_of(x), memory_format(x)
-    if not x[0:1].is_contiguous(memory_format=layout):
-        x = x.contiguous(memory_format=layout)  # a map with holes costs one more pass
-    return plans.run(encoding_plan, x.device, x, encoding)["out"]
+    return plans.run(encoding_plan, x.device, x)["out"]
 
 
 def _encoding_of(x: torch.Tensor) -> torch.Tensor:
