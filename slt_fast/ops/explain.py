@@ -70,16 +70,16 @@ def _pixel_attention_block(x, qkv_weight, qkv_bias, gamma, key_channels, num_hea
     refusal = block_operator.kernel_refusal(x, weight, bias, key_channels, num_heads)
     lines, is_fused = _backend_line("pixel_attention_block", others["backend"], x.device, refusal)
     if is_fused:
-        settings = (memory_format(x), key_channels, num_heads, 1.0)
-        given = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
-        maps = block_operator.token_major(given)
-        forward = block_plan.forward_plan.plan(x.device, maps, weight, bias, gamma, None, *settings)
+        settings = (key_channels, num_heads, 1.0)
+        given = (x, weight, bias, gamma, encoding, *settings)
+        forward = block_plan.forward_plan.plan(x.device, *given)
         saved = [forward.memory.get(name) for name in ("qkv", "attended", "row_statistics")]
-        backward = block_plan.backward_plan.plan(x.device, maps, weight, gamma, *saved, *settings)
+        given = (x, weight, gamma, *saved, memory_format(x), *settings)
+        backward = block_plan.backward_plan.plan(x.device, *given)
         lines += _plan_lines("forward", forward) + _plan_lines("backward", backward)
         N = x.shape[2] * x.shape[3]
         lines += _regime_notes(N, N, weight.dtype)
-        if maps is not given:
+        if "tokens" in forward.memory:
             lines.append(
                 "note: the map's channels are not adjacent in memory: one more transposing pass; "
                 "x.to(memory_format=torch.channels_last) avoids it"

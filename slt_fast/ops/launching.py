@@ -11,7 +11,6 @@ strides.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from slt_fast.ops.replaying import Replay, has_hooks, write_replay
 from slt_fast.ops.steps import Call, Launch, Operand, Tensors, View
 
 MAX_PLANS = 256  # kept by each planner
+_MATMUL = torch.backends.cuda.matmul
 
 
 class Plan:
@@ -38,6 +38,7 @@ class Plan:
 
     def __init__(self, device: torch.device, stand_ins: Tensors) -> None:
         self.device = device
+        self._gpu = device.index if device.type == "cuda" else None
         self.steps: list[Launch | Call] = []
         self.memory: dict[str, torch.Tensor] = {}
         self.constants: dict[str, torch.Tensor] = {}
@@ -116,12 +117,17 @@ class Plan:
         Returns:
             The memory by name.
         """
-        with _on_device(self.device):
-            if self._replay is not None and not has_hooks():
-                memory = self._replay(*arguments)
-                if memory is not None:
-                    return memory
-            return self._start(names, arguments)
+        if self._gpu is not None and self._gpu != torch.cuda.current_device():
+            with torch.cuda.device(self._gpu):
+                return self._run_here(names, arguments)
+        return self._run_here(names, arguments)
+
+    def _run_here(self, names: list[str], arguments: tuple) -> Tensors:
+        if self._replay is not None and not has_hooks():
+            memory = self._replay(*arguments)
+            if memory is not None:
+                return memory
+        return self._start(names, arguments)
 
     def _start(self, names: list[str], arguments: tuple) -> Tensors:
         """Starts each kernel through Triton, and writes the replay for the calls that follow."""
@@ -262,11 +268,4 @@ def machine_state() -> tuple:
 
 
 def _float32_precision() -> str:
-    return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
-
-
-def _on_device(device: torch.device) -> contextlib.AbstractContextManager:
-    """Makes the GPU of the tensors the current one while kernels are started."""
-    if device.type == "cuda" and device.index != torch.cuda.current_device():
-        return torch.cuda.device(device)
-    return contextlib.nullcontext()
+    return "tf32" if _MATMUL.fp32_precision == "tf32" else "ieee"

@@ -34,7 +34,7 @@ class Backward:
         gradients: (gradient, *tensors, *settings) -> the same by the plain formula, differentiable.
         memory: (number, tensor) -> empty memory with the layout of a tensor's gradient.
         needs_output: Whether the output is the first of `saved`; it is None if the first tensor
-            that the forward pass saved is empty.
+            that the forward pass saved is empty or None.
     """
 
     kernels: Function
@@ -82,9 +82,11 @@ def define(
     Args:
         name: Name of the operator.
         kernels: (plans, *tensors, *settings) -> the output and the tensors to save for the backward
-            pass. The annotations of tensors, settings and results are the operator's schema.
+            pass, of which some may be None. The annotations of tensors, settings and results are
+            the operator's schema.
         reference: The same arguments -> the output, by the plain formula.
-        memory: The same arguments -> empty memory with the layout of all results of `kernels`.
+        memory: The same arguments -> empty memory with the layout of all results of `kernels`; for
+            one that is None, a tensor without values in the type of the output.
         backward: The backward pass; None if the gradient of the only tensor is that of the output.
         vmap: (operator, info, in_dims, *arguments) -> results and their dimensions, as for
             torch.library; `call_by_call` fits any operator with a tuple of results.
@@ -206,7 +208,12 @@ def _for_any_call(kernels: Function) -> Function:
     """Returns the function without its first parameter, the plans of calls of one layout."""
 
     def in_any_call(*arguments: Any) -> Any:
-        return kernels(NO_PLANS, *arguments)
+        results = kernels(NO_PLANS, *arguments)
+        if not isinstance(results, tuple):
+            return results
+        # An operator of torch.library returns tensors.
+        out = results[0]
+        return tuple(out.new_empty(0) if value is None else value for value in results)
 
     signature = inspect.signature(kernels)
     parameters = list(signature.parameters.values())[1:]
@@ -278,9 +285,10 @@ def _keep_tensors(
     out, *saved = output
     ctx.settings = inputs[schema.num_tensors :]
     ctx.set_materialize_grads(False)  # no zeros as large as the saved tensors
-    ctx.mark_non_differentiable(*saved)
+    ctx.mark_non_differentiable(*(tensor for tensor in saved if tensor is not None))
     if backward.needs_output:
-        saved = [out if saved[0].numel() else None, *saved]
+        is_used = saved[0] is not None and saved[0].numel()
+        saved = [out if is_used else None, *saved]
     ctx.save_for_backward(*inputs[: schema.num_tensors], *saved)
 
 

@@ -67,10 +67,9 @@ def is_known_triton() -> bool:
 def has_hooks() -> bool:
     """Returns whether someone, such as a profiler, asked Triton to be told of each launch."""
     runtime = _runtime_settings()
-    hooks = (runtime.launch_enter_hook, runtime.launch_exit_hook)
-    return any(getattr(hook, "calls", hook) for hook in hooks) or bool(
-        getattr(runtime, "add_stages_inspection_hook", None)
-    )
+    enter, leave = runtime.launch_enter_hook, runtime.launch_exit_hook
+    inspects = getattr(runtime, "add_stages_inspection_hook", None)
+    return bool(getattr(enter, "calls", enter) or getattr(leave, "calls", leave) or inspects)
 
 
 @functools.cache

@@ -55,15 +55,15 @@ def attention_launches(job: dict, dtype: torch.dtype) -> list[Launch]:
 
 def block_launches(job: dict, dtype: torch.dtype) -> list[Launch]:
     """Forward and backward of pixel_attention_block on channels_last maps."""
-    C, K, N, side = job["dv"], job["dk"], job["N"], int(job["N"] ** 0.5)
+    C, K, side = job["dv"], job["dk"], int(job["N"] ** 0.5)
     x = meta(4, C, side, side, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    weight, table = meta(2 * K + C, C, dtype=dtype), meta(N, 2 * K + C, dtype=dtype)
-    gamma, encoding = meta(dtype=torch.float32), meta(N, C, dtype=dtype)
-    settings = (torch.channels_last, K, 1, K**-0.5)
-    forward = block.forward_plan.plan(META, x, weight, table, gamma, encoding, *settings)
+    weight, bias = meta(2 * K + C, C, dtype=dtype), meta(2 * K + C, dtype=dtype)
+    gamma, encoding = meta(dtype=torch.float32), meta(C, side, side, dtype=dtype)
+    settings = (K, 1, K**-0.5)
+    forward = block.forward_plan.plan(META, x, weight, bias, gamma, encoding, *settings)
     saved = [forward.memory.get(name) for name in ("qkv", "attended", "row_statistics")]
-    backward = block.backward_plan.plan(META, x, weight, gamma, *saved, *settings)
-    return forward.launches + backward.launches
+    given = (x, weight, gamma, *saved, torch.channels_last, *settings)
+    return forward.launches + block.backward_plan.plan(META, *given).launches
 
 
 def encoding_launches(job: dict, dtype: torch.dtype) -> list[Launch]:

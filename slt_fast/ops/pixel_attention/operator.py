@@ -6,7 +6,7 @@ their values wide.
 """
 
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -196,27 +196,28 @@ def _kernels(
     bias: torch.Tensor | None,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the output, and each row's statistics if the flash kernels saved them, else empty."""
+    """Returns the output, and each row's statistics if the flash kernels saved them, else None."""
     blind = None
     if bias is not None:
         bias, blind = additive(bias, q.dtype)
     results = plans.run(plan.forward_plan, q.device, q, k, v, bias, scale)
     if blind is not None:
         results["out"].masked_fill_(repeated_bias(blind, len(q)), 0)
-    if "row_statistics" not in results:
-        results["row_statistics"] = q.new_empty(0, dtype=torch.float32)
-    return results["out"], results["row_statistics"]
+    row_statistics: Any = results.get("row_statistics")
+    return results["out"], row_statistics
 
 
 def _memory(q, k, v, bias, scale):
     B, heads, Nq, _ = q.shape
-    is_flash = plan.regime(Nq, k.shape[2], q.dtype) == "flash"
-    row_statistics = q.new_empty((B, heads, 2, Nq) if is_flash else (0,), dtype=torch.float32)
-    return plan.empty_token_major(q, B, heads, Nq, v.shape[3]), row_statistics
+    out = plan.empty_token_major(q, B, heads, Nq, v.shape[3])
+    if plan.regime(Nq, k.shape[2], q.dtype) != "flash":
+        return out, out.new_empty(0)
+    return out, q.new_empty((B, heads, 2, Nq), dtype=torch.float32)
 
 
 def _backward_kernels(plans, gradient, q, k, v, bias, out, row_statistics, scale, needed):
-    saved = (out, row_statistics) if row_statistics.numel() else (None, None)
+    is_saved = row_statistics is not None and row_statistics.numel()
+    saved = (out, row_statistics) if is_saved else (None, None)
     *_, needs_dbias = needed
     if bias is not None:
         bias, blind = additive(bias, q.dtype)

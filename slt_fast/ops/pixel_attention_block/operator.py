@@ -168,16 +168,11 @@ def _kernels(
     num_heads: int,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Returns the output, qkv, and attended and row_statistics (empty without flash kernels)."""
-    encoding = _encoding_tokens(positional_encoding)
-    table = _position_table(encoding, qkv_weight, qkv_bias)
-    tensors = (token_major(x), qkv_weight, table, gamma, encoding)
-    settings = (memory_format(x), key_channels, num_heads, scale)
-    results = plans.run(plan.forward_plan, x.device, *tensors, *settings)
-    out, qkv = results["out"], results["qkv"]
-    if "attended" not in results:
-        return out, qkv, qkv.new_empty(0), qkv.new_empty(0, dtype=torch.float32)
-    return out, qkv, results["attended"], results["row_statistics"]
+    """Returns the output, qkv, and attended and row_statistics (None without flash kernels)."""
+    tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
+    results = plans.run(plan.forward_plan, x.device, *tensors, key_channels, num_heads, scale)
+    saved: Any = results.get("attended"), results.get("row_statistics")
+    return results["out"], results["qkv"], *saved
 
 
 def _memory(x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, num_heads, scale):
@@ -185,7 +180,7 @@ def _memory(x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, n
     N = H * W
     out, qkv = empty_map(x), qkv_weight.new_empty(B, N, len(qkv_weight))
     if regime(N, N, qkv_weight.dtype) != "flash":
-        return out, qkv, qkv.new_empty(0), qkv.new_empty(0, dtype=torch.float32)
+        return out, qkv, out.new_empty(0), out.new_empty(0)
     attended = empty_token_major(qkv, B, num_heads, N, C // num_heads)
     return out, qkv, attended, qkv.new_empty(B, num_heads, 2, N, dtype=torch.float32)
 
@@ -193,9 +188,9 @@ def _memory(x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, n
 def _backward_kernels(plans, gradient, *arguments):
     x, qkv_weight, _, gamma, encoding, qkv, attended, row_statistics, *settings, needed = arguments
     needs_x, needs_weight, needs_bias, needs_gamma, needs_encoding = needed
-    if not row_statistics.numel():
+    if attended is not None and not attended.numel():
         attended = row_statistics = None
-    tensors = (token_major(gradient), qkv_weight, gamma, qkv, attended, row_statistics)
+    tensors = (gradient, qkv_weight, gamma, qkv, attended, row_statistics)
     dx_format = memory_format(x) if needs_x or needs_encoding else None
     key = (gradient.stride(), gradient.dtype, dx_format)
     given = (*tensors, dx_format, *settings)
@@ -220,8 +215,8 @@ def _projection_gradients(dqkv, x, positional_encoding, needs_weight, needs_bias
         dbias = by_position.sum(0).to(dqkv.dtype)
     if needs_weight:
         flat = dqkv.flatten(0, 1)
-        tokens = plan.tokens_of(token_major(x))
-        dweight = flat.mT @ tokens.flatten(0, 1).to(flat.dtype)
+        tokens = x.permute(0, 2, 3, 1).reshape(len(flat), -1)
+        dweight = flat.mT @ tokens.to(flat.dtype)
         if encoding is not None:
             dweight.addmm_(by_position.mT.to(flat.dtype), encoding.to(flat.dtype))
     return dweight, dbias
@@ -231,32 +226,11 @@ def _gradient_memory(number: int, tensor: torch.Tensor) -> torch.Tensor:
     return empty_map(tensor) if number == 0 else tensor.new_empty(tensor.shape)
 
 
-def token_major(maps: torch.Tensor) -> torch.Tensor:
-    """Returns maps whose channels are adjacent in memory: the same maps, or a copy of them."""
-    _, C, _, W = maps.shape
-    _, channel_stride, row_stride, column_stride = maps.stride()
-    if (channel_stride == 1 or C == 1) and row_stride == W * column_stride:
-        return maps
-    return maps.contiguous(memory_format=torch.channels_last)
-
-
 def _encoding_tokens(positional_encoding: torch.Tensor | None) -> torch.Tensor | None:
     """[C, H, W] -> [N, C] with adjacent channels."""
     if positional_encoding is None:
         return None
     return positional_encoding.permute(1, 2, 0).flatten(0, 1).contiguous()
-
-
-def _position_table(
-    encoding: torch.Tensor | None, qkv_weight: torch.Tensor, qkv_bias: torch.Tensor | None
-) -> torch.Tensor | None:
-    """Returns what the projection adds at each position: encoding qkv_weight^T + qkv_bias."""
-    if encoding is None:
-        return qkv_bias
-    encoding = encoding.to(qkv_weight.dtype)
-    if qkv_bias is None:
-        return encoding @ qkv_weight.mT
-    return torch.addmm(qkv_bias, encoding, qkv_weight.mT)
 
 
 _fused = define(

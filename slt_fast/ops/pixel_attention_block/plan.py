@@ -10,7 +10,7 @@ neither the encoding nor gamma and the residual cost a pass over the maps.
 import torch
 
 from slt_fast.ops import kernel_table
-from slt_fast.ops.launching import Plan, Planner, ceil_divide, precision, strided
+from slt_fast.ops.launching import Plan, Planner, ceil_divide, empty_map, precision, strided
 from slt_fast.ops.pixel_attention.plan import Attention, add_backward, add_forward
 
 
@@ -19,24 +19,21 @@ def forward_plan(
     plan: Plan,
     x: torch.Tensor,
     qkv_weight: torch.Tensor,
-    table: torch.Tensor | None,
+    qkv_bias: torch.Tensor | None,
     gamma: torch.Tensor,
-    encoding: torch.Tensor | None,
-    memory_format: torch.memory_format,
+    positional_encoding: torch.Tensor | None,
     key_channels: int,
     num_heads: int,
     scale: float,
 ) -> None:
-    """Plans `out`, `qkv`, and `attended` and `row_statistics` of the flash kernels.
-
-    x is a token-major map [B, C, H, W], table [N, rows] or [rows], encoding [N, C], and
-    memory_format that of the output.
-    """
-    tokens = tokens_of(x)
+    """Plans `out`, `qkv`, and `attended` and `row_statistics` of the flash kernels."""
+    tokens = tokens_of(token_major(plan, "tokens", x))
     B, N, _ = tokens.shape
+    encoding = encoding_tokens(plan, positional_encoding)
+    table = position_table(plan, encoding, qkv_weight, qkv_bias)
     qkv = plan.allocate("qkv", qkv_weight.new_empty(B, N, len(qkv_weight)))
     add_projection(plan, tokens, qkv_weight, table, qkv)
-    out = plan.allocate("out", torch.empty_like(x, memory_format=memory_format))
+    out = plan.allocate("out", empty_map(x))
     q, k, v = _parts(qkv, key_channels, num_heads)
     add_forward(
         Attention(plan, q, k, v, None, scale, gamma),
@@ -62,9 +59,9 @@ def backward_plan(
 ) -> None:
     """Plans `dqkv`, `delta`, and `dx` in a memory format, or no `dx` if that is None.
 
-    gradient is token-major [B, C, H, W].
+    gradient is [B, C, H, W] in any layout.
     """
-    tokens = tokens_of(gradient)
+    tokens = tokens_of(token_major(plan, "gradient_tokens", gradient))
     dqkv = plan.allocate("dqkv", torch.empty_like(qkv))
     q, k, v = _parts(qkv, key_channels, num_heads)
     add_backward(
@@ -113,6 +110,60 @@ def add_projection(
         CHANNELS=channels,
         PRECISION=precision(weight.dtype),
     )
+
+
+def token_major(plan: Plan, name: str, maps: torch.Tensor) -> torch.Tensor:
+    """Returns maps whose channels are adjacent in memory: the same maps, or a planned copy."""
+    _, C, _, W = maps.shape
+    _, channel_stride, row_stride, column_stride = maps.stride()
+    if (channel_stride == 1 or C == 1) and row_stride == W * column_stride:
+        return maps
+    copy = plan.allocate(name, torch.empty_like(maps, memory_format=torch.channels_last))
+    plan.call(torch.Tensor.copy_, copy, maps)
+    return copy
+
+
+def encoding_tokens(plan: Plan, encoding: torch.Tensor | None) -> torch.Tensor | None:
+    """[C, H, W] -> [N, C] with adjacent channels: a view, or one of a planned copy."""
+    if encoding is None:
+        return None
+    by_position = encoding.permute(1, 2, 0)
+    if not by_position.is_contiguous():
+        copy = plan.allocate("encoding", by_position.new_empty(by_position.shape))
+        plan.call(torch.Tensor.copy_, copy, by_position)
+        by_position = copy
+    return by_position.view(-1, by_position.shape[2])
+
+
+def position_table(
+    plan: Plan,
+    encoding: torch.Tensor | None,
+    qkv_weight: torch.Tensor,
+    qkv_bias: torch.Tensor | None,
+) -> torch.Tensor | None:
+    """Plans what the projection adds at each position: encoding qkv_weight^T + qkv_bias."""
+    if encoding is None:
+        return qkv_bias
+    if encoding.dtype != qkv_weight.dtype:
+        cast = plan.allocate("cast_encoding", qkv_weight.new_empty(encoding.shape))
+        plan.call(torch.Tensor.copy_, cast, encoding)
+        encoding = cast
+    table = plan.allocate("table", qkv_weight.new_empty(len(encoding), len(qkv_weight)))
+    if qkv_bias is None:
+        plan.call(_multiply, encoding, qkv_weight.mT, table)
+    else:
+        plan.call(_multiply_and_add, qkv_bias, encoding, qkv_weight.mT, table)
+    return table
+
+
+def _multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+    torch.mm(a, b, out=out)
+
+
+def _multiply_and_add(
+    added: torch.Tensor, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor
+) -> None:
+    torch.addmm(added, a, b, out=out)
 
 
 def tokens_of(maps: torch.Tensor) -> torch.Tensor:
