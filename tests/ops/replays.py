@@ -49,7 +49,7 @@ class Run:
         count = self.planner._num_tensors
         layouts = layouts_of(self.arguments[:count])
         plan = self.planner._make(self.device, machine_state(), layouts, self.arguments[count:])
-        with recorded_launches() as launches:
+        with recorded_launches() as launches, torch.no_grad():
             memory = plan.run(self.planner.names, self.arguments)
         return Run(self.planner, self.device, self.arguments, memory, launches)
 
