@@ -11,8 +11,9 @@ from slt_fast.checkpoint import (
     without_weights,
 )
 from slt_fast.data.batching import Vocabularies
+from slt_fast.data.flow_cache.cache import cached_rate, open_flow_cache
 from slt_fast.data.flow_cache.extraction import share_of_work
-from slt_fast.data.sources import split_names
+from slt_fast.data.sources import data_root, split_names
 from slt_fast.device import autocast, choose_device
 from slt_fast.errors import DataError, UserError, is_out_of_memory
 from slt_fast.files import seen_from
@@ -51,6 +52,13 @@ def check_splits(run: RunConfig) -> None:
         way = " ".join(f"--{option}-split {shlex.quote(known[0])}" for option in missing)
         expected = f"one of {', '.join(known)}, as with {way}"
         raise DataError(run.data, f"no split {found}", expected)
+
+
+def check_flow_cache(recipe: Recipe, run: RunConfig) -> None:
+    """Raises DataError or UserError if a run names a flow cache that it cannot use."""
+    if run.flow_cache:
+        fps = run.fps or cached_rate(run.flow_cache) or "native"
+        open_flow_cache(run.flow_cache, recipe.input, data_root(run.data), fps=fps)
 
 
 def check_recipe(recipe: Recipe, run: RunConfig) -> None:

@@ -4,7 +4,6 @@ import logging
 import math
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,16 +31,15 @@ from slt_fast.metrics import deciding_score
 from slt_fast.recipe import Recipe
 from slt_fast.settings import Bounds, check_settings
 from slt_fast.training.checks import (
+    check_flow_cache,
     check_one_process,
     check_recipe,
     check_resumable,
     check_splits,
 )
 from slt_fast.training.datasets import (
-    find_clips,
-    read_clips,
+    read_splits,
     trained_on,
-    training_rate,
     warn_of_long_texts,
     warn_of_rare_words,
 )
@@ -99,14 +97,10 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
 
 def _train(recipe: Recipe, run: RunConfig, started: float) -> tuple[dict[str, Any], Evaluation]:
     check_recipe(recipe, run)
+    check_flow_cache(recipe, run)
     skipped = SkippedClips() if run.skip_bad else None
-    fps, cache = training_rate(run, skipped), run.flow_cache
+    fps, (train_set, dev_set, test_set) = read_splits(recipe, run, on_error=skipped)
     run = replace(run, fps=fps)
-    find = partial(find_clips, recipe, run.data, fps=fps, flow_cache=cache, on_error=skipped)
-    splits = [find(split) for split in (run.train_split, run.dev_split, run.test_split)]
-    train_set, dev_set, test_set = (
-        read_clips(recipe, run.data, clips, on_error=skipped) for clips in splits
-    )
     units = recipe.text.text_units
     warn_of_long_texts(train_set.clips, recipe.search.max_text_length, units)
     warn_of_rare_words(train_set.clips, units)

@@ -15,8 +15,10 @@ from slt_fast.data.sources import read_split, read_videos
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
+from slt_fast.training import datasets
 from slt_fast.training.datasets import (
     load_dataset,
+    read_splits,
     trained_on,
     training_rate,
     warn_of_rare_words,
@@ -132,7 +134,7 @@ def test_skip_bad_never_hides_a_defect(
 
 def test_the_rate_of_a_run(tiny_recipe, own_manifest: Path, tmp_path: Path) -> None:
     def rate(data: str, **options) -> float | str:
-        return training_rate(RunConfig(data, **options), None)
+        return training_rate(RunConfig(data, **options), read_split(data, "train"))
 
     data = f"manifest:{own_manifest}"
     assert (rate("synthetic"), rate(data)) == (25, "native")  # folders of unknown rate
@@ -162,10 +164,47 @@ def test_a_cache_of_version_0_1_was_not_resampled(tiny_recipe, tmp_path: Path) -
     description = json.loads((tmp_path / "cache.json").read_text())
     assert description.pop("fps") == "native"
     (tmp_path / "cache.json").write_text(json.dumps(description))
-    assert training_rate(RunConfig("synthetic", flow_cache=tmp_path), None) == "native"
+    assert training_rate(RunConfig("synthetic", flow_cache=tmp_path), []) == "native"
     open_flow_cache(tmp_path, tiny_recipe.input, tmp_path)
     with pytest.raises(DataError, match="found flow with fps 'native'; expected fps 25"):
         open_flow_cache(tmp_path, tiny_recipe.input, tmp_path, fps=25)
+
+
+@pytest.fixture
+def splits_read(monkeypatch) -> list[str]:
+    """The splits whose annotations are read, in order."""
+    names: list[str] = []
+
+    def read(data: str, split: str, **options) -> list[AnnotatedClip]:
+        names.append(split)
+        return read_split(data, split, **options)
+
+    monkeypatch.setattr(datasets, "read_split", read)
+    return names
+
+
+def test_each_split_of_a_run_is_read_once(tiny_recipe, manifest: Path, splits_read) -> None:
+    run = RunConfig(f"manifest:{manifest}")
+    fps, found = read_splits(tiny_recipe, run)
+    assert (fps, [len(dataset) for dataset in found]) == ("native", [5, 2, 2])
+    assert splits_read == ["train", "dev", "test"]
+    splits_read.clear()
+    _, (train_set, dev_set, test_set) = read_splits(tiny_recipe, replace(run, test_split="train"))
+    assert splits_read == ["train", "dev"]
+    assert test_set is train_set and len(dev_set) == 2
+
+
+def test_all_splits_get_the_rate_of_the_training_clips(tiny_recipe, own_manifest: Path) -> None:
+    header, *rows = own_manifest.read_text().splitlines()
+    rates = [50 if row.endswith("train") else 100 for row in rows]
+    rated = [f"{row},{rate}" for row, rate in zip(rows, rates, strict=True)]
+    own_manifest.write_text("\n".join([f"{header},fps", *rated]))
+    fps, found = read_splits(tiny_recipe, RunConfig(f"manifest:{own_manifest}"))
+    sources = [clip.source for dataset in found for clip in dataset.clips]
+    assert fps == 50 and {source.rate for source in sources} == {50}
+    assert [source.fps for source in sources] == rates
+    again, other = read_splits(tiny_recipe, RunConfig(f"manifest:{own_manifest}", fps="native"))
+    assert again == "native" and other[2].clips[0].source.rate is None
 
 
 def annotated(*texts: str) -> list[AnnotatedClip]:
