@@ -16,7 +16,6 @@ from slt_fast.data.flow_cache.cache import cached_rate, open_flow_cache, with_ca
 from slt_fast.data.frame_source import FrameRate, common_rate, with_rate
 from slt_fast.data.input import flow_device
 from slt_fast.data.loading import ClipDataset, count_frames, keep_good, preload
-from slt_fast.data.probes import probe
 from slt_fast.data.sources import data_root, read_split
 from slt_fast.data.text import split_text
 from slt_fast.device import choose_device
@@ -51,25 +50,6 @@ def read_splits(
         for name, clips in prepared.items()
     }
     return fps, [datasets[name] for name in names]
-
-
-def load_dataset(
-    recipe: Recipe,
-    data: str,
-    split: str,
-    *,
-    fps: FrameRate = "native",
-    flow_cache: Path | None = None,
-    probe_name: str | None = None,
-    on_error: ErrorHandler | None = None,
-    checks_clips: bool = True,
-) -> ClipDataset:
-    """Reads a split for batching: read_split, prepare_clips, read_clips; raises as they do."""
-    clips = read_split(data, split, on_error=on_error)
-    if probe_name:
-        clips = [probe(clip, probe_name) for clip in clips]
-    clips = prepare_clips(recipe, data, clips, fps=fps, flow_cache=flow_cache)
-    return read_clips(recipe, data, clips, on_error=on_error, checks_clips=checks_clips)
 
 
 def prepare_clips(

@@ -18,7 +18,7 @@ from slt_fast.files import read_json
 from slt_fast.metrics import Score
 from slt_fast.recipe import Recipe
 from slt_fast.training import loop
-from slt_fast.training.datasets import load_dataset
+from slt_fast.training.datasets import read_splits
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.loop import Trainer, train
 from slt_fast.training.run import RunConfig
@@ -34,8 +34,8 @@ def with_training(recipe: Recipe, **settings) -> Recipe:
 
 @pytest.fixture
 def trainer(tiny_recipe, run) -> Trainer:
-    dataset = load_dataset(tiny_recipe, run.data, "train")
-    return Trainer(tiny_recipe, run, dataset, None)
+    _, (train_set, *_) = read_splits(tiny_recipe, run)
+    return Trainer(tiny_recipe, run, train_set, None)
 
 
 def weights(run: RunConfig, link: str = "last") -> dict[str, torch.Tensor]:
