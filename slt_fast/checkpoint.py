@@ -37,7 +37,7 @@ from slt_fast.files import (
 )
 from slt_fast.model.backbone import STAGE_CHANNELS
 from slt_fast.model.network import TranslationNetwork
-from slt_fast.ops.extension import cuda_refusal
+from slt_fast.ops.extension import EXTENSION, REFUSAL, cuda_refusal
 from slt_fast.ops.optical_flow.presets import OPENCV_PRESETS
 from slt_fast.recipe import Recipe, recipe_from_json, upgraded_from_0_1
 from slt_fast.settings import check_settings
@@ -254,11 +254,11 @@ def _check_specials(words: Vocabularies) -> None:
 
 
 def _with_runnable_backend(values: dict[str, Any]) -> dict[str, Any]:
-    """Replaces a flow backend that cannot run here by "auto", which computes the same flow."""
+    """Replaces a flow backend that cannot run here by "auto"; _check_flow compares their flow."""
     # The CPU computes a GPU's flow, and cv2 that of version 0.1's own code for OpenCV's presets.
     backend, preset = values["input"]["flow_backend"], values["input"]["flow_preset"]
-    is_cuda_missing = backend == "cuda" and cuda_refusal() is not None
-    if is_cuda_missing or (backend == "cpu" and preset in OPENCV_PRESETS):
+    is_missing = (backend == "cuda" and cuda_refusal()) or (backend == "cpu" and not EXTENSION)
+    if is_missing or (backend == "cpu" and preset in OPENCV_PRESETS):
         return {**values, "input": {**values["input"], "flow_backend": "auto"}}
     return values
 
@@ -279,6 +279,10 @@ def _check_flow(path: Path, recorded: object, recipe: Recipe) -> None:
     # Another version of OpenCV only warns, because a new release need not change the flow.
     if computed.get("algorithm") == "opencv_dis" and "version" in recorded:
         expected["version"] = recorded["version"]
+    algorithms = recorded.get("algorithm"), computed.get("algorithm")
+    if algorithms == ("disvr", "opencv_dis") and not EXTENSION:
+        found = "a model trained on the flow of slt_fast's extension"
+        raise DataError(path, found, f"that extension here, but {REFUSAL}")
     if recorded != expected:
         raise DataError(path, f"a model trained on flow {recorded}", f"{computed}, as made here")
     if expected != computed:

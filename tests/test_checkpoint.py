@@ -27,6 +27,7 @@ from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError
 from slt_fast.files import read_json
 from slt_fast.ops.extension import cuda_refusal
+from slt_fast.ops.optical_flow import backends
 from slt_fast.recipe import recipe_from_json
 
 FILES = ["model.json", "model.safetensors", "training.json", "training.safetensors"]
@@ -460,6 +461,22 @@ def test_flow_of_a_gpu_needs_none(saved: Path) -> None:
         pytest.skip("needs a machine without a GPU; torch.cuda finds one")
     change(saved / "model.json", recipe__input__flow_backend="cuda")
     assert load_model(saved).recipe.input.flow_backend == "auto"
+
+
+@pytest.mark.parametrize("backend", ["auto", "cpu", "cuda"])
+def test_without_the_extension_its_flow_is_refused(saved: Path, monkeypatch, backend: str) -> None:
+    for module in (checkpoint, backends):
+        monkeypatch.setattr(module, "EXTENSION", None)
+        monkeypatch.setattr(module, "REFUSAL", "it is not built; `make setup` builds it")
+    monkeypatch.setattr(checkpoint, "cuda_refusal", lambda: "it is not built")
+    change(saved / "model.json", recipe__input__flow_backend=backend)
+    found = "found a model trained on the flow of slt_fast's extension"
+    expected = "expected that extension here, but it is not built; `make setup` builds it"
+    fails(saved, rf"model\.json: {found}; {expected}$")
+    change(saved / "model.json", recipe__input__flow_backend="reference")
+    assert load_model(saved).recipe.input.flow_backend == "reference"
+    change(saved / "model.json", flow__version=0)
+    fails(saved, r"model\.json: found a model trained on flow \{.*'version': 0")
 
 
 def test_rgb_model_has_no_flow(tmp_path: Path, trained: TrainedModel) -> None:

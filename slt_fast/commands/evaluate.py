@@ -12,12 +12,14 @@ from typing import Literal
 from slt_fast import command_line
 from slt_fast.checkpoint import load_model
 from slt_fast.data.frame_source import FrameRate
+from slt_fast.data.probes import probe
 from slt_fast.data.skipped import SkippedClips
+from slt_fast.data.sources import read_split
 from slt_fast.device import choose_device
 from slt_fast.files import check_writable, write_json
 from slt_fast.inference.translate import trained_rate
 from slt_fast.settings import check_settings
-from slt_fast.training.datasets import load_dataset
+from slt_fast.training.datasets import prepare_clips, read_clips
 from slt_fast.training.evaluation import evaluate
 from slt_fast.training.translations import check_translations_file, save_translations
 
@@ -74,16 +76,12 @@ def main() -> None:
     data = arguments.data or trained.trained_on.located().data
     if not arguments.data:
         logging.info("evaluated on the training data's %s", data)
-    dataset = load_dataset(
-        replace(recipe, training=settings),
-        data,
-        split,
-        fps=trained_rate(trained, arguments.fps),
-        flow_cache=arguments.flow_cache,
-        probe_name=arguments.probe,
-        on_error=on_error,
-        checks_clips=False,
-    )
+    recipe, fps = replace(recipe, training=settings), trained_rate(trained, arguments.fps)
+    clips = read_split(data, split, on_error=on_error)
+    if arguments.probe:
+        clips = [probe(clip, arguments.probe) for clip in clips]
+    clips = prepare_clips(recipe, data, clips, fps=fps, flow_cache=arguments.flow_cache)
+    dataset = read_clips(recipe, data, clips, on_error=on_error, checks_clips=False)
     evaluation = evaluate(trained, dataset, search=search, on_error=on_error)
     if arguments.save_translations:
         save_translations(arguments.save_translations, evaluation)

@@ -11,15 +11,16 @@ from slt_fast.checkpoint import (
     without_weights,
 )
 from slt_fast.data.batching import Vocabularies
+from slt_fast.data.flow_cache.cache import cached_rate, open_flow_cache
 from slt_fast.data.flow_cache.extraction import share_of_work
-from slt_fast.data.sources import split_names
+from slt_fast.data.sources import data_root, split_names
 from slt_fast.device import autocast, choose_device
 from slt_fast.errors import DataError, UserError, is_out_of_memory
 from slt_fast.files import seen_from
 from slt_fast.recipe import Recipe
 from slt_fast.training.resuming import check_same_recipe, has_checkpoint_to_resume
 from slt_fast.training.run import RunConfig
-from slt_fast.training.starting import start_from
+from slt_fast.training.starting import Start, start_from
 from slt_fast.training.translations import check_translations_file
 
 
@@ -53,8 +54,18 @@ def check_splits(run: RunConfig) -> None:
         raise DataError(run.data, f"no split {found}", expected)
 
 
-def check_recipe(recipe: Recipe, run: RunConfig) -> None:
+def check_flow_cache(recipe: Recipe, run: RunConfig) -> None:
+    """Raises DataError or UserError if a run names a flow cache that it cannot use."""
+    if run.flow_cache:
+        fps = run.fps or cached_rate(run.flow_cache) or "native"
+        open_flow_cache(run.flow_cache, recipe.input, data_root(run.data), fps=fps)
+
+
+def check_recipe(recipe: Recipe, run: RunConfig, start: Start | None = None) -> None:
     """Tries the settings on this machine: flow, device, weights and backend, on blank images.
+
+    Args:
+        start: What load_start returned for the run.
 
     Raises:
         DataError: Weights are missing, broken or unfit, or the run to resume has other settings.
@@ -68,17 +79,17 @@ def check_recipe(recipe: Recipe, run: RunConfig) -> None:
         folder = checkpoint_folder(run.output / "last")
         check_same_recipe(folder, read_description(folder)[0], recipe)
     device = choose_device(recipe.training.device)
-    start = without_weights(recipe) if resumes else recipe
     words = Vocabularies.build([])
     H = W = recipe.input.image_size
     try:
-        network = build_network(start, words).to(device).eval()
+        fresh = without_weights(recipe) if resumes else recipe
+        network = build_network(fresh, words).to(device).eval()
         images, lengths = torch.zeros(2, 3, H, W, device=device), torch.tensor([2])
         tokens = torch.zeros(1, 2, dtype=torch.long, device=device)
         with torch.no_grad(), autocast(device, recipe.training.precision):
             network(images, lengths, tokens)
-        if run.init_from and not resumes:
-            start_from(network, words, run.init_from)
+        if start:
+            start_from(network, words, start)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

@@ -16,7 +16,6 @@ from slt_fast.data.flow_cache.cache import cached_rate, open_flow_cache, with_ca
 from slt_fast.data.frame_source import FrameRate, common_rate, with_rate
 from slt_fast.data.input import flow_device
 from slt_fast.data.loading import ClipDataset, count_frames, keep_good, preload
-from slt_fast.data.probes import probe
 from slt_fast.data.sources import data_root, read_split
 from slt_fast.data.text import split_text
 from slt_fast.device import choose_device
@@ -27,59 +26,56 @@ from slt_fast.training.run import RunConfig
 logger = logging.getLogger(__name__)
 
 
-def load_dataset(
-    recipe: Recipe,
-    data: str,
-    split: str,
-    *,
-    fps: FrameRate = "native",
-    flow_cache: Path | None = None,
-    probe_name: str | None = None,
-    on_error: ErrorHandler | None = None,
-    checks_clips: bool = True,
-) -> ClipDataset:
-    """Reads a split for batching: find_clips, then read_clips; raises as they do."""
-    clips = find_clips(
-        recipe,
-        data,
-        split,
-        fps=fps,
-        flow_cache=flow_cache,
-        probe_name=probe_name,
-        on_error=on_error,
-    )
-    return read_clips(recipe, data, clips, on_error=on_error, checks_clips=checks_clips)
+def read_splits(
+    recipe: Recipe, run: RunConfig, *, on_error: ErrorHandler | None = None
+) -> tuple[FrameRate, list[ClipDataset]]:
+    """Reads the training, dev and test clips of a run; a split that it names twice only once.
 
-
-def find_clips(
-    recipe: Recipe,
-    data: str,
-    split: str,
-    *,
-    fps: FrameRate = "native",
-    flow_cache: Path | None = None,
-    probe_name: str | None = None,
-    on_error: ErrorHandler | None = None,
-) -> list[AnnotatedClip]:
-    """Reads the annotations of a split.
-
-    Args:
-        data: synthetic[:SEED], phoenix14t:PATH or manifest:FILE.
-        fps: Frames per second that clips are resampled to.
-        flow_cache: Folder to read flow from, as far as it is there.
-        probe_name: Probe that changes the clips; None for none.
-        on_error: Called with each bad annotation; None raises the first.
+    Returns:
+        The frames per second that all clips are resampled to, and the three data sets.
 
     Raises:
-        DataError: A bad annotation, if on_error is None, or no usable flow cache.
-        UserError: There is no clip, or a flow cache is given for RGB input.
+        DataError: A bad annotation or clip, if on_error is None, or no usable flow cache.
+        UserError: A split has no clip, or none that can be read.
     """
-    cache = flow_cache and open_flow_cache(flow_cache, recipe.input, data_root(data), fps=fps)
-    clips = read_split(data, split, on_error=on_error)
+    names = (run.train_split, run.dev_split, run.test_split)
+    splits = {name: read_split(run.data, name, on_error=on_error) for name in dict.fromkeys(names)}
+    fps = training_rate(run, splits[run.train_split])
+    prepared = {
+        name: prepare_clips(recipe, run.data, clips, fps=fps, flow_cache=run.flow_cache)
+        for name, clips in splits.items()
+    }
+    datasets = {
+        name: read_clips(recipe, run.data, clips, on_error=on_error)
+        for name, clips in prepared.items()
+    }
+    return fps, [datasets[name] for name in names]
+
+
+def prepare_clips(
+    recipe: Recipe,
+    data: str,
+    clips: Sequence[AnnotatedClip],
+    *,
+    fps: FrameRate = "native",
+    flow_cache: Path | None = None,
+) -> list[AnnotatedClip]:
+    """Resamples clips and finds their flow on disk.
+
+    Args:
+        data: Name of the data: synthetic[:SEED], phoenix14t:PATH or manifest:FILE.
+        fps: Frames per second that the clips are resampled to.
+        flow_cache: Folder to read flow from, as far as it is there.
+
+    Raises:
+        DataError: There is no usable flow cache.
+        UserError: A flow cache is given for RGB input.
+    """
     clips = [replace(clip, source=with_rate(clip.source, fps)) for clip in clips]
-    if probe_name:
-        clips = [probe(clip, probe_name) for clip in clips]
-    return with_cached_flow(clips, cache) if cache else clips
+    if flow_cache is None:
+        return clips
+    cache = open_flow_cache(flow_cache, recipe.input, data_root(data), fps=fps)
+    return with_cached_flow(clips, cache)
 
 
 def read_clips(
@@ -116,15 +112,12 @@ def read_clips(
     return ClipDataset(clips, images, None if device else recipe.input)
 
 
-def training_rate(run: RunConfig, on_error: ErrorHandler | None) -> FrameRate:
-    """Returns the frames per second that the clips of a run are resampled to."""
+def training_rate(run: RunConfig, clips: Sequence[AnnotatedClip]) -> FrameRate:
+    """Returns the frames per second that a run resamples to; these are its training clips."""
     if run.fps is not None:
         return run.fps
     rate = cached_rate(run.flow_cache) if run.flow_cache else None
-    if rate is not None:
-        return rate
-    clips = read_split(run.data, run.train_split, on_error=on_error)
-    return common_rate([clip.source for clip in clips])
+    return common_rate([clip.source for clip in clips]) if rate is None else rate
 
 
 def trained_on(run: RunConfig, clips: Sequence[AnnotatedClip]) -> TrainedOn:

@@ -4,7 +4,6 @@ import logging
 import math
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,16 +31,15 @@ from slt_fast.metrics import deciding_score
 from slt_fast.recipe import Recipe
 from slt_fast.settings import Bounds, check_settings
 from slt_fast.training.checks import (
+    check_flow_cache,
     check_one_process,
     check_recipe,
     check_resumable,
     check_splits,
 )
 from slt_fast.training.datasets import (
-    find_clips,
-    read_clips,
+    read_splits,
     trained_on,
-    training_rate,
     warn_of_long_texts,
     warn_of_rare_words,
 )
@@ -56,7 +54,7 @@ from slt_fast.training.resuming import (
 )
 from slt_fast.training.run import RunConfig
 from slt_fast.training.schedule import learning_rate
-from slt_fast.training.starting import start_from
+from slt_fast.training.starting import Start, load_start, start_from
 from slt_fast.training.state import pack_state, restore_state
 from slt_fast.training.translations import save_translations
 
@@ -98,19 +96,17 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
 
 
 def _train(recipe: Recipe, run: RunConfig, started: float) -> tuple[dict[str, Any], Evaluation]:
-    check_recipe(recipe, run)
+    start = load_start(run)
+    check_recipe(recipe, run, start)
+    check_flow_cache(recipe, run)
     skipped = SkippedClips() if run.skip_bad else None
-    fps, cache = training_rate(run, skipped), run.flow_cache
+    fps, (train_set, dev_set, test_set) = read_splits(recipe, run, on_error=skipped)
     run = replace(run, fps=fps)
-    find = partial(find_clips, recipe, run.data, fps=fps, flow_cache=cache, on_error=skipped)
-    splits = [find(split) for split in (run.train_split, run.dev_split, run.test_split)]
-    train_set, dev_set, test_set = (
-        read_clips(recipe, run.data, clips, on_error=skipped) for clips in splits
-    )
     units = recipe.text.text_units
     warn_of_long_texts(train_set.clips, recipe.search.max_text_length, units)
     warn_of_rare_words(train_set.clips, units)
-    trainer = Trainer(recipe, run, train_set, skipped, started=started)
+    trainer = Trainer(recipe, run, train_set, skipped, start=start, started=started)
+    del start  # or its weights would stay in memory
     if run.resume:
         trainer.resume()
     prepare_output(run)  # after every check, as it moves an earlier run aside
@@ -142,6 +138,7 @@ class Trainer:
         train_set: ClipDataset,
         on_error: ErrorHandler | None,
         *,
+        start: Start | None = None,
         started: float | None = None,  # time.monotonic(); None means now
     ) -> None:
         settings = recipe.training
@@ -153,13 +150,13 @@ class Trainer:
         self.maker = BatchMaker(
             vocabularies, recipe.input, recipe.augmentation, settings.seed, maker_device
         )
-        start = without_weights(recipe) if has_checkpoint_to_resume(run) else recipe
-        network = build_network(start, vocabularies)
+        fresh = without_weights(recipe) if has_checkpoint_to_resume(run) else recipe
+        network = build_network(fresh, vocabularies)
         network.to(self.device).to(memory_format=torch.channels_last)
         data = trained_on(run, train_set.clips)
         self.trained = TrainedModel(network, recipe, vocabularies, data)
-        if run.init_from and not has_checkpoint_to_resume(run):
-            logger.info(start_from(network, vocabularies, run.init_from))
+        if start:
+            logger.info(start_from(network, vocabularies, start))
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
             lr=settings.learning_rate,

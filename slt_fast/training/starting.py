@@ -1,19 +1,41 @@
 """Starts a network from the weights of a checkpoint, whose words may be others."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from slt_fast.checkpoint import load_model
+from slt_fast.checkpoint import TrainedModel, load_model
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.vocabulary import Vocabulary
 from slt_fast.errors import DataError
 from slt_fast.model.network import TranslationNetwork
+from slt_fast.training.resuming import has_checkpoint_to_resume
+from slt_fast.training.run import RunConfig
 
 # Tensors with a row for each entry of a vocabulary.
 _TEXT_ROWS = ("decoder.embedding.weight", "decoder.output.weight", "decoder.output.bias")
 _GLOSS_ROWS = ("encoder.gloss_head.weight", "encoder.gloss_head.bias")
 
 
-def start_from(network: TranslationNetwork, words: Vocabularies, checkpoint: Path) -> str:
+@dataclass(frozen=True)
+class Start:
+    """A model whose weights a run starts from, and the folder of its checkpoint."""
+
+    checkpoint: Path
+    model: TrainedModel
+
+
+def load_start(run: RunConfig) -> Start | None:
+    """Loads the model that a run starts from; None if it starts fresh, or resumes.
+
+    Raises:
+        DataError: The checkpoint is missing or broken.
+    """
+    if run.init_from is None or has_checkpoint_to_resume(run):
+        return None
+    return Start(run.init_from, load_model(run.init_from))
+
+
+def start_from(network: TranslationNetwork, words: Vocabularies, start: Start) -> str:
     """Takes the weights of a checkpoint that fit, in place; returns what was taken, for the log.
 
     Words and glosses are known by their spelling; new ones keep their start values.
@@ -21,12 +43,12 @@ def start_from(network: TranslationNetwork, words: Vocabularies, checkpoint: Pat
     Args:
         network: The network to start.
         words: Its vocabularies.
-        checkpoint: Folder of a checkpoint, or of a run (its best checkpoint).
+        start: The model to take from.
 
     Raises:
-        DataError: The checkpoint is missing or broken, or no tensor fits.
+        DataError: No tensor fits.
     """
-    found = load_model(checkpoint)
+    checkpoint, found = start.checkpoint, start.model
     ours, theirs = network.state_dict(), found.network.state_dict()
     texts = _shared(words.text, found.vocabularies.text)
     glosses = _shared(words.gloss, found.vocabularies.gloss)

@@ -12,7 +12,7 @@ import pytest
 from slt_fast.checkpoint import checkpoint_folder, load_model, load_tensors
 from slt_fast.files import read_json
 from slt_fast.ops.extension import cuda_refusal
-from slt_fast.training.datasets import load_dataset
+from slt_fast.training.datasets import read_splits
 from slt_fast.training.loop import Trainer
 from slt_fast.training.run import RunConfig
 
@@ -245,8 +245,8 @@ def test_killed_at_random_moments(tiny_options, data_options, tmp_path: Path) ->
     trained = load_model(checkpoint_folder(run / "last"))
     recipe, fps = trained.recipe, trained.trained_on.fps
     config = RunConfig(data_options[1], run, True, False, "train", "train", "train", fps=fps)
-    dataset = load_dataset(recipe, config.data, "train", fps=fps)
-    trainer = Trainer(recipe, config, dataset, None)
+    _, (train_set, *_) = read_splits(recipe, config)
+    trainer = Trainer(recipe, config, train_set, None)
     trainer.resume()
     assert trainer.progress.step == second
     while trainer.progress.step == second:

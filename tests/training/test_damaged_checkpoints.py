@@ -20,7 +20,7 @@ from slt_fast.errors import DataError, UserError
 from slt_fast.model.backbone import Backbone
 from slt_fast.ops.optical_flow import raft
 from slt_fast.state_dict import check_state_dict, read_state_dict
-from slt_fast.training.datasets import load_dataset
+from slt_fast.training.datasets import read_splits
 from slt_fast.training.loop import Trainer, train
 from slt_fast.training.run import RunConfig
 
@@ -49,7 +49,8 @@ def saved(run: RunConfig, tiny_recipe) -> Path:
 
 @pytest.fixture
 def trainer(saved: Path, run: RunConfig, tiny_recipe) -> Trainer:
-    return Trainer(tiny_recipe, run, load_dataset(tiny_recipe, run.data, "train"), None)
+    _, (train_set, *_) = read_splits(tiny_recipe, run)
+    return Trainer(tiny_recipe, run, train_set, None)
 
 
 @pytest.fixture(autouse=True)

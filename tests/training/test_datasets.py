@@ -11,17 +11,25 @@ from slt_fast.data.batching import BatchMaker, Readings, Vocabularies
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.flow_cache.cache import open_flow_cache
 from slt_fast.data.flow_cache.extraction import extract, make_plan
+from slt_fast.data.loading import ClipDataset
 from slt_fast.data.sources import read_split, read_videos
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
+from slt_fast.training import datasets
 from slt_fast.training.datasets import (
-    load_dataset,
+    read_splits,
     trained_on,
     training_rate,
     warn_of_rare_words,
 )
 from slt_fast.training.run import RunConfig
+
+
+def training_clips(recipe, data: str, *, on_error=None, fps="native", **options) -> ClipDataset:
+    """The training clips, of a run that also chooses and scores by them."""
+    run = RunConfig(data, dev_split="train", test_split="train", fps=fps, **options)
+    return read_splits(recipe, run, on_error=on_error)[1][0]
 
 
 def images(recipe, dataset, index: int, augmentation) -> torch.Tensor:
@@ -53,7 +61,7 @@ def test_flow_from_the_cache(
     extract(make_plan(sources[:4], cache), cache, recipe.input, num_workers=0)
     run = RunConfig(data, flow_cache=tmp_path / "flow")
     cached, computed = (
-        load_dataset(recipe, data, "train", flow_cache=folder) for folder in (cache.folder, None)
+        training_clips(recipe, data, flow_cache=folder) for folder in (cache.folder, None)
     )
     for augmentation in (recipe.augmentation, None):
         for index in range(5):
@@ -72,18 +80,18 @@ def test_a_flow_cache_that_cannot_be_used(tiny_recipe, manifest: Path, tmp_path:
     data = f"manifest:{manifest}"
     other = replace(tiny_recipe, input=replace(tiny_recipe.input, flow_preset="best"))
     with pytest.raises(DataError, match=r"found flow with .*'fast'.*; expected .*'best'"):
-        load_dataset(other, data, "train", flow_cache=tmp_path)
+        training_clips(other, data, flow_cache=tmp_path)
     rgb = replace(tiny_recipe, input=replace(tiny_recipe.input, input="rgb"))
     with pytest.raises(ValueError, match="flow cache: found input 'rgb'; expected 'flow'"):
-        load_dataset(rgb, data, "train", flow_cache=tmp_path)
+        training_clips(rgb, data, flow_cache=tmp_path)
 
 
 @pytest.mark.parametrize("is_preloaded", [True, False])
 def test_dataset(tiny_recipe, manifest: Path, is_preloaded: bool) -> None:
     recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, preload=is_preloaded))
-    dataset = load_dataset(recipe, f"manifest:{manifest}", "train")
+    dataset = training_clips(recipe, f"manifest:{manifest}")
     assert len(dataset) == 5 and dataset.num_workers(3) == (0 if is_preloaded else 3)
-    again = load_dataset(tiny_recipe, f"manifest:{manifest}", "train")
+    again = training_clips(tiny_recipe, f"manifest:{manifest}")
     found = images(recipe, dataset, 2, recipe.augmentation)
     assert found.equal(images(recipe, again, 2, recipe.augmentation))
     assert not found.equal(images(recipe, dataset, 2, None).float())
@@ -103,13 +111,13 @@ def test_a_clip_too_short_for_its_glosses(
         "expected at least 4, as CTC needs for 3 glosses$"
     )
     with pytest.raises(DataError, match=message):
-        load_dataset(recipe, f"manifest:{path}", "train")
+        training_clips(recipe, f"manifest:{path}")
     errors: list[DataError] = []
-    dataset = load_dataset(recipe, f"manifest:{path}", "train", on_error=errors.append)
+    dataset = training_clips(recipe, f"manifest:{path}", on_error=errors.append)
     assert [clip.id for clip in dataset.clips] == ["long"] and len(errors) == 1
     path.write_text(path.read_text().replace(rows[0] + "\n", ""))
     with pytest.raises(ValueError, match="found no readable clip in 'train'; expected at least"):
-        load_dataset(recipe, f"manifest:{path}", "train", on_error=errors.append)
+        training_clips(recipe, f"manifest:{path}", on_error=errors.append)
 
 
 @pytest.mark.parametrize("is_preloaded", [True, False])
@@ -126,13 +134,13 @@ def test_skip_bad_never_hides_a_defect(
     monkeypatch.setattr(VideoSource, "frames" if is_preloaded else "num_frames", defect)
     with pytest.raises(ValueError, match="^a defect of ours$") as caught:
         on_error = errors.append if skip_bad else None
-        load_dataset(recipe, f"manifest:{manifest}", "train", on_error=on_error)
+        training_clips(recipe, f"manifest:{manifest}", on_error=on_error)
     assert not errors and caught.type is ValueError
 
 
 def test_the_rate_of_a_run(tiny_recipe, own_manifest: Path, tmp_path: Path) -> None:
     def rate(data: str, **options) -> float | str:
-        return training_rate(RunConfig(data, **options), None)
+        return training_rate(RunConfig(data, **options), read_split(data, "train"))
 
     data = f"manifest:{own_manifest}"
     assert (rate("synthetic"), rate(data)) == (25, "native")  # folders of unknown rate
@@ -146,11 +154,10 @@ def test_the_rate_of_a_run(tiny_recipe, own_manifest: Path, tmp_path: Path) -> N
     open_cache(cache, tiny_recipe.input, fps=25, create=True)
     assert rate(rated, flow_cache=cache) == 25 and rate(rated, flow_cache=cache, fps=30) == 30
     with pytest.raises(DataError, match="found flow with fps 25; expected fps 30, as asked for"):
-        load_dataset(tiny_recipe, rated, "train", fps=30, flow_cache=cache)
-    halved = load_dataset(tiny_recipe, rated, "train", fps=25)
+        training_clips(tiny_recipe, rated, fps=30, flow_cache=cache)
+    halved = training_clips(tiny_recipe, rated, fps=25)
     assert [len(images) for images in halved.preloaded] == [
-        (len(clip.source.read()) + 1) // 2
-        for clip in load_dataset(tiny_recipe, rated, "train").clips
+        (len(clip.source.read()) + 1) // 2 for clip in training_clips(tiny_recipe, rated).clips
     ]
     run = RunConfig(rated, fps=25)
     assert trained_on(run, halved.clips).fps == 25
@@ -162,10 +169,47 @@ def test_a_cache_of_version_0_1_was_not_resampled(tiny_recipe, tmp_path: Path) -
     description = json.loads((tmp_path / "cache.json").read_text())
     assert description.pop("fps") == "native"
     (tmp_path / "cache.json").write_text(json.dumps(description))
-    assert training_rate(RunConfig("synthetic", flow_cache=tmp_path), None) == "native"
+    assert training_rate(RunConfig("synthetic", flow_cache=tmp_path), []) == "native"
     open_flow_cache(tmp_path, tiny_recipe.input, tmp_path)
     with pytest.raises(DataError, match="found flow with fps 'native'; expected fps 25"):
         open_flow_cache(tmp_path, tiny_recipe.input, tmp_path, fps=25)
+
+
+@pytest.fixture
+def splits_read(monkeypatch) -> list[str]:
+    """The splits whose annotations are read, in order."""
+    names: list[str] = []
+
+    def read(data: str, split: str, **options) -> list[AnnotatedClip]:
+        names.append(split)
+        return read_split(data, split, **options)
+
+    monkeypatch.setattr(datasets, "read_split", read)
+    return names
+
+
+def test_each_split_of_a_run_is_read_once(tiny_recipe, manifest: Path, splits_read) -> None:
+    run = RunConfig(f"manifest:{manifest}")
+    fps, found = read_splits(tiny_recipe, run)
+    assert (fps, [len(dataset) for dataset in found]) == ("native", [5, 2, 2])
+    assert splits_read == ["train", "dev", "test"]
+    splits_read.clear()
+    _, (train_set, dev_set, test_set) = read_splits(tiny_recipe, replace(run, test_split="train"))
+    assert splits_read == ["train", "dev"]
+    assert test_set is train_set and len(dev_set) == 2
+
+
+def test_all_splits_get_the_rate_of_the_training_clips(tiny_recipe, own_manifest: Path) -> None:
+    header, *rows = own_manifest.read_text().splitlines()
+    rates = [50 if row.endswith("train") else 100 for row in rows]
+    rated = [f"{row},{rate}" for row, rate in zip(rows, rates, strict=True)]
+    own_manifest.write_text("\n".join([f"{header},fps", *rated]))
+    fps, found = read_splits(tiny_recipe, RunConfig(f"manifest:{own_manifest}"))
+    sources = [clip.source for dataset in found for clip in dataset.clips]
+    assert fps == 50 and {source.rate for source in sources} == {50}
+    assert [source.fps for source in sources] == rates
+    again, other = read_splits(tiny_recipe, RunConfig(f"manifest:{own_manifest}", fps="native"))
+    assert again == "native" and other[2].clips[0].source.rate is None
 
 
 def annotated(*texts: str) -> list[AnnotatedClip]:

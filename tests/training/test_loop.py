@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 
 from slt_fast.checkpoint import checkpoint_folder, load_model
 from slt_fast.data.batching import batches
+from slt_fast.data.flow_cache.cache import open_flow_cache
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json
 from slt_fast.metrics import Score
 from slt_fast.recipe import Recipe
 from slt_fast.training import loop
-from slt_fast.training.datasets import load_dataset
+from slt_fast.training.datasets import read_splits
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.loop import Trainer, train
 from slt_fast.training.run import RunConfig
@@ -33,8 +34,8 @@ def with_training(recipe: Recipe, **settings) -> Recipe:
 
 @pytest.fixture
 def trainer(tiny_recipe, run) -> Trainer:
-    dataset = load_dataset(tiny_recipe, run.data, "train")
-    return Trainer(tiny_recipe, run, dataset, None)
+    _, (train_set, *_) = read_splits(tiny_recipe, run)
+    return Trainer(tiny_recipe, run, train_set, None)
 
 
 def weights(run: RunConfig, link: str = "last") -> dict[str, torch.Tensor]:
@@ -262,7 +263,7 @@ def test_settings_are_tried_before_the_first_clip_is_read(
     def read(*_: object, **__: object) -> None:
         raise AssertionError("read a clip")
 
-    monkeypatch.setattr(loop, "read_clips", read)
+    monkeypatch.setattr(loop, "read_splits", read)
     recipe = replace(tiny_recipe, **{part: replace(getattr(tiny_recipe, part), **settings)})
     with pytest.raises(UserError, match=message):
         train(recipe, run)
@@ -272,7 +273,7 @@ def test_settings_are_tried_before_the_first_clip_is_read(
 def test_a_backend_that_cannot_run_is_named_before_the_first_clip_is_read(
     tiny_recipe, run, monkeypatch
 ) -> None:
-    monkeypatch.setattr(loop, "read_clips", lambda *_, **__: pytest.fail("read a clip"))
+    monkeypatch.setattr(loop, "read_splits", lambda *_, **__: pytest.fail("read a clip"))
     monkeypatch.setattr("slt_fast.ops.backend._machine_refusal", lambda device: "a reason")
     recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, backend="triton"))
     with pytest.raises(UserError, match="backend 'triton' cannot run on cpu: a reason"):
@@ -280,7 +281,7 @@ def test_a_backend_that_cannot_run_is_named_before_the_first_clip_is_read(
 
 
 def test_an_output_that_cannot_be_written_is_named_first(tiny_recipe, run, monkeypatch) -> None:
-    monkeypatch.setattr(loop, "read_clips", lambda *_, **__: pytest.fail("read a clip"))
+    monkeypatch.setattr(loop, "read_splits", lambda *_, **__: pytest.fail("read a clip"))
     run.output.touch()
     with pytest.raises(OSError, match=re.escape(str(run.output))):
         train(tiny_recipe, run)
@@ -290,11 +291,23 @@ def test_an_output_that_cannot_be_written_is_named_first(tiny_recipe, run, monke
 def test_an_unknown_split_is_told_before_the_training(
     tiny_recipe, run, monkeypatch, split: str
 ) -> None:
-    monkeypatch.setattr(loop, "read_clips", lambda *_, **__: pytest.fail("read a clip"))
+    monkeypatch.setattr(loop, "read_splits", lambda *_, **__: pytest.fail("read a clip"))
     message = r"manifest\.csv: found no split 'valid'; expected one of train, dev, test"
     with pytest.raises(DataError, match=message):
         train(tiny_recipe, replace(run, **{split: "valid"}))
     assert not (run.output / "last").exists()
+
+
+def test_a_flow_cache_that_does_not_fit_is_told_before_annotations_are_read(
+    tiny_recipe, run, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(loop, "read_splits", lambda *_, **__: pytest.fail("read annotations"))
+    run = replace(run, flow_cache=tmp_path / "flow")
+    with pytest.raises(DataError, match="flow: found no such folder; expected a flow cache"):
+        train(tiny_recipe, run)
+    open_flow_cache(run.flow_cache, tiny_recipe.input, tmp_path, fps=25, create=True)
+    with pytest.raises(DataError, match="found flow with fps 25; expected fps 30"):
+        train(tiny_recipe, replace(run, fps=30))
 
 
 @pytest.fixture

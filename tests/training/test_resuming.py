@@ -169,7 +169,7 @@ def test_resuming_with_other_settings(
     tiny_recipe, finished, monkeypatch, part: str, name: str, value: object, message: str
 ) -> None:
     """Before a clip is read."""
-    monkeypatch.setattr(loop, "read_clips", lambda *_, **__: pytest.fail("read the clips"))
+    monkeypatch.setattr(loop, "read_splits", lambda *_, **__: pytest.fail("read the clips"))
     recipe = with_training(tiny_recipe, epochs=1)
     recipe = replace(recipe, **{part: replace(getattr(recipe, part), **{name: value})})
     with pytest.raises(DataError, match=rf"checkpoints|last.*: found {message}") as caught:

@@ -9,14 +9,16 @@ from slt_fast.checkpoint import (
     TrainedOn,
     build_network,
     checkpoint_folder,
+    load_model,
     save_checkpoint,
 )
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError
-from slt_fast.training.checks import check_recipe
+from slt_fast.training import loop, starting
+from slt_fast.training.loop import train
 from slt_fast.training.run import RunConfig
-from slt_fast.training.starting import start_from
+from slt_fast.training.starting import Start, load_start, start_from
 
 TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
 
@@ -29,12 +31,18 @@ def model(recipe, words: str, glosses: str) -> TrainedModel:
     return TrainedModel(build_network(recipe, vocabularies), recipe, vocabularies, TRAINED_ON)
 
 
+def started(checkpoint: Path) -> Start:
+    start = load_start(RunConfig(init_from=checkpoint))
+    assert start is not None
+    return start
+
+
 def test_words_are_taken_by_their_spelling(tiny_recipe, tmp_path: Path) -> None:
     first = model(tiny_recipe, "hund katze schläft", "HUND")
     save_checkpoint(tmp_path, 1, ("best", "last"), first, tensors={}, progress={})
     second = model(tiny_recipe, "katze vogel hund", "VOGEL HUND")
     before = second.network.decoder.embedding.weight.detach().clone()
-    said = start_from(second.network, second.vocabularies, tmp_path)
+    said = start_from(second.network, second.vocabularies, started(tmp_path))
     theirs, ours = (part.network.state_dict() for part in (first, second))
     for name in ("decoder.embedding.weight", "decoder.output.weight", "decoder.output.bias"):
         assert torch.equal(ours[name][[0, 1, 2, 3, 4, 6]], theirs[name][[0, 1, 2, 3, 5, 4]])
@@ -56,18 +64,42 @@ def test_words_are_taken_by_their_spelling(tiny_recipe, tmp_path: Path) -> None:
 def test_a_model_of_another_width_gives_what_fits(tiny_recipe, tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 1, ("best",), model(tiny_recipe, "a", "A"), tensors={}, progress={})
     wider = replace(tiny_recipe, model=replace(tiny_recipe.model, width=64))
-    started = model(wider, "a", "A")
-    assert ": took " in start_from(started.network, started.vocabularies, tmp_path)
+    other = model(wider, "a", "A")
+    assert ": took " in start_from(other.network, other.vocabularies, started(tmp_path))
 
 
-def test_no_checkpoint(tiny_recipe, tmp_path: Path) -> None:
-    empty = model(tiny_recipe, "a", "A")
+def test_no_checkpoint(tmp_path: Path) -> None:
+    assert load_start(RunConfig()) is None
     with pytest.raises(DataError, match="found nothing; expected a checkpoint's folder"):
-        start_from(empty.network, empty.vocabularies, tmp_path / "gone")
+        load_start(RunConfig(init_from=tmp_path / "gone"))
 
 
-def test_a_broken_start_is_refused_before_clips_are_read(tiny_recipe, tmp_path: Path) -> None:
+def test_a_broken_start_is_refused_before_clips_are_read(
+    tiny_recipe, run, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(loop, "read_splits", lambda *_, **__: pytest.fail("read the clips"))
     save_checkpoint(tmp_path, 1, ("best",), model(tiny_recipe, "a", "A"), tensors={}, progress={})
     (checkpoint_folder(tmp_path) / "model.safetensors").write_bytes(b"")
     with pytest.raises(DataError, match="expected a whole safetensors file"):
-        check_recipe(tiny_recipe, RunConfig(init_from=tmp_path))
+        train(tiny_recipe, replace(run, init_from=tmp_path))
+
+
+def test_a_start_is_loaded_once(tiny_recipe, run, tmp_path: Path, monkeypatch, caplog) -> None:
+    first = model(tiny_recipe, "mother sleeps", "MOTHER")
+    save_checkpoint(tmp_path, 1, ("best",), first, tensors={}, progress={})
+    loaded: list[Path] = []
+
+    def load(checkpoint: Path) -> TrainedModel:
+        loaded.append(checkpoint)
+        return load_model(checkpoint)
+
+    monkeypatch.setattr(starting, "load_model", load)
+    recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, epochs=1))
+    with caplog.at_level("INFO"):
+        train(recipe, replace(run, init_from=tmp_path))
+    assert loaded == [tmp_path]
+    (line,) = [line for line in caplog.messages if line.startswith(f"{tmp_path}: took ")]
+    assert line.endswith("with 6 of 13 words and 3 of 8 glosses")
+    # A run that is resumed has the weights already.
+    train(tiny_recipe, replace(run, init_from=tmp_path, resume=True))
+    assert loaded == [tmp_path]
