@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,19 +31,28 @@ class Calls:
 
     def __init__(self, prepare: Callable[..., Prepared]) -> None:
         self._prepare = prepare
-        self._known: dict[tuple, Prepared] = {}
+        self._known: dict[tuple | None, Prepared] = {}
         _all_calls.append(self)
 
     def run(self, tensors: Sequence[torch.Tensor | None], *settings: Any) -> torch.Tensor:
         """Computes a call with these tensors, None for an absent one, and settings."""
         key = None if torch.compiler.is_compiling() else _key(tensors, settings)
-        prepared = None if key is None else self._known.get(key)
+        try:
+            prepared = self._known.get(key)
+        except TypeError:  # symbolic sizes
+            key = prepared = None
         if prepared is None:
-            prepared = self._prepare(tensors, *settings)
+            prepared = self._prepared(tensors, *settings)
             if key is not None:
                 self._remember(key, prepared)
         compute, others = prepared
         return compute(*tensors, *others)
+
+    def _prepared(self, tensors: Sequence[torch.Tensor | None], *settings: Any) -> Prepared:
+        compute, others = self._prepare(tensors, *settings)
+        if any(tensor is not None and tensor.is_neg() for tensor in tensors):
+            compute = partial(_with_values, compute)
+        return compute, others
 
     def _remember(self, key: tuple, prepared: Prepared) -> None:
         if len(self._known) >= MAX_CALLS:
@@ -70,6 +80,14 @@ def _key(tensors: Sequence[Any], settings: tuple) -> tuple | None:
         return None
     try:
         layouts = layouts_of(tensors)
-    except (AttributeError, TypeError, RuntimeError):  # no tensor, or a sparse or nested one
+        device = tensors[0].device
+    except (AttributeError, RuntimeError):  # no tensor, or a sparse or nested one
         return None
-    return layouts, settings, types, autocast_dtype(tensors[0].device), machine_state()
+    return layouts, settings, types, autocast_dtype(device), machine_state()
+
+
+def _with_values(compute: Callable[..., torch.Tensor], *arguments: Any) -> torch.Tensor:
+    """Computes a call of tensors of which some are negated lazily, which kernels do not see."""
+    return compute(
+        *(each.resolve_neg() if isinstance(each, torch.Tensor) else each for each in arguments)
+    )

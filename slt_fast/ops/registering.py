@@ -297,6 +297,7 @@ def _gradients(
 ) -> tuple:
     if gradient is None:
         return (None,) * len(schema.arguments)
+    gradient = gradient.resolve_neg()  # kernels do not see that a tensor is negated lazily
     tensors, num_tensors = ctx.saved_tensors, schema.num_tensors
     flags = ctx.needs_input_grad[-len(schema.arguments) :]  # the plans may come first
     needed = [bool(is_needed) for is_needed in flags[:num_tensors]]

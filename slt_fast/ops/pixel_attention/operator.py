@@ -182,10 +182,15 @@ def factor(operator: str, scale: float | None, key_channels: int) -> float:
     """
     if scale is None:
         return key_channels**-0.5
-    if isinstance(scale, str) or (isinstance(scale, torch.Tensor) and scale.requires_grad):
+    is_variable = isinstance(scale, torch.Tensor) and scale.requires_grad
+    try:
+        if isinstance(scale, str) or is_variable:
+            raise TypeError
+        return float(scale)
+    except (TypeError, ValueError, RuntimeError):
         kind = type(scale).__name__
-        raise TypeError(f"{operator}: found scale of {kind}; expected a number without gradient")
-    return float(scale)
+        found = f"found scale of {kind}; expected a number without gradient"
+        raise TypeError(f"{operator}: {found}") from None
 
 
 def _kernels(

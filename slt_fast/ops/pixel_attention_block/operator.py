@@ -119,7 +119,7 @@ def check(
     if x.ndim != 4 or not x.is_floating_point():
         found = f"found x of {x.dtype} {list(x.shape)}; expected floating-point [B, C, H, W]"
         raise ValueError(f"pixel_attention_block: {found}")
-    if not (hasattr(key_channels, "__index__") and hasattr(num_heads, "__index__")):
+    if not all(hasattr(n, "__index__") and n is not True for n in (key_channels, num_heads)):
         found = f"found key_channels {key_channels!r} and num_heads {num_heads!r}"
         raise TypeError(f"pixel_attention_block: {found}; expected whole numbers")
     C = x.shape[1]
