@@ -39,6 +39,7 @@ from slt_fast.training.checks import (
 )
 from slt_fast.training.datasets import (
     find_clips,
+    other_rates_of,
     read_clips,
     trained_on,
     training_rate,
@@ -102,10 +103,12 @@ def _train(recipe: Recipe, run: RunConfig, started: float) -> tuple[dict[str, An
     skipped = SkippedClips() if run.skip_bad else None
     fps, cache = training_rate(run, skipped), run.flow_cache
     run = replace(run, fps=fps)
+    other_rates = other_rates_of(recipe, run)
     find = partial(find_clips, recipe, run.data, fps=fps, flow_cache=cache, on_error=skipped)
     splits = [find(split) for split in (run.train_split, run.dev_split, run.test_split)]
     train_set, dev_set, test_set = (
-        read_clips(recipe, run.data, clips, on_error=skipped) for clips in splits
+        read_clips(recipe, run.data, clips, on_error=skipped, other_rates=cameras)
+        for clips, cameras in zip(splits, (other_rates, None, None), strict=True)
     )
     units = recipe.text.text_units
     warn_of_long_texts(train_set.clips, recipe.search.max_text_length, units)
