@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
-from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,31 +19,12 @@ import numpy as np
 from tqdm import tqdm
 
 from slt_fast import Translator
-from slt_fast.data.synthetic import SyntheticSource, read_synthetic
+from slt_fast.data.cameras import Camera
+from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.corpus import FRAME_RATE
-from slt_fast.data.synthetic.motion import Poses
-from slt_fast.data.synthetic.render import render
-from slt_fast.data.synthetic.signer import draw_signer
 
 FINEST = 150
 RATES = (25, 12.5, 30, 50)
-
-
-def film(source: SyntheticSource) -> np.ndarray:
-    """Renders a clip at FINEST frames a second, uint8 [T, H, W, 3] RGB."""
-    poses, generator = source._poses()
-    T = len(poses.brows)
-    times = np.arange((T - 1) * round(FINEST / FRAME_RATE) + 1) * FRAME_RATE / FINEST
-    before = np.minimum(times.astype(int), T - 2)
-    own = [getattr(poses, each.name) for each in fields(Poses)]
-    between = Poses(*(_mixed(values, before, times - before) for values in own))
-    signer = draw_signer(source.seed[0], source.signer)
-    return render(between, signer, generator, size=source.size)
-
-
-def _mixed(values: np.ndarray, before: np.ndarray, share: np.ndarray) -> np.ndarray:
-    share = share.reshape(-1, *[1] * (values.ndim - 1))
-    return values[before] * (1 - share) + values[before + 1] * share
 
 
 def moments(num_frames: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
@@ -79,8 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "clip.mkv")
         for clip in tqdm(read_synthetic("test", num_clips=arguments.clips), unit="clip"):
-            assert isinstance(clip.source, SyntheticSource)
-            frames = film(clip.source)
+            frames = clip.source.at_rate(FINEST, Camera(FINEST, FINEST)).read()
             for name, numbers in moments(len(frames), generator).items():
                 write_video(path, frames[numbers], numbers)
                 said = translator(path).text

@@ -159,9 +159,12 @@ def recipe_from_json(values: object) -> Recipe:
 def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
     """Returns the plain values of a recipe with those of version 0.1 in their new places.
 
-    Version 0.1 kept the search among the training settings and knew one backbone by name.
+    Version 0.1 kept the search among the training settings and knew one backbone by name. Settings
+    that are newer than a recipe have the value that changes nothing.
     """
     values = {"text": asdict(TextConfig()), **values}  # earlier ones knew only words
+    if isinstance(augmentation := values.get("augmentation"), dict):  # or it is refused later
+        values["augmentation"] = {"other_rates": 0.0, **augmentation}
     if "search" in values:
         return values
     training, model = dict(values["training"]), dict(values["model"])

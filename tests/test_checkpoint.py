@@ -25,7 +25,7 @@ from slt_fast.checkpoint import (
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError
-from slt_fast.files import read_json
+from slt_fast.files import read_json, write_json
 from slt_fast.ops.extension import cuda_refusal
 from slt_fast.ops.optical_flow import backends
 from slt_fast.recipe import recipe_from_json
@@ -496,6 +496,18 @@ def test_a_model_of_version_0_1(tmp_path: Path, tiny_recipe) -> None:
     save_file(network.state_dict(), tmp_path / "model.safetensors")
     found = load_model(tmp_path).network.state_dict()
     assert all(torch.equal(found[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_recipe_from_before_other_rates(tmp_path: Path, trained: TrainedModel) -> None:
+    save(tmp_path, 1, trained, "best")
+    path = checkpoint_folder(tmp_path / "best") / "model.json"
+    description = read_json(path)
+    assert description["recipe"]["augmentation"].pop("other_rates") == 0
+    write_json(path, description)
+    assert load_model(tmp_path).recipe == trained.recipe
+    description["recipe"]["augmentation"].pop("zoom")
+    write_json(path, description)
+    fails(path.parent, r"augmentation: found unknown \[\], missing \['zoom'\]; expected all keys")
 
 
 def test_a_backbone_of_version_0_1_that_never_was(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Random changes of a clip that keep its meaning: distance, place, vigour and missing frames."""
+"""Random changes of a clip that keep its meaning: distance, place, vigour and missing frames.
+
+Other frame rates change how a clip is read: see cameras.py.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,7 +17,7 @@ _Share = Annotated[float, Bounds(ge=0, lt=1)]
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Ranges of the random changes; with all at zero, clips stay as they are."""
+    """Extent of the random changes; with all at zero, clips stay as they are."""
 
     zoom: _Share = 0.0
     """Largest relative change of size, as if the camera were nearer or farther."""
@@ -24,6 +27,9 @@ class AugmentationConfig:
     """Largest relative change of the motion itself (flow input with the uvm encoder only)."""
     frame_dropout: _Share = 0.0
     """Share of the frames that are left out."""
+    other_rates: _Share = 0.0
+    """Share of the clips of an epoch that are read as if a camera of another frame rate, from 0.46
+    to 2 times the run's, had filmed them; with preload it takes four times the memory."""
 
     def __post_init__(self) -> None:
         check_settings(self)

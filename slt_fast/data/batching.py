@@ -106,7 +106,7 @@ class Readings(Dataset[Reading]):
 
     def __getitem__(self, key: tuple[int, int]) -> Reading:
         clip = self.dataset.clips[key[1]]
-        read = result_or_error(clip.source.name, lambda: self.dataset[key[1]])
+        read = result_or_error(clip.source.name, lambda: self.dataset.in_epoch(*key))
         return Reading(clip, read, key)
 
 

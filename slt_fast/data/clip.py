@@ -64,11 +64,15 @@ def minimum_ctc_frames(glosses: tuple[str, ...]) -> int:
     return len(glosses) + sum(first == second for first, second in pairwise(glosses))
 
 
+class TooShortError(DataError):
+    """A clip with fewer frames than CTC needs for its glosses."""
+
+
 def check_ctc_length(clip: AnnotatedClip, num_steps: int) -> None:
-    """Raises DataError if CTC cannot align the clip's glosses, if any, with so many steps."""
+    """Raises TooShortError if CTC cannot align the clip's glosses, if any, with so many steps."""
     if clip.glosses is None:
         return
     minimum = minimum_ctc_frames(clip.glosses)
     if num_steps < minimum:
         expected = f"at least {minimum}, as CTC needs for {len(clip.glosses)} glosses"
-        raise DataError(clip.origin, f"{num_steps} frames in clip {clip.id!r}", expected)
+        raise TooShortError(clip.origin, f"{num_steps} frames in clip {clip.id!r}", expected)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 
+from slt_fast.data.cameras import Camera
 from slt_fast.errors import DataError, result_or_error
 from slt_fast.settings import Bounds
 
@@ -29,8 +30,8 @@ class Identity:
 
     Args:
         name: Readable name; other sources may share it.
-        place: Path in the data set with the first frame and the one after the last, and the rate
-            if frames are resampled; or everything that determines a rendered clip.
+        place: Path in the data set with the first frame and the one after the last, and rate and
+            camera if frames are resampled; or everything that determines a rendered clip.
         state: Bytes, time of change and decoder of a video, names and bytes of a folder's frames,
             or the version that renders.
     """
@@ -62,8 +63,13 @@ class FrameSource(Protocol):
     def frame_rate(self) -> float | None:
         """Returns the frames per second before any resampling; None if unknown."""
 
-    def at_rate(self, rate: float) -> FrameSource:
-        """Returns the source resampled to a number of frames per second."""
+    def at_rate(self, rate: float, camera: Camera | None = None) -> FrameSource:
+        """Returns the source resampled to a number of frames per second.
+
+        Args:
+            rate: Frames per second.
+            camera: Takes the frames that are resampled; None means the source's own.
+        """
 
     def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
         """Returns name and place, relative to the data set, of the identity, without the disk.

@@ -13,10 +13,11 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from slt_fast.data.clip import AnnotatedClip, Clip, check_ctc_length
+from slt_fast.data.clip import AnnotatedClip, Clip, TooShortError, check_ctc_length
 from slt_fast.data.flow_images import Frames, encode_flow, frames_at_once
 from slt_fast.data.frame_source import FrameSource, pack
 from slt_fast.data.input import InputConfig, image_parts
+from slt_fast.data.other_rates import OtherRates
 from slt_fast.data.resampling import distinct
 from slt_fast.errors import DataError, ErrorHandler, Result, handle, result_or_error
 from slt_fast.workers import in_processes
@@ -32,6 +33,8 @@ class ClipDataset(Dataset[Frames | torch.Tensor]):
         preloaded: Images of the clips as `preload` made them; None reads from the disk.
         config: Settings of the images, which are made as the frames are read; None leaves that to
             a GPU, and holds the frames of a whole clip.
+        other_rates: Cameras of other frame rates that film some clips of each epoch.
+        preloaded_others: By camera, images of the clips as `preload` made them.
     """
 
     def __init__(
@@ -39,8 +42,11 @@ class ClipDataset(Dataset[Frames | torch.Tensor]):
         clips: Sequence[AnnotatedClip],
         preloaded: Sequence[torch.Tensor] | None = None,
         config: InputConfig | None = None,
+        other_rates: OtherRates | None = None,
+        preloaded_others: Sequence[Sequence[torch.Tensor]] = (),
     ) -> None:
         self.clips, self.preloaded, self.config = clips, preloaded, config
+        self.other_rates, self.preloaded_others = other_rates, preloaded_others
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -50,6 +56,19 @@ class ClipDataset(Dataset[Frames | torch.Tensor]):
         if self.preloaded:
             return self.preloaded[index]
         return _read_annotated(self.clips[index], self.config)
+
+    def in_epoch(self, epoch: int, index: int) -> Frames | torch.Tensor:
+        """Returns a clip as it is read in an epoch: as it is, or filmed at another frame rate."""
+        number = self.other_rates.choose(epoch, index) if self.other_rates else None
+        if self.other_rates is None or number is None:
+            return self[index]
+        if self.preloaded:
+            return self.preloaded_others[number][index]
+        filmed = self.other_rates.filmed(self.clips[index], index, number)
+        try:
+            return _read_annotated(filmed, self.config)
+        except TooShortError:
+            return self[index]
 
     def num_workers(self, wanted: int) -> int:
         """Returns the number of useful worker processes: none if the images are in memory."""

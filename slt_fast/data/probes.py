@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from slt_fast.data.cameras import Camera
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.errors import DataError, UserError
@@ -43,9 +44,9 @@ class BlankSource:
         """Returns the frames per second of the other source."""
         return self.source.frame_rate()
 
-    def at_rate(self, rate: float) -> FrameSource:
+    def at_rate(self, rate: float, camera: Camera | None = None) -> FrameSource:
         """Returns black frames for the other source resampled."""
-        return BlankSource(self.source.at_rate(rate))
+        return BlankSource(self.source.at_rate(rate, camera))
 
     def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
         """Raises DataError: the cached flow of the other source is not that of black frames."""

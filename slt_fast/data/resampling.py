@@ -12,12 +12,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from slt_fast.data.cameras import Camera, middle_of
+
 Item = TypeVar("Item")
 
 # Rates that differ by less are the same: 29.97 and 30, or a phone's 24.9 and 25.
 _SAME_RATE = 0.01
-# Of two frames that are about as near, the earlier is shown, because containers round times.
-_TIE = 0.1
 # Positions that differ by fewer frames are the same.
 _SAME_FRAME = 0.05
 
@@ -28,7 +28,10 @@ def fitting_rate(rate: float, own: float | None) -> float:
 
 
 def resampled(
-    frames: Iterable[tuple[float, Item]], rate: float, own: float | None
+    frames: Iterable[tuple[float, Item]],
+    rate: float,
+    own: float | None,
+    camera: Camera | None = None,
 ) -> Iterator[Item]:
     """Yields the nearest frame of each moment.
 
@@ -37,7 +40,10 @@ def resampled(
         rate: Frames per second of the result.
         own: Frames per second of the frames on average, which tells how long the last one lasts;
             None means as long as one of the result.
+        camera: Takes its frames from these first; None takes all.
     """
+    if camera is not None:
+        frames, own = camera.film(frames), _filmed_rate(camera, own)
     rate, moment = fitting_rate(rate, own), 0
     start, before, shown = 0.0, math.nan, None
     for time, frame in frames:
@@ -45,7 +51,7 @@ def resampled(
             start = time
         else:
             # The next frame is shown from the middle between the two on, or a little later.
-            middle = (before + time) / 2 + _TIE * min(time - before, 1 / rate)
+            middle = middle_of(before, time, min(time - before, 1 / rate))
             while start + moment / rate < middle:
                 yield shown
                 moment += 1
@@ -55,10 +61,15 @@ def resampled(
             yield shown
 
 
-def count_resampled(times: list[float], rate: float, own: float | None) -> int:
+def count_resampled(
+    times: list[float], rate: float, own: float | None, camera: Camera | None = None
+) -> int:
     """Counts what `resampled` yields for frames at these times, in seconds."""
     if not times:
         return 0
+    if camera is not None:
+        times = [time for time, _ in camera.film(zip(times, times, strict=True))]
+        own = _filmed_rate(camera, own)
     return _num_moments(times[-1] - times[0], fitting_rate(rate, own), own)
 
 
@@ -92,6 +103,11 @@ def distinct(frames: Iterable[Item]) -> Iterator[tuple[Item, int]]:
             last, steps = frame, 0
     if last is not None and steps:
         yield last, steps
+
+
+def _filmed_rate(camera: Camera, own: float | None) -> float:
+    """Returns the frames per second that a camera takes from recorded ones: never more."""
+    return camera.rate if own is None else min(camera.rate, own)
 
 
 def _num_moments(seconds: float, rate: float, own: float | None) -> int:

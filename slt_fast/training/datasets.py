@@ -6,20 +6,24 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import torch
+
 from slt_fast.checkpoint import TrainedOn
-from slt_fast.data.clip import AnnotatedClip
+from slt_fast.data.clip import AnnotatedClip, TooShortError
 from slt_fast.data.flow_cache.cache import cached_rate, open_flow_cache, with_cached_flow
 from slt_fast.data.frame_source import FrameRate, common_rate, with_rate
 from slt_fast.data.input import flow_device
 from slt_fast.data.loading import ClipDataset, count_frames, keep_good, preload
+from slt_fast.data.other_rates import NUM_CAMERAS, OtherRates
 from slt_fast.data.sources import data_root, read_split
 from slt_fast.data.text import split_text
 from slt_fast.device import choose_device
-from slt_fast.errors import ErrorHandler, UserError
+from slt_fast.errors import DataError, ErrorHandler, UserError
 from slt_fast.recipe import Recipe
 from slt_fast.training.run import RunConfig
 
@@ -41,12 +45,13 @@ def read_splits(
     names = (run.train_split, run.dev_split, run.test_split)
     splits = {name: read_split(run.data, name, on_error=on_error) for name in dict.fromkeys(names)}
     fps = training_rate(run, splits[run.train_split])
+    cameras = {run.train_split: other_rates_of(recipe, replace(run, fps=fps))}
     prepared = {
         name: prepare_clips(recipe, run.data, clips, fps=fps, flow_cache=run.flow_cache)
         for name, clips in splits.items()
     }
     datasets = {
-        name: read_clips(recipe, run.data, clips, on_error=on_error)
+        name: read_clips(recipe, run.data, clips, on_error=on_error, other_rates=cameras.get(name))
         for name, clips in prepared.items()
     }
     return fps, [datasets[name] for name in names]
@@ -85,6 +90,7 @@ def read_clips(
     *,
     on_error: ErrorHandler | None = None,
     checks_clips: bool = True,
+    other_rates: OtherRates | None = None,
 ) -> ClipDataset:
     """Makes a data set of the clips of a split; with training.preload their images as well.
 
@@ -93,23 +99,62 @@ def read_clips(
         on_error: Called with each bad clip; None raises the first.
         checks_clips: Count the frames of clips that are not preloaded, so that a clip too short for
             its glosses is known before training starts.
+        other_rates: Cameras of other frame rates that film some clips of each epoch.
 
     Raises:
         DataError: A bad clip, if on_error is None.
         UserError: No clip can be read.
     """
     settings, split = recipe.training, clips[0].split
-    images = None
+    images, others = None, list[list[torch.Tensor]]()
     device = flow_device(recipe.input, choose_device(settings.device))
     if settings.preload:
-        num_workers, label = settings.num_workers, f"reading {split}"
-        found = preload(clips, recipe.input, num_workers=num_workers, label=label, device=device)
-        clips, images = keep_good(clips, found, on_error)
+        make = partial(
+            preload, config=recipe.input, num_workers=settings.num_workers, device=device
+        )
+        clips, images = keep_good(clips, make(clips, label=f"reading {split}"), on_error)
+        others = [] if other_rates is None else _preload_others(clips, images, other_rates, make)
     elif checks_clips:
         clips, _ = keep_good(clips, [count_frames(clip) for clip in clips], on_error)
     if not clips:
         raise UserError(f"{data}: found no readable clip in {split!r}; expected at least one")
-    return ClipDataset(clips, images, None if device else recipe.input)
+    config = None if device else recipe.input
+    return ClipDataset(clips, images, config, other_rates, others)
+
+
+def _preload_others(
+    clips: Sequence[AnnotatedClip],
+    images: Sequence[torch.Tensor],
+    other_rates: OtherRates,
+    make: Callable[..., list[torch.Tensor | DataError]],
+) -> list[list[torch.Tensor]]:
+    """Makes images of the clips by each of their cameras; those too short keep their own."""
+    others: list[list[torch.Tensor]] = []
+    for number in range(NUM_CAMERAS):
+        filmed = [other_rates.filmed(clip, index, number) for index, clip in enumerate(clips)]
+        found = make(filmed, label=f"filming, camera {number + 1}/{NUM_CAMERAS}")
+        pairs = zip(images, found, strict=True)
+        chosen = [own if isinstance(other, TooShortError) else other for own, other in pairs]
+        others.append(keep_good(clips, chosen, None)[1])
+    return others
+
+
+def other_rates_of(recipe: Recipe, run: RunConfig) -> OtherRates | None:
+    """Returns the cameras of other frame rates that a run trains with; None for none.
+
+    Raises:
+        UserError: The run reads flow from a cache, or does not resample.
+    """
+    share = recipe.augmentation.other_rates
+    if not share:
+        return None
+    if run.flow_cache:
+        expected = "expected none, as the flow on disk is of one frame rate"
+        raise UserError(f"other_rates: found the flow cache {run.flow_cache}; {expected}")
+    if run.fps is None or run.fps == "native":
+        expected = "expected a rate that the others are resampled to (see --fps)"
+        raise UserError(f"other_rates: found fps native; {expected}")
+    return OtherRates(share, run.fps, recipe.training.seed)
 
 
 def training_rate(run: RunConfig, clips: Sequence[AnnotatedClip]) -> FrameRate:

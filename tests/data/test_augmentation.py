@@ -119,7 +119,7 @@ def test_a_clip_that_is_all_dropped_stays_whole() -> None:
     assert len(changed(torch.rand(2, 3, 32, 32), config, minimum_frames=0)) == 2
 
 
-@pytest.mark.parametrize("name", ["zoom", "shift", "vigour", "frame_dropout"])
+@pytest.mark.parametrize("name", ["zoom", "shift", "vigour", "frame_dropout", "other_rates"])
 @pytest.mark.parametrize("value", [-0.1, 1.0, float("nan")])
 def test_bad_range(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{name}: found {value}; expected 0 <= {name} < 1"):

@@ -1,9 +1,11 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from slt_fast.checkpoint import TrainedOn
+from slt_fast.data.cameras import Camera
 from slt_fast.data.frame_source import FrameRate, common_rate, with_rate
 from slt_fast.data.probes import BlankSource
 from slt_fast.data.synthetic import SyntheticSource
@@ -33,10 +35,37 @@ def test_every_source_can_be_resampled(source, rate: float) -> None:
     assert with_rate(source, "native") is source
 
 
+@pytest.mark.parametrize("source", [RENDERED, BlankSource(RENDERED)])
+@pytest.mark.parametrize("camera", [Camera(12.5, 12.5), Camera(31, 31), Camera(25, 50, (1,))])
+def test_every_source_can_be_filmed(source, camera: Camera) -> None:
+    filmed = source.at_rate(25, camera)
+    assert filmed.num_frames() == len(filmed.read()) == len(list(filmed.frames()))
+    assert abs(filmed.num_frames() - source.num_frames()) <= 1
+    assert filmed.frame_rate() == FRAME_RATE
+
+
+def test_rendered_clips_are_filmed_between_their_poses() -> None:
+    own = RENDERED.read()
+    assert np.array_equal(RENDERED.at_rate(25, Camera(25, 25)).read(), own)
+    finer = RENDERED.at_rate(50, Camera(50, 50)).read()
+    assert len(finer) == 2 * len(own) - 1
+
+    def largest(first: np.ndarray, second: np.ndarray) -> float:
+        """The largest differences, beyond those of the noise."""
+        return float(np.percentile(np.abs(first.astype(int) - second), 99))
+
+    assert largest(finer[::2], own) < 15
+    assert largest(own[1:], own[:-1]) > 60
+    assert largest(finer[1::2], own[:-1]) < largest(own[1:], own[:-1])
+
+
 def test_the_identity_of_a_rendered_clip_holds_the_rate_only_if_there_is_one() -> None:
     place = RENDERED.identity(Path()).place
     assert "rate" not in place
     assert RENDERED.at_rate(12.5).identity(Path()).place == place | {"rate": 12.5}
+    filmed = RENDERED.at_rate(12.5, Camera(10, 20, (1,))).identity(Path()).place
+    camera = {"slowest": 10, "fastest": 20, "seed": (1,)}
+    assert filmed == place | {"rate": 12.5, "camera": camera}
 
 
 @pytest.mark.parametrize("fps", [0, -25, 0.5, 1001, math.nan, math.inf, "25", "fast", True])

@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
 
+from slt_fast.data.cameras import Camera
 from slt_fast.data.resampling import count_resampled, distinct, resampled
 
 
-def shown(times: list[float], rate: float, own: float | None) -> list[int]:
+def shown(
+    times: list[float], rate: float, own: float | None, camera: Camera | None = None
+) -> list[int]:
     """The numbers of the frames that are shown; as many as are counted."""
-    found = list(resampled(((time, k) for k, time in enumerate(times)), rate, own))
-    assert len(found) == count_resampled(times, rate, own)
+    found = list(resampled(((time, k) for k, time in enumerate(times)), rate, own, camera))
+    assert len(found) == count_resampled(times, rate, own, camera)
     return found
 
 
@@ -50,8 +53,27 @@ def test_pauses_repeat_the_frame_before_them() -> None:
     assert shown([0, 0.04, 0.04, 0.08], 25, 25) == [0, 2, 3]  # a time that occurs twice
 
 
+@pytest.mark.parametrize(
+    ("camera", "own", "num_frames", "expected"),
+    [
+        (Camera(12.5, 12.5), 25, 8, [0, 0, 2, 2, 4, 4, 6, 6]),
+        (Camera(12.5, 12.5), 25, 7, [0, 0, 2, 2, 4, 4, 6, 6]),
+        (Camera(20, 20), 25, 8, [0, 1, 2, 2, 4, 5, 6, 7]),
+        (Camera(40, 40), 25, 8, list(range(8))),  # the video has no more
+        (Camera(40, 40), 50, 9, [0, 2, 4, 6]),
+        (Camera(25, 50, (1,)), 25, 8, list(range(8))),
+        (Camera(12.5, 12.5), None, 4, [0, 0, 2, 2]),
+    ],
+)
+def test_a_camera_takes_its_frames_before_they_are_resampled(
+    camera, own, num_frames, expected
+) -> None:
+    times = regular(num_frames, own or 25, 1.48)
+    assert shown(times, 25, own, camera) == expected
+
+
 def test_nothing_of_nothing() -> None:
-    assert shown([], 25, None) == []
+    assert shown([], 25, None) == [] == shown([], 25, None, Camera(12.5, 12.5))
 
 
 def test_repeats_are_counted_up_to_the_next_frame() -> None:

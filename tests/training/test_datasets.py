@@ -12,17 +12,22 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.flow_cache.cache import open_flow_cache
 from slt_fast.data.flow_cache.extraction import extract, make_plan
 from slt_fast.data.loading import ClipDataset
+from slt_fast.data.other_rates import OtherRates
 from slt_fast.data.sources import read_split, read_videos
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, UserError
 from slt_fast.training import datasets
 from slt_fast.training.datasets import (
+    other_rates_of,
+    prepare_clips,
+    read_clips,
     read_splits,
     trained_on,
     training_rate,
     warn_of_rare_words,
 )
+from slt_fast.training.loop import train
 from slt_fast.training.run import RunConfig
 
 
@@ -210,6 +215,40 @@ def test_all_splits_get_the_rate_of_the_training_clips(tiny_recipe, own_manifest
     assert [source.fps for source in sources] == rates
     again, other = read_splits(tiny_recipe, RunConfig(f"manifest:{own_manifest}", fps="native"))
     assert again == "native" and other[2].clips[0].source.rate is None
+
+
+def test_clips_filmed_at_other_rates(tiny_recipe, manifest: Path) -> None:
+    """The same with preload, where a clip that becomes too short keeps its own images."""
+    data = f"manifest:{manifest}"
+    clips = prepare_clips(tiny_recipe, data, read_split(data, "train"), fps=25)
+    length = clips[0].source.num_frames()
+    tight = replace(clips[0], glosses=tuple(f"G{k}" for k in range(length)))
+    clips = [*clips, tight]
+    rates = next(
+        rates
+        for rates in (OtherRates(0.9, 25.0, seed) for seed in range(100))
+        if rates.filmed(tight, 5, 1).source.num_frames() < length
+    )
+    read = replace(tiny_recipe, training=replace(tiny_recipe.training, preload=False))
+    kept, read = (read_clips(each, "x", clips, other_rates=rates) for each in (tiny_recipe, read))
+    assert [len(others) for others in kept.preloaded_others] == [6] * 3
+    assert kept.preloaded_others[1][5] is kept[5]
+    for epoch in range(8):
+        for index in range(6):
+            assert kept.in_epoch(epoch, index).equal(read.in_epoch(epoch, index))
+
+
+def test_other_rates_of_a_run(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
+    augmentation = replace(tiny_recipe.augmentation, other_rates=0.5)
+    recipe = replace(tiny_recipe, augmentation=augmentation)
+    assert other_rates_of(tiny_recipe, RunConfig(fps="native", flow_cache=tmp_path)) is None
+    assert other_rates_of(recipe, RunConfig(fps=30)) == OtherRates(0.5, 30, 0)
+    with pytest.raises(UserError, match=rf"^other_rates: found the flow cache {tmp_path}; expect"):
+        other_rates_of(recipe, RunConfig(fps=30, flow_cache=tmp_path))
+    native = RunConfig(f"manifest:{manifest}", tmp_path / "run")  # folders of unknown rate
+    for run in (native, replace(native, fps="native")):
+        with pytest.raises(UserError, match=r"^other_rates: found fps native; expected a rate"):
+            train(recipe, run)
 
 
 def annotated(*texts: str) -> list[AnnotatedClip]:

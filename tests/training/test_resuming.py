@@ -104,6 +104,24 @@ def test_a_resumed_run_equals_an_unbroken_one(
     assert [record["epoch"] for record in records(run)] == [1, 2]
 
 
+@pytest.mark.parametrize("steps", [pytest.param(2, marks=pytest.mark.slow), 4])
+def test_a_run_with_other_rates_is_resumed_exactly(
+    tiny_recipe, run, monkeypatch, steps: int
+) -> None:
+    """Even if the images were preloaded before, and are read again now."""
+    augmentation = replace(tiny_recipe.augmentation, other_rates=0.7)
+    recipe = with_training(replace(tiny_recipe, augmentation=augmentation), checkpoint_minutes=1e-9)
+    run = replace(run, fps=25)
+    unbroken, plain = (replace(run, output=run.output.with_name(name)) for name in "up")
+    train(recipe, unbroken)
+    train(with_training(tiny_recipe, checkpoint_minutes=1e-9), plain)
+    break_off(recipe, run, steps, monkeypatch)
+    train(with_training(recipe, preload=False), replace(run, resume=True))
+    assert_same_weights(run, unbroken)
+    with pytest.raises(AssertionError):
+        assert_same_weights(plain, unbroken)
+
+
 @pytest.mark.parametrize("is_preloaded", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_flow_made_on_the_device_changes_nothing(
     tiny_recipe, run, monkeypatch, is_preloaded: bool
@@ -163,6 +181,7 @@ def test_resuming_a_finished_run_scores_it_again(tiny_recipe, run) -> None:
         ("model", "width", 64, r"model\.width 32; expected 64, as asked for now"),
         ("input", "image_size", 40, r"input\.image_size 32; expected 40, as asked for now"),
         ("augmentation", "zoom", 0.0, r"augmentation\.zoom 0\.1; expected 0\.0, as asked for now"),
+        ("augmentation", "other_rates", 0.5, r"augmentation\.other_rates 0\.0; expected 0\.5, as"),
     ],
 )
 def test_resuming_with_other_settings(

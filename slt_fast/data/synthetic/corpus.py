@@ -4,13 +4,15 @@ Splits: "train"; "dev" and "test" with unseen signers and unseen sentences; "tes
 unseen signers and sentences of the training split. The corpus seed determines everything.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from slt_fast.data.cameras import Camera
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.frame_source import FrameSource, Identity, pack
 from slt_fast.data.resampling import resampled
@@ -27,6 +29,7 @@ FRAME_RATE = 25.0  # as if a camera had taken the frames
 # First version of slt_fast that renders these frames; changes whenever the frames change.
 RENDERING = "0.1.0"
 NUM_TRAIN_SIGNERS, NUM_DEV_SIGNERS, NUM_TEST_SIGNERS = 24, 4, 8
+_ROUNDING = 1e-6  # seconds
 NUM_CLIPS = {"train": 960, "dev": 80, "test": 160, "test_signers": 160}
 
 
@@ -42,21 +45,21 @@ class SyntheticSource:
     size: tuple[int, int] = (112, 112)  # height and width in pixels
     non_manual: bool = True  # False moves head and face as in a statement, in every mode
     rate: float | None = None  # frames per second to resample to; None keeps all frames
+    camera: Camera | None = None  # takes other frames than the corpus', between its poses
 
     def frames(self) -> Iterator[np.ndarray]:
         """Renders the frames, each uint8 [H, W, 3] RGB."""
-        return self._resampled(list(replace(self, rate=None).read()))
+        return self._resampled(*self._filmed())
 
     def read(self) -> np.ndarray:
         """Renders the frames, uint8 [T, H, W, 3] RGB."""
-        if self.rate is not None:
-            return pack(self.frames())
-        poses, generator = self._poses()
-        return render(poses, draw_signer(self.seed[0], self.signer), generator, size=self.size)
+        times, frames = self._filmed()
+        return frames if self.rate is None else pack(self._resampled(times, frames))
 
     def num_frames(self) -> int:
         """Counts the frames that `read` returns."""
-        return sum(1 for _ in self._resampled(range(len(self._poses()[0].brows))))
+        times = self._times(self._poses()[0])
+        return sum(1 for _ in self._resampled(times, times))
 
     def estimated_frames(self) -> int:
         """Counts the frames, which takes no rendering."""
@@ -66,16 +69,15 @@ class SyntheticSource:
         """Returns FRAME_RATE."""
         return FRAME_RATE
 
-    def at_rate(self, rate: float) -> FrameSource:
-        """Returns the clip resampled to a number of frames per second."""
-        return replace(self, rate=rate)
+    def at_rate(self, rate: float, camera: Camera | None = None) -> FrameSource:
+        """Returns the clip resampled to a number of frames per second, as FrameSource says."""
+        return replace(self, rate=rate, camera=camera)
 
     def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
         """Returns everything that determines the frames; there is no file."""
         place = asdict(self)
-        if self.rate is None:
-            del place["rate"]
-        return self.name, place
+        unused = [name for name in ("rate", "camera") if place[name] is None]
+        return self.name, {name: place[name] for name in place if name not in unused}
 
     def identity(self, data_root: Path) -> Identity:
         """Returns the place, with the version of the rendering as the state."""
@@ -85,11 +87,28 @@ class SyntheticSource:
         """Returns the same clip with head and face as in a statement."""
         return replace(self, non_manual=False)
 
-    def _resampled(self, frames: Sequence[Frame]) -> Iterator[Frame]:
+    def _filmed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the seconds of the frames, float [T], and the frames before resampling."""
+        poses, generator = self._poses()
+        times = self._times(poses)
+        if self.camera is not None:
+            poses = poses.between(times * FRAME_RATE)
+        signer = draw_signer(self.seed[0], self.signer)
+        return times, render(poses, signer, generator, size=self.size)
+
+    def _times(self, poses: Poses) -> np.ndarray:
+        """Returns the seconds at which the frames are taken, float [T]."""
+        own = np.arange(len(poses.brows)) / FRAME_RATE
+        if self.camera is None:
+            return own
+        taken = takewhile(lambda moment: moment <= own[-1] + _ROUNDING, self.camera.moments())
+        return np.minimum([*taken], own[-1])
+
+    def _resampled(self, times: np.ndarray, frames: Iterable[Frame]) -> Iterator[Frame]:
         if self.rate is None:
             return iter(frames)
-        timed = ((k / FRAME_RATE, frame) for k, frame in enumerate(frames))
-        return resampled(timed, self.rate, FRAME_RATE)
+        own = FRAME_RATE if self.camera is None else self.camera.rate
+        return resampled(zip(times.tolist(), frames, strict=True), self.rate, own)
 
     def _poses(self) -> tuple[Poses, np.random.Generator]:
         generator = np.random.default_rng((*self.seed, 3))

@@ -1,6 +1,6 @@
 """Turns signs into a pose for each frame: strokes, travel between signs, head and brows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -27,6 +27,17 @@ class Poses:
     left: np.ndarray  # float [T, HAND_COLUMNS]
     head: np.ndarray  # float [T, 4]: x and y offset, yaw (-1..1), size factor
     brows: np.ndarray  # float [T], raise of the brows (0..1)
+
+    def between(self, moments: np.ndarray) -> "Poses":
+        """Mixes neighbouring poses: moments, float [T'], count frames from 0 to T - 1."""
+        before = np.minimum(moments.astype(int), len(self.brows) - 2)
+        own = [getattr(self, each.name) for each in fields(self)]
+        return Poses(*(_mixed(values, before, moments - before) for values in own))
+
+
+def _mixed(values: np.ndarray, before: np.ndarray, share: np.ndarray) -> np.ndarray:
+    share = share.reshape(-1, *[1] * (values.ndim - 1))
+    return values[before] * (1 - share) + values[before + 1] * share
 
 
 def sign_poses(

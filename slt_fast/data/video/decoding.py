@@ -22,6 +22,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from slt_fast.data.cameras import Camera
 from slt_fast.data.limits import MAX_PIXELS, check_count, check_length, check_pixels
 from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.container import check_complete
@@ -101,13 +102,16 @@ class Video:
         """Returns the number of listed frames, or of packets; decodes none."""
         return len(self.times()) if self.num_listed is None else self.num_listed
 
-    def pictures(self, first: int, end: int | None, rate: float | None) -> Iterator[np.ndarray]:
+    def pictures(
+        self, first: int, end: int | None, rate: float | None, camera: Camera | None = None
+    ) -> Iterator[np.ndarray]:
         """Decodes the frames from `first` up to `end` (None: to the end of the video).
 
         Args:
             first: First frame, from 0.
             end: Frame after the last one; nothing after it is checked.
             rate: Frames per second to resample to; None keeps all frames.
+            camera: Takes the frames that are resampled; None means all.
 
         Yields:
             uint8 [H, W, 3] RGB, upright. Frames of another size than the first are scaled to it.
@@ -116,11 +120,15 @@ class Video:
             DataError: The video is damaged or too short.
         """
         timed = self._frames(first, end)
-        frames = resampled(timed, rate, self.rate) if rate else (frame for _, frame in timed)
         convert = _Converter(self._path)
-        yield from map(convert, frames)
+        if rate is None:
+            yield from (convert(frame) for _, frame in timed)
+        else:
+            yield from map(convert, resampled(timed, rate, self.rate, camera))
 
-    def count(self, first: int, end: int | None, rate: float | None) -> int:
+    def count(
+        self, first: int, end: int | None, rate: float | None, camera: Camera | None = None
+    ) -> int:
         """Counts what `pictures` yields; decodes only if the container lists no frames."""
         if self.num_listed is None:
             times = [time for time, _ in self._frames(first, end)]
@@ -129,7 +137,7 @@ class Video:
             if rate is None:
                 return (self.num_listed if end is None else end) - first
             times = self.times()[first:end]
-        return len(times) if rate is None else count_resampled(times, rate, self.rate)
+        return len(times) if rate is None else count_resampled(times, rate, self.rate, camera)
 
     def times(self) -> list[float]:
         """Returns the seconds at which the frames begin, by their packets; decodes none.

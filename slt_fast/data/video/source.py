@@ -5,13 +5,14 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, SupportsIndex
 
 import cv2
 import numpy as np
 
+from slt_fast.data.cameras import Camera
 from slt_fast.data.frame_source import FrameSource, Identity, pack
 from slt_fast.data.frames.folder import folder_images, folder_state, frame_files
 from slt_fast.data.limits import check_count, check_length
@@ -31,6 +32,7 @@ class VideoSource:
         fps: Frames per second of a folder; None if unknown. A video has timestamps instead.
         rate: Frames per second to resample to, after start and end are applied; None keeps all
             frames. A folder of unknown rate is taken to have this one.
+        camera: Takes the frames that are resampled to `rate`; None means all.
 
     Raises:
         DataError: Start is below 0, or end is not after it.
@@ -42,6 +44,7 @@ class VideoSource:
     end: int | None = None
     fps: float | None = None
     rate: float | None = None
+    camera: Camera | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
@@ -87,13 +90,14 @@ class VideoSource:
         """
         if not self.path.is_dir():
             with Video(self.path) as video:
-                return video.count(self._first, self.end, self.rate)
+                return video.count(self._first, self.end, self.rate, self.camera)
         total = len(frame_files(self.path))
         check_count(self.path, total, self._first + 1 if self.end is None else self.end)
         total = (total if self.end is None else self.end) - self._first
-        if self.rate is None or self.fps is None:
+        if (timing := self._folder_timing()) is None:
             return total
-        return count_resampled([k / self.fps for k in range(total)], self.rate, self.fps)
+        rate, own = timing
+        return count_resampled([k / own for k in range(total)], rate, own, self.camera)
 
     def estimated_frames(self) -> int:
         """Estimates the number of frames without decoding any.
@@ -121,9 +125,9 @@ class VideoSource:
         with Video(self.path) as video:
             return video.rate
 
-    def at_rate(self, rate: float) -> VideoSource:
-        """Returns the source resampled to a number of frames per second."""
-        return replace(self, rate=rate)
+    def at_rate(self, rate: float, camera: Camera | None = None) -> VideoSource:
+        """Returns the source resampled to a number of frames per second, as FrameSource says."""
+        return replace(self, rate=rate, camera=camera)
 
     def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
         """Returns the path in the data set, and with it the range and the rate of the frames."""
@@ -131,6 +135,8 @@ class VideoSource:
         place: dict[str, Any] = {"path": path, "start": self._first, "end": self.end}
         if self.rate is not None:
             place |= {"rate": self.rate, "fps": self.fps}
+        if self.camera is not None:
+            place["camera"] = asdict(self.camera)
         return path, place
 
     def identity(self, data_root: Path) -> Identity:
@@ -152,14 +158,21 @@ class VideoSource:
 
     def _video(self) -> Iterator[np.ndarray]:
         with Video(self.path) as video:
-            yield from video.pictures(self._first, self.end, self.rate)
+            yield from video.pictures(self._first, self.end, self.rate, self.camera)
 
     def _folder(self) -> Iterator[np.ndarray]:
         images = _folder_frames(self.path, self._first, self.end)
-        if self.rate is None or self.fps is None:
+        if (timing := self._folder_timing()) is None:
             return images
-        timed = ((k / self.fps, image) for k, image in enumerate(images))
-        return resampled(timed, self.rate, self.fps)
+        rate, own = timing
+        timed = ((k / own, image) for k, image in enumerate(images))
+        return resampled(timed, rate, own, self.camera)
+
+    def _folder_timing(self) -> tuple[float, float] | None:
+        """Returns the rate to resample a folder to and its own; None if all frames are kept."""
+        if self.rate is None or (self.fps is None and self.camera is None):
+            return None
+        return self.rate, self.fps or self.rate
 
 
 def _frame_number(name: str, value: object) -> int | None:

@@ -35,6 +35,21 @@ def test_follows_the_generator() -> None:
     assert not np.array_equal(poses(seed=5).right[:9], poses(seed=6).right[:9])
 
 
+def test_poses_between_others_are_their_mixture() -> None:
+    own = poses()
+    T = len(own.brows)
+    assert_equal(own.between(np.arange(T)), own)
+    found = own.between(np.array([0.25, 4.5, T - 1.5]))
+    for name in ("right", "left", "head", "brows"):
+        values = getattr(own, name)
+        expected = [
+            0.75 * values[0] + 0.25 * values[1],
+            (values[4] + values[5]) / 2,
+            (values[-2] + values[-1]) / 2,
+        ]
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_any_gloss_of_any_signer_stays_near_the_image(seed: int) -> None:
     glosses = [*LEXICON, *(f"GLOSS{seed}{number}" for number in range(100))]

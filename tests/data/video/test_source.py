@@ -15,6 +15,7 @@ import pytest
 from av.stream import Disposition
 
 from slt_fast.data import limits
+from slt_fast.data.cameras import Camera
 from slt_fast.data.clip import AnnotatedClip, check_ctc_length, minimum_ctc_frames
 from slt_fast.data.video import decoding
 from slt_fast.data.video.source import VideoSource
@@ -423,6 +424,25 @@ def test_resampling_of_videos_and_folders(tmp_path: Path, rate: float, kept: ran
     )
 
 
+def test_cameras_take_recorded_frames(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "clip", [f"{index:02}.png" for index in range(NUM_FRAMES)])
+    for source in (
+        VideoSource(write_video(tmp_path / "a.mkv", "MJPG")),
+        VideoSource(folder, fps=25),
+        VideoSource(folder),  # of unknown rate, so that it is taken to have the one asked for
+    ):
+        for camera, kept in (
+            (Camera(12.5, 12.5), [0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10]),
+            (Camera(40, 40), [*range(12)]),
+        ):
+            filmed = source.at_rate(25, camera)
+            np.testing.assert_array_equal(filmed.read(), source.read()[kept])
+            assert filmed.num_frames() == filmed.estimated_frames() == len(kept)
+        part = replace(source.at_rate(25, Camera(12.5, 12.5)), start=3, end=8)
+        np.testing.assert_array_equal(part.read(), source.read()[[3, 3, 5, 5, 7, 7]])
+        assert part.num_frames() == 6
+
+
 def write_jittered(path: Path) -> Path:
     """A Matroska file that names no frame rate: DefaultDuration becomes a void element."""
     with av.open(str(path), "w") as container:
@@ -455,6 +475,8 @@ def test_place_holds_the_rate_only_if_frames_are_resampled(tmp_path: Path) -> No
     assert plain.place(tmp_path) == ("a.mp4", {"path": "a.mp4", "start": 1, "end": 3})
     name, place = plain.at_rate(25).place(tmp_path)
     assert place == {"path": "a.mp4", "start": 1, "end": 3, "rate": 25, "fps": 50}
+    _, filmed = plain.at_rate(25, Camera(10, 20, (1,))).place(tmp_path)
+    assert filmed == place | {"camera": {"slowest": 10, "fastest": 20, "seed": (1,)}}
 
 
 @pytest.mark.parametrize(("limit", "found"), [("PIXELS", "48 pixels"), ("FRAMES", "12 frames")])
