@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from slt_fast.data.datasets.manifest import read_manifest
+from slt_fast.data.video.decoding import Video
 from slt_fast.errors import DataError
 
 HEADER = "id,video,text,gloss,signer,split,start,end,fps,remark"
@@ -152,6 +153,39 @@ def test_times_of_a_video_that_pauses(shared_data: Path, tmp_path: Path) -> None
     path = write(tmp_path, "id,video,text,start_seconds,end_seconds", *rows)
     ranges = [(clip.source.start, clip.source.end) for clip in read_manifest(path, "train")]
     assert ranges == [(9, 22), (20, 40), (None, 19), (12, 95)]
+
+
+@pytest.fixture
+def demuxed(monkeypatch) -> list[str]:
+    """Names of the videos whose packets are read, in order."""
+    names: list[str] = []
+    real = Video.times
+
+    def times(self: Video) -> list[float]:
+        names.append(self._path.name)
+        return real(self)
+
+    monkeypatch.setattr(Video, "times", times)
+    return names
+
+
+def test_a_video_is_read_once_for_all_rows_and_splits(tmp_path: Path, demuxed) -> None:
+    videos = [f"{number}.avi" for number in range(12)]
+    for video in videos:
+        write_video(tmp_path / video, rate=20, num_frames=40)
+    rows = [
+        f"{second}-{video},{video},x,{second},{second + 1},{split}"
+        for second, split in enumerate(["train", "dev"])
+        for video in videos
+    ]
+    path = write(tmp_path, "id,video,text,start_seconds,end_seconds,split", *rows)
+    for split, first in (("train", 0), ("dev", 20)):
+        clips = read_manifest(path, split)
+        assert {(clip.source.start, clip.source.end) for clip in clips} == {(first, first + 20)}
+    assert demuxed == videos
+    write_video(tmp_path / videos[3], rate=40, num_frames=80)
+    assert read_manifest(path, "dev")[3].source.start == 40
+    assert demuxed == [*videos, videos[3]]
 
 
 @pytest.mark.parametrize("name", ["base.mp4", "late.mkv", "mixedint.ts"])
