@@ -14,7 +14,7 @@ import numpy as np
 
 from slt_fast.data.cameras import Camera
 from slt_fast.data.clip import AnnotatedClip
-from slt_fast.data.frame_source import FrameSource, Identity, pack
+from slt_fast.data.frame_source import FrameSource, Identity, join
 from slt_fast.data.resampling import resampled
 from slt_fast.data.synthetic.grammar import Sentence, draw_sentence
 from slt_fast.data.synthetic.motion import Poses, sign_poses
@@ -54,7 +54,9 @@ class SyntheticSource:
     def read(self) -> np.ndarray:
         """Renders the frames, uint8 [T, H, W, 3] RGB."""
         times, frames = self._filmed()
-        return frames if self.rate is None else pack(self._resampled(times, frames))
+        if self.rate is None:
+            return frames
+        return join(frame[None] for frame in self._resampled(times, frames))
 
     def num_frames(self) -> int:
         """Counts the frames that `read` returns."""

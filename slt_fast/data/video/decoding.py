@@ -59,6 +59,7 @@ class Video:
             raise _no_video(path, f"no video ({error.strerror})") from error
         self._stream = stream = _largest_stream(path, self._container)
         stream.thread_count = 1  # worker processes read many clips at once
+        self._times: list[float] | None = None  # once they are read
         self._is_suspect = False  # a transport stream with a corrupt packet
         # FFmpeg reads ahead: these are raised after the frames that come before them.
         self._errors_ahead = self._demuxer_errors(messages)
@@ -94,8 +95,10 @@ class Video:
         """
         if self._stated_rate is not None:
             return self._stated_rate
-        with Video(self._path) as other:  # this one is read once
-            times = other.times()
+        times = self._times
+        if times is None:
+            with Video(self._path) as other:  # this one is read once
+                times = other.times()
         return (len(times) - 1) / (times[-1] - times[0]) if times and times[-1] > times[0] else None
 
     def estimated_frames(self) -> int:
@@ -165,7 +168,8 @@ class Video:
                 last if packet.pts is None else float(packet.pts * packet.time_base) + shift
             )
             check_length(self._path, len(times))
-        return sorted(times)
+        self._times = sorted(times)
+        return self._times
 
     def _frames(self, first: int, end: int | None) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decodes all frames up to `end`: seeking lands on the wrong one in some codecs.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from slt_fast.data.datasets.manifest import read_manifest
+from slt_fast.data.video.decoding import Video
 from slt_fast.errors import DataError
 
 HEADER = "id,video,text,gloss,signer,split,start,end,fps,remark"
@@ -110,6 +111,21 @@ def test_symbolic_links_lead_out_of_the_folder_and_paths_do_not(
             read_manifest(path, "train")
 
 
+def test_a_row_does_not_reach_the_home_folder(folder: Path, monkeypatch) -> None:
+    home = folder / "home"
+    home.mkdir()
+    (home / "v.mp4").touch()
+    monkeypatch.setenv("HOME", str(home))
+    assert Path("~/v.mp4").expanduser() == home / "v.mp4"
+    path = write(folder, "id,video,text", "a,~/v.mp4,x")
+    message = "found video '~/v.mp4', which does not exist; expected a path inside the manifest's"
+    with pytest.raises(DataError, match=message):
+        read_manifest(path, "train")
+    (folder / "~").mkdir()
+    (folder / "~" / "v.mp4").touch()
+    assert read_manifest(path, "train")[0].source.path == folder / "~" / "v.mp4"
+
+
 def test_real_manifest(shared_data: Path) -> None:
     clips = read_manifest(shared_data / "clips" / "manifest.csv", "train")
     assert [clip.id for clip in clips] == ["dailymoth", "lsat1", "lsat2", "autsl", "pose"]
@@ -137,6 +153,39 @@ def test_times_of_a_video_that_pauses(shared_data: Path, tmp_path: Path) -> None
     path = write(tmp_path, "id,video,text,start_seconds,end_seconds", *rows)
     ranges = [(clip.source.start, clip.source.end) for clip in read_manifest(path, "train")]
     assert ranges == [(9, 22), (20, 40), (None, 19), (12, 95)]
+
+
+@pytest.fixture
+def demuxed(monkeypatch) -> list[str]:
+    """Names of the videos whose packets are read, in order."""
+    names: list[str] = []
+    real = Video.times
+
+    def times(self: Video) -> list[float]:
+        names.append(self._path.name)
+        return real(self)
+
+    monkeypatch.setattr(Video, "times", times)
+    return names
+
+
+def test_a_video_is_read_once_for_all_rows_and_splits(tmp_path: Path, demuxed) -> None:
+    videos = [f"{number}.avi" for number in range(12)]
+    for video in videos:
+        write_video(tmp_path / video, rate=20, num_frames=40)
+    rows = [
+        f"{second}-{video},{video},x,{second},{second + 1},{split}"
+        for second, split in enumerate(["train", "dev"])
+        for video in videos
+    ]
+    path = write(tmp_path, "id,video,text,start_seconds,end_seconds,split", *rows)
+    for split, first in (("train", 0), ("dev", 20)):
+        clips = read_manifest(path, split)
+        assert {(clip.source.start, clip.source.end) for clip in clips} == {(first, first + 20)}
+    assert demuxed == videos
+    write_video(tmp_path / videos[3], rate=40, num_frames=80)
+    assert read_manifest(path, "dev")[3].source.start == 40
+    assert demuxed == [*videos, videos[3]]
 
 
 @pytest.mark.parametrize("name", ["base.mp4", "late.mkv", "mixedint.ts"])

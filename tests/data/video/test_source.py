@@ -461,11 +461,17 @@ def write_jittered(path: Path) -> Path:
     return path
 
 
-def test_a_rate_that_the_container_does_not_name(tmp_path: Path) -> None:
+def test_a_rate_that_the_container_does_not_name(tmp_path: Path, monkeypatch) -> None:
     source = VideoSource(write_jittered(tmp_path / "a.mkv"))
     times = [20 * index + (index * 7) % 13 for index in range(40)]
-    assert source.frame_rate() == pytest.approx(39_000 / (times[-1] - times[0]))
+    source_rate = source.frame_rate()
+    assert source_rate == pytest.approx(39_000 / (times[-1] - times[0]))
     assert source.estimated_frames() == source.num_frames() == 40
+    with decoding.Video(source.path) as video:
+        video.times()
+        monkeypatch.setattr(decoding.Video, "times", lambda self: pytest.fail("read twice"))
+        assert video.rate == source_rate
+    monkeypatch.undo()
     halved = source.at_rate(25)
     assert halved.num_frames() == len(halved.read()) == halved.estimated_frames() == 20
 
