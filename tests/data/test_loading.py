@@ -161,7 +161,7 @@ def out_of_memory(self: SyntheticSource) -> np.ndarray:
 
 @pytest.mark.parametrize("config", [None, FLOW])
 def test_a_clip_beyond_the_memory_is_an_error_of_its_own(monkeypatch, config) -> None:
-    monkeypatch.setattr(SyntheticSource, "read", out_of_memory)
+    monkeypatch.setattr(SyntheticSource, "frames", out_of_memory)
     error = Readings(ClipDataset(CLIPS[:1], config=config))[0, 0].read
     assert (
         str(error) == "a: found more frames than the memory holds; expected a shorter clip or "
