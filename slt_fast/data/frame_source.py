@@ -104,12 +104,19 @@ def common_rate(sources: Sequence[FrameSource]) -> FrameRate:
     return rate
 
 
-def pack(frames: Iterable[np.ndarray]) -> np.ndarray:
-    """Packs frames of one size as [T, H, W, 3]; np.stack would hold all of them twice."""
-    packed, count = np.empty((0, 0, 0, 3), np.uint8), 0
-    for count, frame in enumerate(frames, 1):
-        if count > len(packed):
-            packed.resize((count + count // 4 + 15, *frame.shape), refcheck=False)
-        packed[count - 1] = frame
-    packed.resize((count, *packed.shape[1:]), refcheck=False)
-    return packed
+def join(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Joins arrays along their first axis in one growing block.
+
+    np.concatenate would hold all of them twice. Thousands of small ones, kept between the large
+    arrays that make them, would scatter the memory until it is several times as large.
+    """
+    joined, count = np.empty(0, np.uint8), 0
+    for part in parts:
+        if count == 0:
+            joined = np.empty((0, *part.shape[1:]), part.dtype)
+        end = count + len(part)
+        if end > len(joined):
+            joined.resize((end + end // 4 + 15, *part.shape[1:]), refcheck=False)
+        joined[count:end], count = part, end
+    joined.resize((count, *joined.shape[1:]), refcheck=False)
+    return joined

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from slt_fast.data.clip import AnnotatedClip, Clip, check_ctc_length
 from slt_fast.data.flow_images import Frames, encode_flow, frames_at_once
-from slt_fast.data.frame_source import FrameSource, pack
+from slt_fast.data.frame_source import FrameSource, join
 from slt_fast.data.input import InputConfig, image_parts
 from slt_fast.data.resampling import distinct
 from slt_fast.errors import DataError, ErrorHandler, Result, handle, result_or_error
@@ -75,10 +75,10 @@ def read_frames(source: FrameSource) -> Frames:
     def frames() -> Iterator[np.ndarray]:
         for frame, step in distinct(source.frames()):
             steps.append(step)
-            yield frame
+            yield frame[None]
 
-    packed = torch.from_numpy(pack(frames()))
-    return Frames(packed, torch.tensor(steps, dtype=torch.long))
+    joined = torch.from_numpy(join(frames()))
+    return Frames(joined, torch.tensor(steps, dtype=torch.long))
 
 
 def tensors_of(read: Frames | torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -134,25 +134,8 @@ def load_images(
     """
     if clip.cached_flow is not None:
         return make_images(clip.cached_flow.read(), config, device)
-    parts = frame_parts(clip.source, device)
-    return _joined(images.half() for images in image_parts(parts, config))
-
-
-def _joined(parts: Iterator[torch.Tensor]) -> torch.Tensor:
-    """Joins parts along T in one growing block.
-
-    Thousands of small ones, kept between the large tensors that make them, would scatter the memory
-    until it is several times as large.
-    """
-    joined = next(parts)
-    count = len(joined)
-    for part in parts:
-        end = count + len(part)
-        if end > len(joined):
-            room = part.new_empty(len(part) + end // 4, *part.shape[1:])
-            joined = torch.cat([joined[:count], room])
-        joined[count:end], count = part, end
-    return joined[:count].clone()
+    parts = image_parts(frame_parts(clip.source, device), config)
+    return torch.from_numpy(join(images.half().cpu().numpy() for images in parts))
 
 
 def frame_parts(source: FrameSource, device: torch.device | str = "cpu") -> Iterator[Frames]:

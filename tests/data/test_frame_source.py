@@ -1,10 +1,11 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from slt_fast.checkpoint import TrainedOn
-from slt_fast.data.frame_source import FrameRate, common_rate, with_rate
+from slt_fast.data.frame_source import FrameRate, common_rate, join, with_rate
 from slt_fast.data.probes import BlankSource
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.synthetic.corpus import FRAME_RATE
@@ -60,3 +61,12 @@ def test_the_rate_of_most_clips_is_that_of_a_data_set(folder: Path, caplog) -> N
     caplog.clear()
     assert common_rate(unknown) == "native"
     assert caplog.messages == ["no clip has a known frame rate: they are not resampled (see --fps)"]
+
+
+@pytest.mark.parametrize("lengths", [[1] * 70, [3, 0, 40, 1, 200], [5], [0, 2]])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16])
+def test_parts_are_joined(lengths: list[int], dtype) -> None:
+    values = np.random.default_rng(0).integers(0, 99, (sum(lengths), 4, 3)).astype(dtype)
+    joined = join(np.split(values, np.cumsum(lengths)[:-1]))
+    assert joined.dtype == dtype and joined.nbytes == values.nbytes
+    np.testing.assert_array_equal(joined, values)

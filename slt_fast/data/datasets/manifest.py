@@ -221,12 +221,14 @@ def _to_clip(path: Path, line: int, row: Row, split: str) -> AnnotatedClip:
 def _video_path(error_at: ErrorAt, folder: Path, video: str) -> Path:
     # Only inside the folder, so that an untrusted manifest cannot read other files. Symbolic links
     # are not resolved: they are the user's own way to bring in other folders.
+    inside = "a path inside the manifest's folder (a symbolic link there may lead elsewhere)"
     if os.path.isabs(video) or os.path.normpath(video).split(os.sep)[0] == os.pardir:
-        expected = "a path inside the manifest's folder (a symbolic link there may lead elsewhere)"
-        raise error_at(f"video {video!r}", expected)
+        raise error_at(f"video {video!r}", inside)
     path = folder / video
     if not path.exists():
-        raise error_at(f"video {video!r}, which does not exist", "a video file or a frame folder")
+        # ~ is not expanded either; a folder may have that name.
+        expected = inside if video.startswith("~") else "a video file or a frame folder"
+        raise error_at(f"video {video!r}, which does not exist", expected)
     return path
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from slt_fast.data.clip import AnnotatedClip
-from slt_fast.data.frame_source import FrameSource, Identity, pack
+from slt_fast.data.frame_source import FrameSource, Identity, join
 from slt_fast.data.resampling import resampled
 from slt_fast.data.synthetic.grammar import Sentence, draw_sentence
 from slt_fast.data.synthetic.motion import Poses, sign_poses
@@ -50,7 +50,7 @@ class SyntheticSource:
     def read(self) -> np.ndarray:
         """Renders the frames, uint8 [T, H, W, 3] RGB."""
         if self.rate is not None:
-            return pack(self.frames())
+            return join(frame[None] for frame in self.frames())
         poses, generator = self._poses()
         return render(poses, draw_signer(self.seed[0], self.signer), generator, size=self.size)
 

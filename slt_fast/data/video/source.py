@@ -12,7 +12,7 @@ from typing import Any, SupportsIndex
 import cv2
 import numpy as np
 
-from slt_fast.data.frame_source import FrameSource, Identity, pack
+from slt_fast.data.frame_source import FrameSource, Identity, join
 from slt_fast.data.frames.folder import folder_images, folder_state, frame_files
 from slt_fast.data.limits import check_count, check_length
 from slt_fast.data.resampling import count_resampled, resampled
@@ -75,7 +75,7 @@ class VideoSource:
 
     def read(self) -> np.ndarray:
         """Decodes all frames, uint8 [T, H, W, 3] RGB; raises as `frames` does."""
-        return pack(self.frames())
+        return join(frame[None] for frame in self.frames())
 
     def num_frames(self) -> int:
         """Counts the frames that `read` returns, from the folder's names or the container.

@@ -110,6 +110,21 @@ def test_symbolic_links_lead_out_of_the_folder_and_paths_do_not(
             read_manifest(path, "train")
 
 
+def test_a_row_does_not_reach_the_home_folder(folder: Path, monkeypatch) -> None:
+    home = folder / "home"
+    home.mkdir()
+    (home / "v.mp4").touch()
+    monkeypatch.setenv("HOME", str(home))
+    assert Path("~/v.mp4").expanduser() == home / "v.mp4"
+    path = write(folder, "id,video,text", "a,~/v.mp4,x")
+    message = "found video '~/v.mp4', which does not exist; expected a path inside the manifest's"
+    with pytest.raises(DataError, match=message):
+        read_manifest(path, "train")
+    (folder / "~").mkdir()
+    (folder / "~" / "v.mp4").touch()
+    assert read_manifest(path, "train")[0].source.path == folder / "~" / "v.mp4"
+
+
 def test_real_manifest(shared_data: Path) -> None:
     clips = read_manifest(shared_data / "clips" / "manifest.csv", "train")
     assert [clip.id for clip in clips] == ["dailymoth", "lsat1", "lsat2", "autsl", "pose"]
