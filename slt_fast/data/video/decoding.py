@@ -9,29 +9,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import av
 import av.logging
 import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from slt_fast.data.limits import MAX_PIXELS, check_count, check_length, check_pixels
 from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.container import check_complete
+from slt_fast.data.video.conversion import Converter
+from slt_fast.data.video.ffmpeg import messages
 from slt_fast.errors import DataError, warn_once
 
 # Only files, so that a playlist in the place of a video reaches no network.
 _OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
-
-# As FFmpeg's own command converts and scales; in this thread alone.
-_RGB: dict[str, Any] = {"format": "rgb24", "interpolation": Interpolation.BICUBIC, "threads": 1}
 
 Result = TypeVar("Result")
 
@@ -52,7 +49,7 @@ class Video:
             raise DataError(path, found, "a video file or a folder of frames")
         self._path, self._listing = path, check_complete(path)
         try:
-            with _messages() as messages:
+            with messages() as logged:
                 self._container = av.open(str(path.resolve()), options=_OPTIONS)
         except av.FFmpegError as error:
             raise _no_video(path, f"no video ({error.strerror})") from error
@@ -60,7 +57,7 @@ class Video:
         stream.thread_count = 1  # worker processes read many clips at once
         self._is_suspect = False  # a transport stream with a corrupt packet
         # FFmpeg reads ahead: these are raised after the frames that come before them.
-        self._errors_ahead = self._demuxer_errors(messages)
+        self._errors_ahead = self._demuxer_errors(logged)
         check_pixels(path, stream.width, stream.height)
         check_length(path, self.num_listed or 0)
 
@@ -117,7 +114,7 @@ class Video:
         """
         timed = self._frames(first, end)
         frames = resampled(timed, rate, self.rate) if rate else (frame for _, frame in timed)
-        convert = _Converter(self._path)
+        convert = Converter(self._path)
         yield from map(convert, frames)
 
     def count(self, first: int, end: int | None, rate: float | None) -> int:
@@ -201,11 +198,11 @@ class Video:
     def _step(self, work: Callable[[], Result], total: int) -> Result:
         """Lets FFmpeg work; raises DataError if it or its demuxer finds an error."""
         try:
-            with _messages() as messages:
+            with messages() as logged:
                 result = work()
         except av.FFmpegError as error:
             raise _damaged(self._path, f"{error.strerror} after {total} frames") from error
-        for message in self._demuxer_errors(messages):
+        for message in self._demuxer_errors(logged):
             raise _damaged(self._path, f"{message!r} after {total} frames")
         return result
 
@@ -216,36 +213,14 @@ class Video:
             expected = f"{self.num_listed}, as its container lists (the video is damaged)"
             raise DataError(self._path, f"{total} frames that can be decoded", expected)
 
-    def _demuxer_errors(self, messages: list[tuple[int, str, str]]) -> list[str]:
+    def _demuxer_errors(self, logged: list[tuple[int, str, str]]) -> list[str]:
         """Returns the errors of the demuxer; decoders also report what is no damage."""
         name = self._container.format.name
         return [
             text.strip()
-            for level, source, text in messages
+            for level, source, text in logged
             if level <= av.logging.ERROR and source == name
         ]
-
-
-class _Converter:
-    """Turns the decoded frames of a video into pictures: upright RGB of the first one's size."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._reformatter = path, VideoReformatter()
-        self._size: tuple[int, int] | None = None
-        self._last: tuple[av.VideoFrame, np.ndarray] | None = None
-
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        if self._last and self._last[0] is frame:  # shown again by the resampling
-            return self._last[1]
-        W, H = self._size = self._size or (frame.width, frame.height)
-        if (frame.width, frame.height) != self._size:
-            found = f"{frame.width}x{frame.height} pixels after frames of {W}x{H}"
-            warn_once(f"{self._path}: found frames of {found}; they are scaled")
-        with _messages():  # swscale warns of full-range colours, which it treats rightly
-            rgb = self._reformatter.reformat(frame, W, H, **_RGB).to_ndarray()
-        picture = np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
-        self._last = frame, picture
-        return picture
 
 
 def _with_times(
@@ -281,17 +256,3 @@ def _no_video(path: Path, found: str) -> DataError:
 
 def _damaged(path: Path, found: str) -> DataError:
     return DataError(path, found, "a whole video (it is damaged or truncated)")
-
-
-@contextmanager
-def _messages() -> Iterator[list[tuple[int, str, str]]]:
-    """Collects FFmpeg's errors: level, source and text; its log elsewhere stays as it is."""
-    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)
-    try:
-        with av.logging.Capture() as messages:
-            yield messages
-    finally:
-        av.logging.set_level(level)
-        av.logging.set_skip_repeated(skips)
