@@ -7,7 +7,6 @@ from typing import Any
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from slt_fast.data.video.ffmpeg import messages
@@ -45,7 +44,7 @@ class Converter:
             warn_once(f"{self._path}: found frames of {found}; they are scaled")
         with messages():  # swscale warns of full-range colours, which it treats rightly
             rgb = self._reformatter.reformat(frame, W, H, **_RGB).to_ndarray()
-        matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
         if matrix is not None:
             rgb = _upright(self._path, rgb, np.frombuffer(matrix, np.int32)[[0, 1, 3, 4]])
         picture = np.ascontiguousarray(rgb)

@@ -29,6 +29,7 @@ from slt_fast.errors import DataError, warn_once
 
 # Only files, so that a playlist in the place of a video reaches no network.
 _OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+_NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS of a demuxer
 
 Result = TypeVar("Result")
 
@@ -78,8 +79,14 @@ class Video:
         return sum(entry.size > 0 and not entry.is_discard for entry in entries)
 
     @property
+    def _is_raw(self) -> bool:
+        """True if the file is a bare stream without times; the demuxer invents 25 a second."""
+        return bool(self._container.format.flags & _NO_TIMESTAMPS)
+
+    @property
     def _stated_rate(self) -> float | None:
-        rate = float(self._stream.average_rate or 0)
+        stream = self._stream
+        rate = float((stream.codec_context.framerate if self._is_raw else stream.average_rate) or 0)
         return rate if 1 <= rate <= 1000 else None  # raw DV states 60000
 
     @cached_property
@@ -88,7 +95,7 @@ class Video:
 
         None if unknown.
         """
-        if self._stated_rate is not None:
+        if self._stated_rate is not None or self._is_raw:
             return self._stated_rate
         with Video(self._path) as other:  # this one is read once
             times = other.times()
@@ -104,7 +111,8 @@ class Video:
         Args:
             first: First frame, from 0.
             end: Frame after the last one; nothing after it is checked.
-            rate: Frames per second to resample to; None keeps all frames.
+            rate: Frames per second to resample to; None keeps all frames. A video of unknown rate
+                is taken to have this one.
 
         Yields:
             uint8 [H, W, 3] RGB, upright. Frames of another size than the first are scaled to it.
@@ -113,6 +121,9 @@ class Video:
             DataError: The video is damaged or too short.
         """
         timed = self._frames(first, end)
+        if rate is not None and self.rate is None:
+            warn_once(f"{self._path}: found no frame rate; it is taken as {rate:.4g} a second")
+            rate = None
         frames = resampled(timed, rate, self.rate) if rate else (frame for _, frame in timed)
         convert = Converter(self._path)
         yield from map(convert, frames)
@@ -126,7 +137,9 @@ class Video:
             if rate is None:
                 return (self.num_listed if end is None else end) - first
             times = self.times()[first:end]
-        return len(times) if rate is None else count_resampled(times, rate, self.rate)
+        if rate is None or self.rate is None:
+            return len(times)
+        return count_resampled(times, rate, self.rate)
 
     def times(self) -> list[float]:
         """Returns the seconds at which the frames begin, by their packets; decodes none.
@@ -143,16 +156,15 @@ class Video:
         while (packet := self._step(lambda: next(packets, None), len(times))) is not None:
             if not packet.size or packet.is_discard:
                 continue
-            if packet.dts is not None:
-                time = float(packet.dts * packet.time_base) + shift
+            pts, dts = (None, None) if self._is_raw else (packet.pts, packet.dts)
+            if dts is not None:
+                time = float(dts * packet.time_base) + shift
                 if time < last:
                     time, shift = last + period, shift + last + period - time
                 last = time
-            elif packet.pts is None:
+            elif pts is None:
                 last = max(last, 0.0) + period
-            times.append(
-                last if packet.pts is None else float(packet.pts * packet.time_base) + shift
-            )
+            times.append(last if pts is None else float(pts * packet.time_base) + shift)
             check_length(self._path, len(times))
         return sorted(times)
 
@@ -163,7 +175,7 @@ class Video:
             Seconds and frame, from `first` on.
         """
         total, last = 0, math.inf
-        for time, frame in _with_times(islice(self._decoded(first), end), self._stated_rate):
+        for time, frame in self._timed(islice(self._decoded(first), end)):
             check_length(self._path, total + 1)
             if total >= first:
                 if frame.is_corrupt:
@@ -185,6 +197,18 @@ class Video:
             for frame in self._step(packet.decode, total):
                 yield frame
                 total += 1
+
+    def _timed(self, frames: Iterable[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Yields seconds and frame; time goes on where the clock is set back, or has stopped."""
+        period = 1 / (self._stated_rate or math.inf)
+        last, shift = -math.inf, 0.0
+        for frame in frames:
+            is_timed = frame.time is not None and not self._is_raw
+            time = frame.time + shift if is_timed else max(last, 0.0) + period
+            if time < last:  # recordings of broadcasts
+                time, shift = last + period, shift + last + period - time
+            yield time, frame
+            last = time
 
     def _check_gap(self, seconds: float, total: int) -> None:
         """Raises DataError if frames are missing near a corrupt packet of a transport stream.
@@ -221,20 +245,6 @@ class Video:
             for level, source, text in logged
             if level <= av.logging.ERROR and source == name
         ]
-
-
-def _with_times(
-    frames: Iterable[av.VideoFrame], rate: float | None
-) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Yields seconds and frame; the time goes on where the clock is set back, or has stopped."""
-    period = 1 / rate if rate else 0.0
-    last, shift = -math.inf, 0.0
-    for frame in frames:
-        time = max(last, 0.0) + period if frame.time is None else frame.time + shift
-        if time < last:  # recordings of broadcasts
-            time, shift = last + period, shift + last + period - time
-        yield time, frame
-        last = time
 
 
 def _largest_stream(path: Path, container: InputContainer) -> av.VideoStream:
