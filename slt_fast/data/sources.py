@@ -19,19 +19,19 @@ from slt_fast.data.datasets.phoenix14t import (
     read_phoenix14t,
 )
 from slt_fast.data.frame_source import FrameSource
-from slt_fast.data.frames.folder import VIDEO_SUFFIXES, image_files, natural_key, some_names
+from slt_fast.data.frames.folder import (
+    VIDEO_SUFFIXES,
+    image_files,
+    natural_key,
+    some_names,
+    unknown_files,
+)
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, UserError, warn_once
 
 logger = logging.getLogger(__name__)
-
-# Files beside videos that are known to be none.
-_SIDE_SUFFIXES = (
-    *(".txt", ".json", ".jsonl", ".csv", ".tsv", ".srt", ".vtt", ".xml", ".md"),
-    *(".db", ".ini"),  # Thumbs.db and desktop.ini of Windows
-)
 
 
 def read_split(
@@ -101,8 +101,8 @@ def find_videos(place: Path) -> tuple[Path, Sequence[VideoSource]]:
     Args:
         place: A video file of any name, a folder of frames, or a folder with videos and folders of
             frames at any depth. Images beside videos are left out, and so is a single image beside
-            folders, which the log says, as it names files of unknown kind. Hidden files are
-            ignored; symbolic links are followed.
+            folders or files of unknown kind, which the log says, as it names these files. Hidden
+            files are ignored; symbolic links are followed.
 
     Returns:
         The folder that the videos are named relative to, and the videos in natural order.
@@ -134,18 +134,15 @@ def _walk(place: Path) -> Iterator[Path]:
         shown = [Path(folder, name) for name in names]
         videos = [path for path in shown if path.suffix.lower() in VIDEO_SUFFIXES]
         images = image_files(shown)
-        known = {*videos, *images}
-        others += [
-            path
-            for path in shown
-            if path not in known and path.suffix.lower() not in _SIDE_SUFFIXES
-        ]
+        unknown = unknown_files(shown, images)
+        others += unknown
         yield from videos
-        if images and not videos and (len(images) > 1 or not folders):
+        if images and not videos and (len(images) > 1 or not (folders or unknown)):
             yield Path(folder)
         elif images:
-            found = f"{len(images)} images beside {len(videos)} videos and {len(folders)} folders"
-            logger.warning("%s: left out %s", folder, found)
+            counts = (len(images), len(videos), len(folders), len(unknown))
+            text = "%s: left out %d images beside %d videos, %d folders and %d unknown files"
+            logger.warning(text, folder, *counts)
     if others:
         warn_once(
             f"{place}: left out {some_names(others)}, neither videos nor images by their names"

@@ -179,8 +179,8 @@ def test_images_that_are_no_clip_are_said(tmp_path: Path, caplog) -> None:
     tree(tmp_path, "poster.png", "a/1.png", "a/2.png", "b/c.mp4", "b/1.png", "b/2.png")
     assert videos_at(tmp_path) == (tmp_path, ["a", "b/c.mp4"])
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path}: left out 1 images beside 0 videos and 2 folders",
-        f"{tmp_path}/b: left out 2 images beside 1 videos and 0 folders",
+        f"{tmp_path}: left out 1 images beside 0 videos, 2 folders and 0 unknown files",
+        f"{tmp_path}/b: left out 2 images beside 1 videos, 0 folders and 0 unknown files",
     ]
 
 
@@ -189,7 +189,9 @@ def test_raw_and_broadcast_videos_are_found(tmp_path: Path, caplog) -> None:
     tree(tmp_path, *(f"a.{suffix}" for suffix in suffixes), "b/c.H264")
     tree(tmp_path, "b/1.png", "b/2.png", "b/3.png", "b/4.png", "b/5.png")
     assert videos_at(tmp_path)[1] == [*(f"a.{suffix}" for suffix in suffixes), "b/c.H264"]
-    assert caplog.messages == [f"{tmp_path}/b: left out 5 images beside 1 videos and 0 folders"]
+    (message,) = caplog.messages
+    expected = "left out 5 images beside 1 videos, 0 folders and 0 unknown files"
+    assert message == f"{tmp_path}/b: {expected}"
 
 
 def test_files_of_unknown_kind_are_named_once(tmp_path: Path, caplog) -> None:
@@ -199,6 +201,15 @@ def test_files_of_unknown_kind_are_named_once(tmp_path: Path, caplog) -> None:
         assert videos_at(tmp_path)[1] == ["a.mp4", "b/c.mp4"]
     (message,) = (text for text in caplog.messages if "images beside" not in text)
     assert message.startswith(f"{tmp_path}: left out a.odd, d and 1 more, neither videos nor")
+
+
+def test_a_poster_beside_unknown_files_is_no_clip(tmp_path: Path, caplog) -> None:
+    tree(tmp_path, "a/poster.png", "a/clip0", "a/clip1.bin", "b/1.png", "b/2.png", "c/1.png")
+    assert videos_at(tmp_path)[1] == ["b", "c"]
+    assert f"{tmp_path}/a: left out 1 images beside 0 videos, 0 folders and 2 un" in caplog.text
+    assert f"{tmp_path}: left out clip0, clip1.bin, neither videos nor images" in caplog.text
+    with pytest.raises(DataError, match="found no videos and no folders of frames; expected at le"):
+        find_videos(tmp_path / "a")
 
 
 def test_a_single_video_or_folder_of_frames(tmp_path: Path) -> None:

@@ -240,8 +240,10 @@ def _frame_number(error_at: ErrorAt, row: Row, name: str, video: VideoSource) ->
         raise error_at(f"{name} and {timed}", "one of them")
     if seconds is not None:
         if not video.path.is_dir():
-            modified = video.path.stat().st_mtime_ns
-            return nearest_frame(*_frame_times(video.path, modified), seconds)
+            times, rate = _frame_times(video.path, video.path.stat().st_mtime_ns)
+            if rate is None and len(times) > 1:
+                raise error_at(f"{timed} of a video without a frame rate", f"a value for {name}")
+            return nearest_frame(times, rate or 0.0, seconds)
         if video.fps is None:
             raise error_at(f"{timed} of a folder without a frame rate", "a value for fps")
         return round(seconds * video.fps)
@@ -254,8 +256,8 @@ def _frame_number(error_at: ErrorAt, row: Row, name: str, video: VideoSource) ->
 # Reads the whole file, of which other rows, also of other splits, may be parts. The times of an
 # hour at 25 frames a second take 0.7 MB.
 @lru_cache(maxsize=1024)
-def _frame_times(path: Path, modified: int) -> tuple[np.ndarray, float]:
-    """Returns the times of a video's frames in seconds, and its average rate.
+def _frame_times(path: Path, modified: int) -> tuple[np.ndarray, float | None]:
+    """Returns the times of a video's frames in seconds, and its average rate if known.
 
     Args:
         path: The video.
@@ -264,7 +266,7 @@ def _frame_times(path: Path, modified: int) -> tuple[np.ndarray, float]:
     with Video(path) as video:
         times = np.array(video.times())
         check_count(path, len(times), 1)
-        return times, video.rate or 0.0
+        return times, video.rate
 
 
 def _number(error_at: ErrorAt, row: Row, name: str, expected: str) -> float | None:

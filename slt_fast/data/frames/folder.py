@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median_low
@@ -30,6 +30,12 @@ _OTHER_TYPES = {
     **{".tif": "tif", ".tiff": "tif", ".webp": "webp", ".bmp": "bmp", ".jp2": "jp2"},
     **{".avif": "avif", ".heic": "heic", ".exr": "exr", ".ppm": "ppm", ".pgm": "pgm"},
 }
+# Files beside videos and frames that are known to be neither.
+_SIDE_SUFFIXES = (
+    *(".txt", ".json", ".jsonl", ".csv", ".tsv", ".srt", ".vtt", ".xml", ".md"),
+    *(".eaf", ".html", ".log", ".yaml", ".yml"),
+    *(".db", ".ini"),  # Thumbs.db and desktop.ini of Windows
+)
 _EXPECTED = "a folder of png or jpg frames"
 
 
@@ -41,7 +47,8 @@ def frame_files(folder: Path) -> list[Path]:
     a broken "._name.png" beside each image.
 
     Raises:
-        DataError: There are no images, too many, or videos among them; or half of them are of
+        DataError: There are no images, too many, or videos among them; or a single one is beside
+            files of unknown kind, or half of them are of
             another type than png and jpg; or their names do not say which of them are the frames,
             or in which order.
         OSError: The folder cannot be read.
@@ -88,6 +95,12 @@ def image_files(files: Sequence[Path]) -> dict[Path, str]:
     return {file: name for file, name in types.items() if name is not None}
 
 
+def unknown_files(files: Sequence[Path], images: Collection[Path]) -> list[Path]:
+    """Returns the files that are neither among the images nor, by suffix, videos or notes."""
+    known = (*VIDEO_SUFFIXES, *_SIDE_SUFFIXES)
+    return [file for file in files if file not in images and file.suffix.lower() not in known]
+
+
 def natural_key(name: str) -> list[tuple[int, str]]:
     """Returns a key that sorts names by the value of the numbers in them."""
     parts = re.findall(r"([0-9]*)([^0-9]*)", name)
@@ -113,6 +126,10 @@ def _frames_and_strays(folder: Path) -> tuple[list[Path], list[Path]]:
     if videos:
         found = f"{some_names(videos)} and {len(images)} images"
         raise DataError(folder, found, f"{_EXPECTED} without videos, or the path of one video")
+    unknown = unknown_files(files, images)
+    if len(images) == 1 and unknown:  # which may be a poster beside videos
+        found = f"a single image, {min(images).name}, beside {some_names(unknown)}"
+        raise DataError(folder, found, f"{_EXPECTED}, or the path of one video")
     if len(images) <= 1 and len(subfolders) > 1:
         found = f"{len(images)} images and {len(subfolders)} folders ({some_names(subfolders)})"
         raise DataError(folder, found, f"{_EXPECTED}, or the path of one of them")

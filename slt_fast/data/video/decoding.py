@@ -9,30 +9,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import av
 import av.logging
 import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from slt_fast.data.cameras import Camera
 from slt_fast.data.limits import MAX_PIXELS, check_count, check_length, check_pixels
 from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.container import check_complete
+from slt_fast.data.video.conversion import Converter
+from slt_fast.data.video.ffmpeg import messages
 from slt_fast.errors import DataError, warn_once
 
 # Only files, so that a playlist in the place of a video reaches no network.
 _OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
-
-# As FFmpeg's own command converts and scales; in this thread alone.
-_RGB: dict[str, Any] = {"format": "rgb24", "interpolation": Interpolation.BICUBIC, "threads": 1}
+_NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS of a demuxer
 
 Result = TypeVar("Result")
 
@@ -53,7 +51,7 @@ class Video:
             raise DataError(path, found, "a video file or a folder of frames")
         self._path, self._listing = path, check_complete(path)
         try:
-            with _messages() as messages:
+            with messages() as logged:
                 self._container = av.open(str(path.resolve()), options=_OPTIONS)
         except av.FFmpegError as error:
             raise _no_video(path, f"no video ({error.strerror})") from error
@@ -62,7 +60,7 @@ class Video:
         self._times: list[float] | None = None  # once they are read
         self._is_suspect = False  # a transport stream with a corrupt packet
         # FFmpeg reads ahead: these are raised after the frames that come before them.
-        self._errors_ahead = self._demuxer_errors(messages)
+        self._errors_ahead = self._demuxer_errors(logged)
         check_pixels(path, stream.width, stream.height)
         check_length(path, self.num_listed or 0)
 
@@ -83,8 +81,14 @@ class Video:
         return sum(entry.size > 0 and not entry.is_discard for entry in entries)
 
     @property
+    def _is_raw(self) -> bool:
+        """True if the file is a bare stream without times; the demuxer invents 25 a second."""
+        return bool(self._container.format.flags & _NO_TIMESTAMPS)
+
+    @property
     def _stated_rate(self) -> float | None:
-        rate = float(self._stream.average_rate or 0)
+        stream = self._stream
+        rate = float((stream.codec_context.framerate if self._is_raw else stream.average_rate) or 0)
         return rate if 1 <= rate <= 1000 else None  # raw DV states 60000
 
     @cached_property
@@ -93,7 +97,7 @@ class Video:
 
         None if unknown.
         """
-        if self._stated_rate is not None:
+        if self._stated_rate is not None or self._is_raw:
             return self._stated_rate
         times = self._times
         if times is None:
@@ -113,7 +117,8 @@ class Video:
         Args:
             first: First frame, from 0.
             end: Frame after the last one; nothing after it is checked.
-            rate: Frames per second to resample to; None keeps all frames.
+            rate: Frames per second to resample to; None keeps all frames. A video of unknown rate
+                is taken to have this one.
             camera: Takes the frames that are resampled; None means all.
 
         Yields:
@@ -123,11 +128,14 @@ class Video:
             DataError: The video is damaged or too short.
         """
         timed = self._frames(first, end)
-        convert = _Converter(self._path)
-        if rate is None:
-            yield from (convert(frame) for _, frame in timed)
-        else:
-            yield from map(convert, resampled(timed, rate, self.rate, camera))
+        if rate is not None and self.rate is None:
+            warn_once(f"{self._path}: found no frame rate; it is taken as {rate:.4g} a second")
+            rate = None
+        frames = (frame for _, frame in timed)
+        if rate is not None:
+            frames = resampled(timed, rate, self.rate, camera)
+        convert = Converter(self._path)
+        yield from map(convert, frames)
 
     def count(
         self, first: int, end: int | None, rate: float | None, camera: Camera | None = None
@@ -140,7 +148,9 @@ class Video:
             if rate is None:
                 return (self.num_listed if end is None else end) - first
             times = self.times()[first:end]
-        return len(times) if rate is None else count_resampled(times, rate, self.rate, camera)
+        if rate is None or self.rate is None:
+            return len(times)
+        return count_resampled(times, rate, self.rate, camera)
 
     def times(self) -> list[float]:
         """Returns the seconds at which the frames begin, by their packets; decodes none.
@@ -157,16 +167,15 @@ class Video:
         while (packet := self._step(lambda: next(packets, None), len(times))) is not None:
             if not packet.size or packet.is_discard:
                 continue
-            if packet.dts is not None:
-                time = float(packet.dts * packet.time_base) + shift
+            pts, dts = (None, None) if self._is_raw else (packet.pts, packet.dts)
+            if dts is not None:
+                time = float(dts * packet.time_base) + shift
                 if time < last:
                     time, shift = last + period, shift + last + period - time
                 last = time
-            elif packet.pts is None:
+            elif pts is None:
                 last = max(last, 0.0) + period
-            times.append(
-                last if packet.pts is None else float(packet.pts * packet.time_base) + shift
-            )
+            times.append(last if pts is None else float(pts * packet.time_base) + shift)
             check_length(self._path, len(times))
         self._times = sorted(times)
         return self._times
@@ -178,7 +187,7 @@ class Video:
             Seconds and frame, from `first` on.
         """
         total, last = 0, math.inf
-        for time, frame in _with_times(islice(self._decoded(first), end), self._stated_rate):
+        for time, frame in self._timed(islice(self._decoded(first), end)):
             check_length(self._path, total + 1)
             if total >= first:
                 if frame.is_corrupt:
@@ -201,6 +210,18 @@ class Video:
                 yield frame
                 total += 1
 
+    def _timed(self, frames: Iterable[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Yields seconds and frame; time goes on where the clock is set back, or has stopped."""
+        period = 1 / (self._stated_rate or math.inf)
+        last, shift = -math.inf, 0.0
+        for frame in frames:
+            is_timed = frame.time is not None and not self._is_raw
+            time = frame.time + shift if is_timed else max(last, 0.0) + period
+            if time < last:  # recordings of broadcasts
+                time, shift = last + period, shift + last + period - time
+            yield time, frame
+            last = time
+
     def _check_gap(self, seconds: float, total: int) -> None:
         """Raises DataError if frames are missing near a corrupt packet of a transport stream.
 
@@ -213,11 +234,11 @@ class Video:
     def _step(self, work: Callable[[], Result], total: int) -> Result:
         """Lets FFmpeg work; raises DataError if it or its demuxer finds an error."""
         try:
-            with _messages() as messages:
+            with messages() as logged:
                 result = work()
         except av.FFmpegError as error:
             raise _damaged(self._path, f"{error.strerror} after {total} frames") from error
-        for message in self._demuxer_errors(messages):
+        for message in self._demuxer_errors(logged):
             raise _damaged(self._path, f"{message!r} after {total} frames")
         return result
 
@@ -228,50 +249,14 @@ class Video:
             expected = f"{self.num_listed}, as its container lists (the video is damaged)"
             raise DataError(self._path, f"{total} frames that can be decoded", expected)
 
-    def _demuxer_errors(self, messages: list[tuple[int, str, str]]) -> list[str]:
+    def _demuxer_errors(self, logged: list[tuple[int, str, str]]) -> list[str]:
         """Returns the errors of the demuxer; decoders also report what is no damage."""
         name = self._container.format.name
         return [
             text.strip()
-            for level, source, text in messages
+            for level, source, text in logged
             if level <= av.logging.ERROR and source == name
         ]
-
-
-class _Converter:
-    """Turns the decoded frames of a video into pictures: upright RGB of the first one's size."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._reformatter = path, VideoReformatter()
-        self._size: tuple[int, int] | None = None
-        self._last: tuple[av.VideoFrame, np.ndarray] | None = None
-
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        if self._last and self._last[0] is frame:  # shown again by the resampling
-            return self._last[1]
-        W, H = self._size = self._size or (frame.width, frame.height)
-        if (frame.width, frame.height) != self._size:
-            found = f"{frame.width}x{frame.height} pixels after frames of {W}x{H}"
-            warn_once(f"{self._path}: found frames of {found}; they are scaled")
-        with _messages():  # swscale warns of full-range colours, which it treats rightly
-            rgb = self._reformatter.reformat(frame, W, H, **_RGB).to_ndarray()
-        picture = np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
-        self._last = frame, picture
-        return picture
-
-
-def _with_times(
-    frames: Iterable[av.VideoFrame], rate: float | None
-) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Yields seconds and frame; the time goes on where the clock is set back, or has stopped."""
-    period = 1 / rate if rate else 0.0
-    last, shift = -math.inf, 0.0
-    for frame in frames:
-        time = max(last, 0.0) + period if frame.time is None else frame.time + shift
-        if time < last:  # recordings of broadcasts
-            time, shift = last + period, shift + last + period - time
-        yield time, frame
-        last = time
 
 
 def _largest_stream(path: Path, container: InputContainer) -> av.VideoStream:
@@ -293,17 +278,3 @@ def _no_video(path: Path, found: str) -> DataError:
 
 def _damaged(path: Path, found: str) -> DataError:
     return DataError(path, found, "a whole video (it is damaged or truncated)")
-
-
-@contextmanager
-def _messages() -> Iterator[list[tuple[int, str, str]]]:
-    """Collects FFmpeg's errors: level, source and text; its log elsewhere stays as it is."""
-    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)
-    try:
-        with av.logging.Capture() as messages:
-            yield messages
-    finally:
-        av.logging.set_level(level)
-        av.logging.set_skip_repeated(skips)

@@ -198,6 +198,16 @@ def test_times_of_a_constant_rate(shared_data: Path, tmp_path: Path, name: str) 
     assert starts == [round(25 * seconds) for seconds in times]
 
 
+def test_times_of_a_video_without_a_rate(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.avi", rate=25, num_frames=3)
+    content = (tmp_path / "v.avi").read_bytes()
+    (tmp_path / "v.mjpeg").write_bytes(content[content.index(b"\xff\xd8") :])  # a raw stream
+    path = write(tmp_path, "id,video,text,start_seconds", "a,v.mjpeg,x,0.04")
+    message = r"csv:2: found start_seconds of a video without a frame rate; expected .* for start"
+    with pytest.raises(DataError, match=message):
+        read_manifest(path, "train")
+
+
 def write_video(path: Path, *, rate: float, num_frames: int) -> None:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (32, 32))
     for _ in range(num_frames):

@@ -140,6 +140,24 @@ def test_a_folder_of_folders_is_no_frame_folder(tmp_path: Path, image) -> None:
         frame_files(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["clip{}", "poster{}.bin", "{}.npy", "{}.dcm", "clip{}.zip"])
+def test_a_single_image_beside_unknown_files_is_no_clip(tmp_path: Path, name: str) -> None:
+    """It may be the poster of videos."""
+    tree(tmp_path, "poster.png")
+    for number in range(3):
+        (tmp_path / name.format(number)).write_bytes(b"\0\0\0\x18ftypisom")
+    found = f"{name.format(0)}, {name.format(1)} and 1 more"
+    message = f"found a single image, poster.png, beside {found}; expected a folder of png or jpg"
+    with pytest.raises(DataError, match=message):
+        frame_files(tmp_path)
+
+
+def test_notes_beside_a_single_image_and_data_beside_frames(tmp_path: Path) -> None:
+    assert names(tree(tmp_path / "one", "1.png", "a.txt", "a.eaf", "Thumbs.db")) == ["1.png"]
+    sides = ["images0001.npy", "images0002.npy", "images0003.npy", "camera.bin"]
+    assert names(tree(tmp_path / "frames", *numbered(3), *sides)) == numbered(3)
+
+
 def test_images_of_any_suffix(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"frame{number}.img").write_bytes(b"\xff\xd8\xff\xe0 a jpg")

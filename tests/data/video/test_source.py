@@ -476,6 +476,49 @@ def test_a_rate_that_the_container_does_not_name(tmp_path: Path, monkeypatch) ->
     assert halved.num_frames() == len(halved.read()) == halved.estimated_frames() == 20
 
 
+RAW = [("a.m4v", "m4v", "mpeg4"), ("a.m2v", "mpeg2video", "mpeg2video")]
+RAW += [("a.h264", "h264", "libx264"), ("a.hevc", "hevc", "libx265")]
+
+
+def write_raw(path: Path, form: str, codec: str, **options: str) -> Path:
+    """Twelve frames at 50 a second, without timestamps."""
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(codec, rate=50, options=options)
+        stream.width, stream.height = WIDTH, HEIGHT
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for index in range(NUM_FRAMES):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame(index))))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(("name", "form", "codec"), RAW)
+def test_raw_streams_state_their_rate(tmp_path: Path, name: str, form: str, codec: str) -> None:
+    source = VideoSource(write_raw(tmp_path / name, form, codec))
+    assert source.frame_rate() == 50  # FFmpeg's demuxers say 25
+    halved = source.at_rate(25)
+    np.testing.assert_array_equal(halved.read(), source.read()[::2])
+    assert halved.num_frames() == halved.estimated_frames() == NUM_FRAMES // 2
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "codec", "options"),
+    [
+        ("a.mjpeg", "mjpeg", "mjpeg", {}),
+        ("a.hevc", "hevc", "libx265", {"x265-params": "vui-timing-info=0:log-level=none"}),
+    ],
+)
+def test_raw_streams_without_a_rate(tmp_path, caplog, name, form, codec, options) -> None:
+    source = VideoSource(write_raw(tmp_path / name, form, codec, **options))
+    assert source.frame_rate() is None
+    at_rate = source.at_rate(12.5)
+    for _ in range(2):
+        np.testing.assert_array_equal(at_rate.read(), source.read())
+    assert at_rate.num_frames() == at_rate.estimated_frames() == NUM_FRAMES
+    (message,) = caplog.messages
+    assert message == f"{source.path}: found no frame rate; it is taken as 12.5 a second"
+
+
 def test_place_holds_the_rate_only_if_frames_are_resampled(tmp_path: Path) -> None:
     plain = VideoSource(tmp_path / "a.mp4", 1, 3, fps=50)
     assert plain.place(tmp_path) == ("a.mp4", {"path": "a.mp4", "start": 1, "end": 3})
