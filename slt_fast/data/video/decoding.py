@@ -131,7 +131,7 @@ class Video:
         if rate is not None and self.rate is None:
             warn_once(f"{self._path}: found no frame rate; it is taken as {rate:.4g} a second")
             rate = None
-        frames = (frame for _, frame in timed)
+        frames: Iterator[av.VideoFrame] = (frame for _, frame in timed)
         if rate is not None:
             frames = resampled(timed, rate, self.rate, camera)
         convert = Converter(self._path)
