@@ -3,9 +3,8 @@
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import asdict, replace
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -26,10 +25,9 @@ from slt_fast.data.loading import ClipDataset
 from slt_fast.data.skipped import SkippedClips
 from slt_fast.device import autocast, choose_device, keep_compiled_convolutions
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle, is_out_of_memory
-from slt_fast.files import read_json, write_json
+from slt_fast.files import write_json
 from slt_fast.metrics import deciding_score
 from slt_fast.recipe import Recipe
-from slt_fast.settings import Bounds, check_settings
 from slt_fast.training.checks import (
     check_flow_cache,
     check_one_process,
@@ -47,6 +45,7 @@ from slt_fast.training.evaluation import Evaluation, evaluate
 from slt_fast.training.lock import locked
 from slt_fast.training.log import RunLog
 from slt_fast.training.losses import translation_loss
+from slt_fast.training.progress import Progress, read_progress
 from slt_fast.training.resuming import (
     check_same_run,
     has_checkpoint_to_resume,
@@ -59,20 +58,6 @@ from slt_fast.training.state import pack_state, restore_state
 from slt_fast.training.translations import save_translations
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Progress:
-    """How far a run has come; training.json in a checkpoint."""
-
-    epoch: Annotated[int, Bounds(ge=0)] = 0
-    batch: Annotated[int, Bounds(ge=0)] = 0
-    step: Annotated[int, Bounds(ge=0)] = 0
-    best_score: Annotated[float, Bounds(ge=-1, le=100.001)] = -1.0  # rounding passes 100
-    seconds: Annotated[float, Bounds(ge=0)] = 0.0
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
@@ -177,9 +162,8 @@ class Trainer:
 
     @naming_killed_loaders()
     def train_epoch(self) -> dict[str, float]:
-        """Trains the rest of the current epoch; returns its mean losses."""
+        """Trains the rest of the current epoch; returns the mean losses of the whole epoch."""
         progress, settings = self.progress, self.recipe.training
-        values: dict[str, list[float]] = {}
         loader = batches(
             self.train_set,
             self.maker,
@@ -198,13 +182,12 @@ class Trainer:
         for batch in bar:
             losses = self.train_step(batch)
             progress.batch += 1
-            for name, value in losses.items():
-                values.setdefault(name, []).append(value)
+            progress.add_losses(losses)
             bar.set_postfix({name: f"{value:.2f}" for name, value in losses.items()})
             if time.monotonic() - saved > 60 * settings.checkpoint_minutes:
                 self.save("last")
                 saved = time.monotonic()
-        return {name: sum(parts) / len(parts) for name, parts in values.items()}
+        return progress.mean_losses()
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Takes one optimisation step; returns its losses, none if no clip could be read."""
@@ -272,7 +255,7 @@ class Trainer:
             if score >= progress.best_score:  # of equals, the later
                 progress.best_score = score
                 pointers.append("best")
-        progress.epoch, progress.batch = epoch, 0
+        progress.finish_epoch()
         # In this order, a run killed in between logs the epoch twice instead of never.
         self.log.epoch(record | {"seconds": self.seconds()})
         self.save(*pointers)
@@ -303,18 +286,8 @@ class Trainer:
         tensors = load_tensors(folder / "training.safetensors")
         check_same_run(folder, found, self.trained)
         self.trained.network.load_state_dict(found.network.state_dict())
-        self.progress = _read_progress(folder / "training.json")
+        self.progress = read_progress(folder / "training.json")
         try:
             restore_state(self.optimizer, tensors)
         except UserError as error:
             raise DataError(folder, str(error), "the state that slt_fast writes") from error
-
-
-def _read_progress(path: Path) -> Progress:
-    values = read_json(path)
-    try:
-        if "best_bleu4" in values:  # its name when BLEU-4 always decided
-            values["best_score"] = values.pop("best_bleu4")
-        return Progress(**values)
-    except (TypeError, UserError) as error:
-        raise DataError(path, str(error), "the state that slt_fast writes") from error
