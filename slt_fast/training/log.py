@@ -8,6 +8,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from slt_fast.files import replacing
+
 logger = logging.getLogger(__name__)
 
 _SHOWN = ("train.ctc", "train.text", "dev.bleu4", "dev.wer", "dev.exact_match")
@@ -28,6 +30,17 @@ class RunLog:
         for name, value in losses.items():
             self._writer.add_scalar(f"train/{name}", value, step)
 
+    def keep_epochs(self, epochs: int) -> None:
+        """Drops lines past so many epochs, and a line that was not finished; keeps all others."""
+        path = self.folder / "metrics.jsonl"
+        if not path.is_file():
+            return
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith(b"\n") and _epoch_of(line) <= epochs]
+        if kept != lines:
+            with replacing(path) as temporary:
+                temporary.write_bytes(b"".join(kept))
+
     def epoch(self, record: dict[str, Any]) -> None:
         """Logs losses and scores of an epoch, with its number and the steps so far."""
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
@@ -38,3 +51,12 @@ class RunLog:
         self._writer.flush()
         shown = [f"{name} {record[name]:.2f}" for name in _SHOWN if name in record]
         logger.info("epoch %d: %s", record["epoch"], ", ".join(shown))
+
+
+def _epoch_of(line: bytes) -> float:
+    """Returns the epoch of a line of metrics.jsonl; 0 if it is not one of ours."""
+    try:
+        epoch = json.loads(line)["epoch"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return 0
+    return epoch if isinstance(epoch, int | float) else 0

@@ -95,6 +95,8 @@ def _train(recipe: Recipe, run: RunConfig, started: float) -> tuple[dict[str, An
     if run.resume:
         trainer.resume()
     prepare_output(run)  # after every check, as it moves an earlier run aside
+    if run.resume:
+        trainer.log.keep_epochs(trainer.progress.epoch)
     if skipped:
         skipped.open(run.output / "skipped.txt", append=run.resume)
     while trainer.progress.epoch < recipe.training.epochs:
@@ -256,7 +258,7 @@ class Trainer:
                 progress.best_score = score
                 pointers.append("best")
         progress.finish_epoch()
-        # In this order, a run killed in between logs the epoch twice instead of never.
+        # In this order no line is ever missing: resuming drops that of an epoch that was not saved.
         self.log.epoch(record | {"seconds": self.seconds()})
         self.save(*pointers)
 

@@ -22,6 +22,7 @@ from slt_fast.training import loop
 from slt_fast.training.checks import check_resumable
 from slt_fast.training.datasets import trained_on
 from slt_fast.training.lock import locked
+from slt_fast.training.log import RunLog
 from slt_fast.training.loop import Trainer, train
 from slt_fast.training.resuming import (
     check_same_run,
@@ -390,7 +391,12 @@ def test_killed_while_scoring_dev(tiny_recipe, run, monkeypatch) -> None:
     assert without_seconds(run) == without_seconds(unbroken)
 
 
-def test_an_epoch_that_is_not_saved_is_logged_all_the_same(tiny_recipe, run, monkeypatch) -> None:
+@pytest.mark.parametrize("evaluate_every", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_an_epoch_that_is_logged_but_not_saved_is_logged_once(
+    tiny_recipe, run, monkeypatch, evaluate_every: int
+) -> None:
+    """Even if the run has no checkpoint yet, and starts over."""
+    recipe = with_training(tiny_recipe, evaluate_every=evaluate_every)
     real = loop.save_checkpoint
 
     def save_checkpoint(*arguments, progress: dict, **options) -> None:
@@ -401,9 +407,25 @@ def test_an_epoch_that_is_not_saved_is_logged_all_the_same(tiny_recipe, run, mon
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_checkpoint", save_checkpoint)
         with pytest.raises(BrokenOff):
-            train(tiny_recipe, run)
-    train(tiny_recipe, replace(run, resume=True))
-    assert [record["epoch"] for record in records(run)] == [1, 1, 2]
+            train(recipe, run)
+    before = records(run)
+    assert [record["epoch"] for record in before] == [1]
+    train(recipe, replace(run, resume=True))
+    first = without_seconds(run)[0]
+    assert before[0] == first | {"seconds": before[0]["seconds"]}
+
+
+def test_only_lines_past_the_checkpoint_are_dropped(tmp_path: Path) -> None:
+    path, log = tmp_path / "metrics.jsonl", RunLog(tmp_path)
+    log.keep_epochs(0)
+    assert not path.exists()
+    kept = b'{"epoch": 1}\nmine\n[1]\n{"epoch": "x"}\n\xff\n{"epoch": 2}\n'
+    path.write_bytes(kept)
+    log.keep_epochs(2)
+    assert path.read_bytes() == kept
+    path.write_bytes(kept + b'{"epoch": 3}\n{"epoch": 2, "te')
+    log.keep_epochs(2)
+    assert path.read_bytes() == kept
 
 
 @pytest.mark.parametrize("place", ["run", "."])
