@@ -65,7 +65,7 @@ def show(test: Evaluation, arguments: Arguments) -> None:
     path = arguments.run.output / "metrics.json"
     console.print(f"\nScores: {path}", highlight=False, markup=False)
     commands = next_commands(arguments.recipe, arguments.settings, arguments.run, test)
-    print("To try next:", ". .venv/bin/activate", *map(printable, commands), sep="\n  ")
+    print("To try next:", *map(printable, commands), sep="\n  ")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from rich.table import Table
@@ -31,13 +32,17 @@ def score_table(scores: Mapping[str, Score], title: str) -> Table:
 
 
 def next_commands(recipe_name: str, recipe: Recipe, run: RunConfig, test: Evaluation) -> list[str]:
-    """Returns commands to try next with a run whose settings began as the named recipe."""
+    """Returns commands to try next with a run whose settings began as the named recipe.
+
+    They are the scripts in the folder of a checkout, and the installed commands elsewhere.
+    """
     probing = ["--checkpoint", run.output / "best", "--probe", "blank"]
     return [
+        *([". .venv/bin/activate"] if _in_checkout() else []),
         *_translating(run, test.clips[0].id),
-        _command("scripts/evaluate.py", *probing, *(["--skip-bad"] if run.skip_bad else [])),
+        _command("evaluate", *probing, *(["--skip-bad"] if run.skip_bad else [])),
         shlex.join(["tensorboard", "--logdir", str(run.output)]),
-        _command("scripts/train.py", *_with_other_input(recipe_name, recipe, run)),
+        _command("train", *_with_other_input(recipe_name, recipe, run)),
     ]
 
 
@@ -70,17 +75,26 @@ def _options(settings: Any, default: Any) -> Iterator[str]:
 
 
 def _translating(run: RunConfig, clip: str) -> list[str]:
-    """Renders a clip first if the model knows only the synthetic signer."""
+    """Renders a clip first if the model knows only the synthetic signer; a checkout can."""
     checkpoint = ["--checkpoint", run.output / "best"]
     seed = synthetic_seed(run.data)
     if seed is None:
-        return [_command("scripts/translate.py", "VIDEO", *checkpoint)]
+        return [_command("translate", "VIDEO", *checkpoint)]
+    if not _in_checkout():
+        return []
     which = ["--clip", clip, *(["--seed", seed] if seed else [])]
     return [
-        _command("scripts/render_synthetic.py", *which, "--output", run.output),
-        _command("scripts/translate.py", run.output / clip, *checkpoint),
+        _command("render_synthetic", *which, "--output", run.output),
+        _command("translate", run.output / clip, *checkpoint),
     ]
 
 
-def _command(*words: object) -> str:
-    return shlex.join(["python", *map(str, words)])
+def _in_checkout() -> bool:
+    """Returns whether the working directory is the checkout that this package is part of."""
+    root = Path(__file__).parents[2]
+    return Path.cwd() == root.resolve() and (root / "scripts").is_dir()
+
+
+def _command(name: str, *words: object) -> str:
+    start = ["python", f"scripts/{name}.py"] if _in_checkout() else [f"slt-{name}"]
+    return shlex.join([*start, *map(str, words)])

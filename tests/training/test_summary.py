@@ -36,6 +36,7 @@ def test_a_model_of_the_rendered_signer_is_given_a_clip_of_it(tiny_recipe, data,
     run = RunConfig(data, Path("runs/a run"), test_split="test_signers")
     commands = next_commands("quickstart", tiny_recipe, run, TEST)
     assert commands == [
+        ". .venv/bin/activate",
         f"python scripts/render_synthetic.py --clip test-00000{seed} --output 'runs/a run'",
         "python scripts/translate.py 'runs/a run/test-00000' --checkpoint 'runs/a run/best'",
         "python scripts/evaluate.py --checkpoint 'runs/a run/best' --probe blank",
@@ -47,8 +48,26 @@ def test_a_model_of_the_rendered_signer_is_given_a_clip_of_it(tiny_recipe, data,
 def test_other_models_are_given_a_video(tiny_recipe) -> None:
     recipe = replace(tiny_recipe, input=replace(tiny_recipe.input, input="rgb"))
     run = RunConfig("manifest:clips.csv", Path("runs/own"))
-    first, *_ = next_commands("paper", recipe, run, TEST)
+    _, first, *_ = next_commands("paper", recipe, run, TEST)
     assert first == "python scripts/translate.py VIDEO --checkpoint runs/own/best"
+
+
+def test_outside_of_a_checkout_the_commands_are_the_installed_ones(
+    tiny_recipe, tmp_path: Path, monkeypatch
+) -> None:
+    (tmp_path / "scripts").mkdir()  # someone else's
+    monkeypatch.chdir(tmp_path)
+    run = RunConfig("manifest:clips.csv", Path("runs/own"))
+    commands = next_commands("paper", tiny_recipe, run, TEST)
+    assert commands[:3] == [
+        "slt-translate VIDEO --checkpoint runs/own/best",
+        "slt-evaluate --checkpoint runs/own/best --probe blank",
+        "tensorboard --logdir runs/own",
+    ]
+    assert commands[3].startswith("slt-train --recipe paper ")
+    # Only a checkout can render a clip of the synthetic signer.
+    rendered = next_commands("paper", tiny_recipe, replace(run, data="synthetic"), TEST)
+    assert rendered[:2] == commands[1:3]
 
 
 def parsed(command: str, monkeypatch) -> tuple[Recipe, RunConfig]:
