@@ -150,7 +150,27 @@ def resources(compiled) -> dict:
         "shared": compiled.metadata.shared,
         "tf32": "tf32" in compiled.asm["ptx"],
         "instructions": dict(Counter(names)),
+        "products": products(compiled.asm["ttgir"]),
     }
+
+
+def products(ttgir: str) -> list[dict]:
+    """Rows, warps along them and kind of accumulator of each product whose result is in registers.
+
+    There are no warps if no matrix unit computes the product. The results of sm_100's matrix units
+    are in a memory of their own; those products are not listed.
+    """
+    warps = dict(re.findall(r"^(#\w+) = #ttg.nvidia_mma<.*?warpsPerCTA = \[(\d+),", ttgir, re.M))
+    constants = re.findall(r"^\s+(%\w+) = arith.constant", ttgir, re.M)
+    product = r"(?:tt\.dot|warp_group_dot) %\S+, %\S+, (%\w+).* -> tensor<(\d+)x\d+xf32, (#\w+)>"
+    return [
+        {
+            "rows": int(rows),
+            "warps": int(warps[layout]) if layout in warps else None,
+            "adds_to_a_total": total not in constants,
+        }
+        for total, rows, layout in re.findall(product, ttgir)
+    ]
 
 
 def run(tool: str, *arguments) -> str:

@@ -37,11 +37,11 @@ FEW_KEYS = [
     {**ATTENTION, "Nq": 100, "N": 49, "dk": 64, "dv": 512, "bias": b} for b in (False, True)
 ]
 HALVES = [*PLAIN, *UNFUSED, *BIASED, VIT, SWIN, ENCODING]
-# Half types in each regime, with a bias in one; float32 in the smallest.
+# Half types in each regime, with a bias in one; float32 in the smallest, and over blocks of keys.
 FEW = [
     (90, "bfloat16", [PLAIN[0], BIASED[1], ENCODING]),
     (90, "bfloat16", [UNFUSED[1], PLAIN[2]]),
-    (80, "float32", PLAIN[:1]),
+    (80, "float32", [PLAIN[0], UNFUSED[1]]),
 ]
 FLOATS = [*PLAIN, *UNFUSED, *BIASED, *FEW_KEYS, ENCODING]
 
@@ -61,6 +61,7 @@ def jobs(which: str) -> list[list[dict]]:
             (80, "float16", HALVES),
             (80, "float32", FLOATS),
             (90, "float32", PLAIN[:1]),
+            (100, "float32", PLAIN[:1]),
         ]
     )
     if which == "all" and os.environ.get("SLT_FAST_TEST_EVERY_TYPE") == "1":
@@ -99,6 +100,11 @@ def kernels(request: pytest.FixtureRequest) -> list[dict]:
 
 def half_types(kernels: list[dict]) -> list[dict]:
     return [kernel for kernel in kernels if kernel["job"]["dtype"] != "float32"]
+
+
+def forward(kernels: list[dict]) -> list[dict]:
+    beginnings = ("whole_row_forward", "flash_forward", "projection")
+    return [kernel for kernel in kernels if kernel["kernel"].startswith(beginnings)]
 
 
 def label(kernel: dict) -> str:
@@ -171,3 +177,15 @@ def test_float32_is_exact(kernels) -> None:
     for kernel in exact:
         assert not kernel["tf32"], label(kernel)
         assert not count(kernel, "HMMA", "HGMMA"), label(kernel)
+
+
+def test_float32_sums_have_two_levels(kernels) -> None:
+    """No product adds to a total of earlier blocks, which would be one chain of additions."""
+    exact = [kernel for kernel in forward(kernels) if kernel["job"]["dtype"] == "float32"]
+    assert all(kernel["products"] for kernel in exact)
+    chains = [
+        label(kernel)
+        for kernel in exact
+        if any(product["adds_to_a_total"] for product in kernel["products"])
+    ]
+    assert exact and not chains

@@ -63,6 +63,28 @@ def score_tile(left, right, bias, rows, columns, num_rows, num_columns, scale, P
 
 
 @triton.jit
+def add_product(total, left, right, PRECISION: tl.constexpr, factor=None):
+    """Computes total + left right, or total * factor[:, None] + left right.
+
+    Exact float32 is summed in two levels: the product on its own, then the total. One chain of
+    additions over all blocks would lose digits. Not total + product, which the compiler folds into
+    one chain again.
+    """
+    if left.dtype == tl.float32 and PRECISION == "ieee":
+        product = tl.dot(left, right, input_precision=PRECISION)
+        if factor is None:
+            factors = tl.full(total.shape, 1.0, tl.float32)
+        else:
+            factors = tl.broadcast_to(factor[:, None], total.shape)
+        total = tl.fma(total, factors, product)
+    else:
+        if factor is not None:
+            total = total * factor[:, None]
+        total = tl.dot(left, right, total, input_precision=PRECISION)
+    return total
+
+
+@triton.jit
 def exponential(x):
     """Computes e^x. For differences only: log2 e times a large score loses its last digits."""
     return tl.exp2(x * LOG2_E)
