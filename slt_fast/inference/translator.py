@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,7 @@ class Translator:
 
     def __call__(
         self,
-        video: str | Path,
+        video: str | os.PathLike[str],
         *,
         start: int | None = None,
         end: int | None = None,
@@ -86,9 +87,13 @@ class Translator:
 
         Raises:
             DataError: The video cannot be read, or its frames are too small for optical flow.
+            TypeError: The video is no path.
             UserError: The video has more frames than the device's memory holds, or folder_fps is no
                 rate.
         """
+        if not isinstance(video, str | os.PathLike):
+            expected = "the path of a video or of a folder of frames (str or Path)"
+            raise TypeError(f"video: found {type(video).__qualname__}; expected {expected}")
         check_value("folder_fps", Rate | None, folder_fps)
         source = VideoSource(Path(video), start, end, folder_fps)
         if source.path.is_dir() and folder_fps is None and self.fps != "native":

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -102,6 +103,17 @@ def test_what_cannot_be_translated_is_named(run: Path, tmp_path: Path) -> None:
         Translator.load(run, fps="25")
     with pytest.raises(DataError, match=r"clip\.mp4: found no such file; expected a video file"):
         Translator.load(run)(tmp_path / "clip.mp4")
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [np.zeros((4, 48, 48, 3), np.uint8), torch.zeros(4, 3, 48, 48), ["a.mp4"], b"a.mp4", None],
+)
+def test_frames_are_taken_by_their_path_only(run: Path, frames: object) -> None:
+    found = type(frames).__qualname__
+    message = rf"^video: found {found}; expected the path of a video or of a folder of frames"
+    with pytest.raises(TypeError, match=message):
+        Translator.load(run)(frames)
 
 
 def test_importing_the_package_is_light() -> None:
