@@ -24,6 +24,7 @@ import numpy as np
 
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.text_lines import read_text_lines
+from slt_fast.data.frames.folder import frame_files
 from slt_fast.data.resampling import nearest_frame
 from slt_fast.data.video.decoding import Video, check_count
 from slt_fast.data.video.source import VideoSource
@@ -206,7 +207,9 @@ def _to_clip(path: Path, line: int, row: Row, split: str) -> AnnotatedClip:
     try:
         source = replace(video, start=start, end=end)
     except DataError as error:
-        raise error_at(error.found, error.expected) from error
+        given = [name for name in (*_TIMES, *_TIMES.values()) if name in row]
+        found = " and ".join(f"{name} {row[name]!r}" for name in given)
+        raise error_at(found, f"{error.expected}, by a frame or more") from error
     return AnnotatedClip(
         id=row["id"],
         source=source,
@@ -239,18 +242,37 @@ def _frame_number(error_at: ErrorAt, row: Row, name: str, video: VideoSource) ->
     if seconds is not None and name in row:
         raise error_at(f"{name} and {timed}", "one of them")
     if seconds is not None:
-        if not video.path.is_dir():
-            times, rate = _frame_times(video.path, video.path.stat().st_mtime_ns)
-            if rate is None and len(times) > 1:
-                raise error_at(f"{timed} of a video without a frame rate", f"a value for {name}")
-            return nearest_frame(times, rate or 0.0, seconds)
-        if video.fps is None:
-            raise error_at(f"{timed} of a folder without a frame rate", "a value for fps")
-        return round(seconds * video.fps)
+        frame, num_frames, length = _nearest_frame(error_at, timed, video, seconds)
+        if frame > num_frames - (name == "start"):
+            expected = f"a time in the video, whose {num_frames} frames last {length:.2f} seconds"
+            raise error_at(f"{timed} {row[timed]!r}", expected)
+        return frame
     if name in row and not re.fullmatch("[0-9]{1,9}", row[name]):
         expected = f"a frame number, from 0 (times go into the column {timed})"
         raise error_at(f"{name} {row[name]!r}", expected)
     return int(row[name]) if name in row else None
+
+
+def _nearest_frame(
+    error_at: ErrorAt, timed: str, video: VideoSource, seconds: float
+) -> tuple[int, int, float]:
+    """Returns the frame nearest to a time, and the video's length in frames and in seconds."""
+    if not video.path.is_dir():
+        times, rate = _frame_times(video.path, video.path.stat().st_mtime_ns)
+        if rate is None and len(times) > 1:
+            expected = f"a value for {timed.removesuffix('_seconds')}"
+            raise error_at(f"{timed} of a video without a frame rate", expected)
+        length = times[-1] - times[0] + (1 / rate if rate else 0)
+        return nearest_frame(times, rate or 0.0, seconds), len(times), length
+    if video.fps is None:
+        raise error_at(f"{timed} of a folder without a frame rate", "a value for fps")
+    num_frames = _num_images(video.path)
+    return round(seconds * video.fps), num_frames, num_frames / video.fps
+
+
+@lru_cache(maxsize=8)
+def _num_images(folder: Path) -> int:
+    return len(frame_files(folder))
 
 
 # Reads the whole file, of which other rows, also of other splits, may be parts. The times of an
