@@ -59,8 +59,12 @@ def check_same_run(folder: Path, found: TrainedModel, wanted: TrainedModel) -> N
     """
     check_same_recipe(folder, found.recipe, wanted.recipe)
     before, now = asdict(found.trained_on), asdict(wanted.trained_on)
+    same_clips = before.pop("train_clips_sha256") == now.pop("train_clips_sha256")
     before |= {name: now[name] for name in ("data", "folder", "skip_bad", "flow_cache")}
     _refuse(folder, {name: (before[name], now[name]) for name in now if before[name] != now[name]})
+    if not same_clips:
+        changed = "other training clips (id, text or glosses)"
+        raise DataError(folder, changed, "those of the training split given now")
     if found.vocabularies != wanted.vocabularies:
         raise DataError(folder, "other words or glosses", "those of the training split given now")
 

@@ -231,7 +231,7 @@ def test_resuming_with_other_data(tiny_recipe, run, own_manifest: Path) -> None:
     # The same words on other clips, under the same name.
     rows = own_manifest.read_text().splitlines()
     own_manifest.write_text("\n".join([rows[0], rows[2], rows[1], *rows[3:]]))
-    with pytest.raises(DataError, match="found train_clips_sha256 '"):
+    with pytest.raises(DataError, match=r"found other training clips \(id, text or glosses\); exp"):
         train(recipe, finished)
 
 
@@ -259,7 +259,7 @@ def test_resuming_with_data_that_moved(
     train(recipe, replace(gone, data=f"manifest:{moved}"))
     rows = moved.read_text().splitlines()
     moved.write_text("\n".join([rows[0], rows[2], rows[1], *rows[3:]]))
-    with pytest.raises(DataError, match="found train_clips_sha256 '"):
+    with pytest.raises(DataError, match=r"found other training clips \(id, text or glosses\); exp"):
         train(recipe, replace(gone, data=f"manifest:{moved}"))
 
 
