@@ -19,6 +19,7 @@ from slt_fast.errors import DataError, UserError
 from slt_fast.files import check_file, replacing
 
 _TENSOR, _TYPE, _CHECKSUM = "flow", "F16", "crc32"
+_ADVICE = " (delete the file and run slt-extract-flow again)"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class CachedFlow:
         with _opened(self.path) as file:
             flow, header = file.get_tensor(_TENSOR), file.metadata() or {}
         if header.get(_CHECKSUM) != _checksum(flow):
-            raise DataError(self.path, "damaged flow", "the checksum that was written with it")
+            expected = f"the checksum that was written with it{_ADVICE}"
+            raise DataError(self.path, "damaged flow", expected)
         return flow
 
 
@@ -102,7 +104,8 @@ def _opened(path: Path) -> Iterator[safe_open]:
         with safe_open(path, "pt") as file:
             yield file
     except (OSError, SafetensorError) as error:
-        raise DataError(path, str(error), "a whole safetensors file of flow") from error
+        expected = f"a whole safetensors file of flow{_ADVICE}"
+        raise DataError(path, str(error), expected) from error
 
 
 def _checksum(flow: torch.Tensor) -> str:

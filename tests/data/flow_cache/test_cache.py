@@ -3,6 +3,7 @@ import logging
 import math
 import os
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -308,7 +309,11 @@ def test_a_file_damaged_later_is_an_error_of_its_clip(cache: FlowCache, data: Pa
     with pytest.raises(DataError) as caught:
         load_images(clip, FLOW)
     message = "found damaged flow; expected the checksum that was written with it"
-    assert str(caught.value) == f"{path}: {message}"
+    advice = " (delete the file and run slt-extract-flow again)"
+    assert str(caught.value) == f"{path}: {message}{advice}"
+    path.write_bytes(content[:-5000])
+    with pytest.raises(DataError, match=f"a whole safetensors file of flow{re.escape(advice)}$"):
+        load_images(clip, FLOW)
     path.unlink()
     with pytest.raises(DataError, match=f"{path}: found "):
         load_images(clip, FLOW)
