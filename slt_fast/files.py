@@ -1,6 +1,5 @@
 """Writes files and folders whole or not at all, even if the program is killed."""
 
-import errno
 import json
 import os
 import shutil
@@ -84,9 +83,12 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raises OSError, naming the file, if a file cannot be written; leaves an older one alone."""
+    """Raises DataError or OSError if a file cannot be written; leaves an older one alone."""
     if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise DataError(path, "a folder", "a file to write to")
+    if not path.parent.is_dir():
+        expected = f"one to write {path.name} to{seen_from(path)}"
+        raise DataError(path.parent, "no such folder", expected)
     temporary = _temporary(path)
     with _naming(temporary, path):
         temporary.touch()

@@ -89,12 +89,11 @@ def test_a_folder_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
 
 def test_errors_name_the_file_and_no_temporary_name(tmp_path: Path) -> None:
     path = tmp_path / "gone" / "a.json"
-    for write in (check_writable, lambda path: write_json(path, {})):
-        with pytest.raises(FileNotFoundError) as caught:
-            write(path)
-        assert str(caught.value) == f"[Errno 2] No such file or directory: '{path}'"
-        with pytest.raises(IsADirectoryError, match=f"Is a directory.*'{tmp_path}'"):
-            write(tmp_path)
+    with pytest.raises(FileNotFoundError) as caught:
+        write_json(path, {})
+    assert str(caught.value) == f"[Errno 2] No such file or directory: '{path}'"
+    with pytest.raises(IsADirectoryError, match=f"Is a directory.*'{tmp_path}'"):
+        write_json(tmp_path, {})
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file" / "a", tmp_path / "a"):
         with pytest.raises(OSError) as caught, replacing_folder(folder) as temporary:
@@ -105,6 +104,20 @@ def test_errors_name_the_file_and_no_temporary_name(tmp_path: Path) -> None:
         replacing_folder(path.parent) as temporary,
     ):
         raise OSError(f"full: {temporary}")
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(DataError) as caught:
+        check_writable(tmp_path / "gone" / "a.json")
+    expected = "found no such folder; expected one to write a.json to"
+    assert str(caught.value) == f"{tmp_path}/gone: {expected}"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=rf"^gone: {expected} \(looked for in {tmp_path}\)$"):
+        check_writable(Path("gone/a.json"))
+    with pytest.raises(DataError, match=f"^{tmp_path}: found a folder; expected a file to write"):
+        check_writable(tmp_path)
+    with pytest.raises(OSError, match="File name too long"):
+        check_writable(tmp_path / ("a" * 300))
 
 
 def test_a_file_that_can_be_written_stays_as_it_is(tmp_path: Path) -> None:

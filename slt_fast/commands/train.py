@@ -62,7 +62,7 @@ def show(test: Evaluation, arguments: Arguments) -> None:
         console.print(f"\n{printable(clip.id)}", style="bold", highlight=False, markup=False)
         console.print("  said:     ", printable(clip.text), highlight=False, markup=False)
         console.print("  translated:", printable(translation.text), highlight=False, markup=False)
-    path = arguments.run.output / "metrics.json"
+    path = printable(str(arguments.run.output / "metrics.json"))
     console.print(f"\nScores: {path}", highlight=False, markup=False)
     commands = next_commands(arguments.recipe, arguments.settings, arguments.run, test)
     print("To try next:", *map(printable, commands), sep="\n  ")

@@ -115,8 +115,12 @@ SYNTHETIC = ["--data", "synthetic", "--split", "dev"]
         (["--beam-size", "0"], 1, "beam_size: found 0; expected at least 1"),
         (["--fps", "0"], 2, "fps: found 0.0; expected 1 to 1000"),
         (["--flavour", "vanilla"], 2, "--flavour"),
-        (["--output", "gone/scores.json"], 1, "No such file or directory: 'gone/scores.json'"),
-        (["--output", "/"], 1, "Is a directory: '/'"),
+        (
+            ["--output", "gone/scores.json"],
+            1,
+            "error: gone: found no such folder; expected one to write",
+        ),
+        (["--output", "/"], 1, "error: /: found a folder; expected a file to write to"),
         (["--device", "gpu"], 1, "device: found 'gpu'"),
     ],
 )

@@ -105,8 +105,8 @@ def test_what_a_data_set_says_is_shown_escaped(tiny_recipe, capsys) -> None:
     clip = AnnotatedClip(rude, VideoSource(Path("a")), rude, None, None, rude, "list:1")
     scores = {"bleu4": Score(1.0, signature="s")}
     test = Evaluation(scores, [clip], [Translation(rude, (rude,))])
-    run = RunConfig("manifest:clips.csv", Path("runs/[/b]"), test_split=rude)
+    run = RunConfig("manifest:clips.csv", Path(f"runs/{rude}"), test_split=rude)
     show(test, Arguments(run, tiny_recipe, "paper"))
     printed = capsys.readouterr().out
-    assert printed.count(r"[/b]\x1b[2J\u2028x") >= 4 and "runs/[/b]" in printed
+    assert printed.count(r"[/b]\x1b[2J\u2028x") >= 4 and r"Scores: runs/[/b]\x1b" in printed
     assert all(line.isprintable() for line in printed.split("\n"))
