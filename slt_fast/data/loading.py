@@ -70,6 +70,12 @@ class ClipDataset(Dataset[Frames | torch.Tensor]):
         except TooShortError:
             return self[index]
 
+    def without_other_rates(self) -> "ClipDataset":
+        """Returns the same clips as they are in each epoch."""
+        if self.other_rates is None:
+            return self
+        return ClipDataset(self.clips, self.preloaded, self.config)
+
     def num_workers(self, wanted: int) -> int:
         """Returns the number of useful worker processes: none if the images are in memory."""
         return 0 if self.preloaded else wanted

@@ -22,13 +22,13 @@ from slt_fast.ops import kernel_table
 from slt_fast.ops.kernel_table import Row
 from slt_fast.ops.layouts import Layouts, layouts_of, stand_ins
 from slt_fast.ops.replaying import Replay, has_hooks, write_replay
-from slt_fast.ops.steps import Call, Launch, Operand, Tensors, View
+from slt_fast.ops.steps import Call, Launch, Operand, Steps, Tensors, View
 
 MAX_PLANS = 256  # kept by each planner
 _MATMUL = torch.backends.cuda.matmul
 
 
-class Plan:
+class Plan(Steps):
     """The steps of a call and the memory that they write.
 
     Args:
@@ -37,18 +37,10 @@ class Plan:
     """
 
     def __init__(self, device: torch.device, stand_ins: Tensors) -> None:
-        self.device = device
+        super().__init__(device)
         self._gpu = device.index if device.type == "cuda" else None
-        self.steps: list[Launch | Call] = []
-        self.memory: dict[str, torch.Tensor] = {}
-        self.constants: dict[str, torch.Tensor] = {}
         self._replay: Replay | None = None
         self._stand_ins = dict(stand_ins)
-
-    @property
-    def launches(self) -> list[Launch]:
-        """The steps that are Triton kernels."""
-        return [step for step in self.steps if isinstance(step, Launch)]
 
     def allocate(self, name: str, like: torch.Tensor) -> torch.Tensor:
         """Plans memory for an output or workspace, with the layout of a meta tensor."""

@@ -12,14 +12,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from slt_fast.ops.steps import Call, Launch, Operand, View
-
-if TYPE_CHECKING:
-    from slt_fast.ops.launching import Plan
+from slt_fast.ops.steps import Call, Launch, Operand, Steps, View
 
 KNOWN_VERSIONS = ("3.6", "3.7", "3.8")
 _ALIGNMENT = 16  # bytes; Triton compiles a kernel for addresses that it divides, or for any
@@ -28,7 +25,7 @@ _ALIGNMENT = 16  # bytes; Triton compiles a kernel for addresses that it divides
 Replay = Callable[..., "dict[str, torch.Tensor] | None"]
 
 
-def write_replay(plan: Plan, names: list[str], tensors: dict[str, Any], started: list) -> Any:
+def write_replay(plan: Steps, names: list[str], tensors: dict[str, Any], started: list) -> Any:
     """Writes the replay of a plan that has just run.
 
     Args:
@@ -86,7 +83,7 @@ def _is_compiled(kernel: Any) -> bool:
 class _Writer:
     """Collects the lines of a replay and the values that they name."""
 
-    def __init__(self, plan: Plan, names: list[str]) -> None:
+    def __init__(self, plan: Steps, names: list[str]) -> None:
         import triton
 
         self._plan, self._names = plan, names

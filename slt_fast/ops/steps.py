@@ -1,7 +1,7 @@
 """The steps of a plan: launches of Triton kernels, and calls of torch on views of named tensors."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -81,3 +81,18 @@ class Call:
     def start(self, tensors: Tensors) -> Any:
         """Calls the function on the current device."""
         return self.function(*(view.of(tensors) for view in self.views))
+
+
+@dataclass(eq=False)
+class Steps:
+    """What a call does: its steps in their order, and the tensors besides those it is given."""
+
+    device: torch.device  # where the kernels run
+    steps: list[Launch | Call] = field(default_factory=list)
+    memory: dict[str, torch.Tensor] = field(default_factory=dict)  # meta tensors; made in each run
+    constants: dict[str, torch.Tensor] = field(default_factory=dict)  # the same in each run
+
+    @property
+    def launches(self) -> list[Launch]:
+        """The steps that are Triton kernels."""
+        return [step for step in self.steps if isinstance(step, Launch)]

@@ -54,7 +54,8 @@ def read_splits(
         name: read_clips(recipe, run.data, clips, on_error=on_error, other_rates=cameras.get(name))
         for name, clips in prepared.items()
     }
-    return fps, [datasets[name] for name in names]
+    train_set, *scored = (datasets[name] for name in names)
+    return fps, [train_set, *(dataset.without_other_rates() for dataset in scored)]
 
 
 def prepare_clips(

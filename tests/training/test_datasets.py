@@ -238,6 +238,17 @@ def test_clips_filmed_at_other_rates(tiny_recipe, manifest: Path) -> None:
             assert kept.in_epoch(epoch, index).equal(read.in_epoch(epoch, index))
 
 
+def test_a_split_trained_at_other_rates_is_scored_as_it_is(tiny_recipe, manifest: Path) -> None:
+    augmentation = replace(tiny_recipe.augmentation, other_rates=0.9)
+    recipe = replace(tiny_recipe, augmentation=augmentation)
+    run = RunConfig(f"manifest:{manifest}", test_split="train", fps=25)
+    _, (train_set, dev_set, test_set) = read_splits(recipe, run)
+    assert train_set.other_rates is not None and dev_set.other_rates is None
+    found = [[kept.in_epoch(0, k) for k in range(5)] for kept in (train_set, test_set)]
+    assert all(test.equal(train_set[k]) for k, test in enumerate(found[1]))
+    assert any(ours.shape != theirs.shape for ours, theirs in zip(*found, strict=True))
+
+
 def test_other_rates_of_a_run(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
     augmentation = replace(tiny_recipe.augmentation, other_rates=0.5)
     recipe = replace(tiny_recipe, augmentation=augmentation)
