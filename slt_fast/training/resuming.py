@@ -82,14 +82,26 @@ def prepare_output(run: RunConfig) -> None:
     if run.resume or not os.path.lexists(run.output / "last"):
         return
     folder = run.output.resolve()
-    aside = next(
-        path
-        for number in range(1, 10_000)
-        if not os.path.lexists(path := folder.with_name(f"{folder.name}.{number}"))
-    )
-    aside.mkdir()
+    aside = _folder_aside(folder)
     # "last" goes last: a kill in between leaves a run that the next start moves aside.
     for name in RUN_FILES:
         if os.path.lexists(folder / name):
             os.rename(folder / name, aside / name)
     logger.warning("%s held a run: it is now %s (--resume goes on instead)", run.output, aside)
+
+
+def _folder_aside(folder: Path) -> Path:
+    """Makes an empty folder beside another one, or within it if nothing can be moved out of it."""
+    within = _free(folder, folder.name)
+    within.mkdir()
+    beside = _free(folder.parent, folder.name)
+    try:
+        os.rename(within, beside)
+    except OSError:  # a mount point, or a parent folder that may not be written
+        return within
+    return beside
+
+
+def _free(place: Path, name: str) -> Path:
+    paths = (place / f"{name}.{number}" for number in range(1, 10_000))
+    return next(path for path in paths if not os.path.lexists(path))

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -443,6 +444,25 @@ def test_a_finished_run_is_moved_aside(tmp_path: Path, monkeypatch, place: str) 
         (folder / "own.txt").touch()
     notes = {path.name: (path / "metrics.json").read_text() for path in tmp_path.iterdir()}
     assert notes == {"run.1": "0", "run.2": "1", "run": "2"}
+
+
+def test_a_finished_run_in_a_mount_point_is_moved_within_it(tmp_path: Path, monkeypatch) -> None:
+    folder, rename = tmp_path / "run", os.rename
+    folder.mkdir()
+
+    def rename_within(source: Path, target: Path) -> None:
+        if folder not in target.parents:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", rename_within)
+    for number in range(2):
+        (folder / "last").touch()
+        (folder / "metrics.json").write_text(str(number))
+        prepare_output(RunConfig(output=folder))
+    notes = {path.name: (path / "metrics.json").read_text() for path in folder.iterdir()}
+    assert notes == {"run.1": "0", "run.2": "1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_folder_in_use_is_left_alone(tiny_recipe, finished) -> None:

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -174,7 +175,9 @@ def _parse_fields(
 
 def _parse_json(error_at: ErrorAt, content: str) -> Row:
     try:
-        row = json.loads(content)
+        row = json.loads(content, object_pairs_hook=partial(_object, error_at))
+    except DataError:
+        raise
     except (ValueError, RecursionError) as error:
         raise error_at(f"broken JSON ({error})", "one JSON object a line") from error
     if not isinstance(row, dict):
@@ -189,6 +192,14 @@ def _parse_json(error_at: ErrorAt, content: str) -> Row:
         if not is_writable(str(value)):
             raise error_at(f"{name} {value!r}", "text without NUL and lone surrogates")
     return {name: str(value) if name in _COLUMNS else "any" for name, value in values.items()}
+
+
+def _object(error_at: ErrorAt, members: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = Counter(name for name, _ in members)
+    for name, count in names.items():
+        if count > 1:
+            raise error_at(f"{name!r} {count} times", "each key once")
+    return dict(members)
 
 
 def _check_row(error_at: ErrorAt, row: Row, splits: list[str]) -> None:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from slt_fast.data.video.ffmpeg import messages
+from slt_fast.data.video.ffmpeg import messages, refusing
 from slt_fast.errors import DataError, warn_once
 
 # As FFmpeg's own command converts and scales; in this thread alone.
@@ -42,14 +42,18 @@ class Converter:
         if (frame.width, frame.height) != self._size:
             found = f"{frame.width}x{frame.height} pixels after frames of {W}x{H}"
             warn_once(f"{self._path}: found frames of {found}; they are scaled")
-        with messages():  # swscale warns of full-range colours, which it treats rightly
+        # swscale warns of full-range colours, which it treats rightly.
+        with messages(), refusing(self._refuse):
             rgb = self._reformatter.reformat(frame, W, H, **_RGB).to_ndarray()
-        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+            matrix: Any = frame.side_data.get("DISPLAYMATRIX")
         if matrix is not None:
             rgb = _upright(self._path, rgb, np.frombuffer(matrix, np.int32)[[0, 1, 3, 4]])
         picture = np.ascontiguousarray(rgb)
         self._last = frame, picture
         return picture
+
+    def _refuse(self, reason: str) -> DataError:
+        return DataError(self._path, f"a frame ({reason})", "one that can be shown in RGB")
 
 
 def _upright(path: Path, rgb: np.ndarray, matrix: np.ndarray) -> np.ndarray:

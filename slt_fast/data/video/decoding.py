@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -25,12 +26,13 @@ from slt_fast.data.limits import MAX_PIXELS, check_count, check_length, check_pi
 from slt_fast.data.resampling import count_resampled, resampled
 from slt_fast.data.video.container import check_complete
 from slt_fast.data.video.conversion import Converter
-from slt_fast.data.video.ffmpeg import messages
+from slt_fast.data.video.ffmpeg import messages, refusing
 from slt_fast.errors import DataError, warn_once
 
 # Only files, so that a playlist in the place of a video reaches no network.
 _OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
-_NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS of a demuxer
+# AVFMT_NOTIMESTAMPS: a demuxer of bare streams, for which it invents 25 frames a second.
+_NO_TIMESTAMPS = 0x80
 
 Result = TypeVar("Result")
 
@@ -50,45 +52,45 @@ class Video:
             found = "a pipe or device" if path.exists() else "no such file"
             raise DataError(path, found, "a video file or a folder of frames")
         self._path, self._listing = path, check_complete(path)
-        try:
-            with messages() as logged:
-                self._container = av.open(str(path.resolve()), options=_OPTIONS)
-        except av.FFmpegError as error:
-            raise _no_video(path, f"no video ({error.strerror})") from error
-        self._stream = stream = _largest_stream(path, self._container)
-        stream.thread_count = 1  # worker processes read many clips at once
+        with messages() as logged, _opening(path):
+            self._container = av.open(
+                str(path.resolve()), options=_OPTIONS, metadata_errors="replace"
+            )
+        self._stream, W, H = _largest_stream(path, self._container)
+        with _opening(path):
+            self._stream.thread_count = 1  # worker processes read many clips at once
+            self._is_raw = bool(self._container.format.flags & _NO_TIMESTAMPS)
         self._times: list[float] | None = None  # once they are read
         self._is_suspect = False  # a transport stream with a corrupt packet
         # FFmpeg reads ahead: these are raised after the frames that come before them.
         self._errors_ahead = self._demuxer_errors(logged)
-        check_pixels(path, stream.width, stream.height)
+        check_pixels(path, W, H)
         check_length(path, self.num_listed or 0)
 
     def __enter__(self) -> Video:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._container.close()
+        with self._refusing("at the end"):
+            self._container.close()
 
     @cached_property
     def num_listed(self) -> int | None:
         """Number of frames that the container lists and shows; None if it lists none."""
-        entries = self._stream.index_entries
         if not self._listing.is_listed or self._listing.num_frames is not None:
             return self._listing.num_frames
-        if len(entries) < max(1, self._stream.frames):  # the index was lost
-            return None
-        return sum(entry.size > 0 and not entry.is_discard for entry in entries)
+        with self._refusing("in its index"):
+            entries, num_frames = self._stream.index_entries, max(1, self._stream.frames)
+            shows = [entry.size > 0 and not entry.is_discard for entry in entries]
+        return None if len(shows) < num_frames else sum(shows)  # None: the index was lost
 
-    @property
-    def _is_raw(self) -> bool:
-        """True if the file is a bare stream without times; the demuxer invents 25 a second."""
-        return bool(self._container.format.flags & _NO_TIMESTAMPS)
-
-    @property
+    @cached_property
     def _stated_rate(self) -> float | None:
+        """Frames per second by the container, if plausible."""
         stream = self._stream
-        rate = float((stream.codec_context.framerate if self._is_raw else stream.average_rate) or 0)
+        with self._refusing("in its frame rate"):
+            stated = stream.codec_context.framerate if self._is_raw else stream.average_rate
+        rate = float(stated or 0)
         return rate if 1 <= rate <= 1000 else None  # raw DV states 60000
 
     @cached_property
@@ -233,14 +235,14 @@ class Video:
 
     def _step(self, work: Callable[[], Result], total: int) -> Result:
         """Lets FFmpeg work; raises DataError if it or its demuxer finds an error."""
-        try:
-            with messages() as logged:
-                result = work()
-        except av.FFmpegError as error:
-            raise _damaged(self._path, f"{error.strerror} after {total} frames") from error
+        with messages() as logged, self._refusing(f"after {total} frames"):
+            result = work()
         for message in self._demuxer_errors(logged):
             raise _damaged(self._path, f"{message!r} after {total} frames")
         return result
+
+    def _refusing(self, when: str) -> AbstractContextManager[None]:
+        return refusing(lambda reason: _damaged(self._path, f"{reason} {when}"))
 
     def _check_end(self, total: int) -> None:
         for message in self._errors_ahead:
@@ -259,17 +261,27 @@ class Video:
         ]
 
 
-def _largest_stream(path: Path, container: InputContainer) -> av.VideoStream:
-    """Returns the video stream of the most pixels; an attached picture is the cover of a sound."""
-    videos = container.streams.video
-    streams = [video for video in videos if not video.disposition & Disposition.attached_pic]
-    if not streams:
-        raise _no_video(path, "a picture attached to sound" if videos else "no pictures")
-    largest = max(streams, key=lambda stream: stream.width * stream.height)
-    if len(streams) > 1:
-        size = f"{largest.width}x{largest.height}"
-        warn_once(f"{path}: found {len(streams)} video streams; read the one of {size} pixels")
-    return largest
+def _opening(path: Path) -> AbstractContextManager[None]:
+    return refusing(lambda reason: _no_video(path, f"no video ({reason})"))
+
+
+def _largest_stream(path: Path, container: InputContainer) -> tuple[av.VideoStream, int, int]:
+    """Returns the video stream of the most pixels, its width and its height.
+
+    An attached picture is the cover of a sound.
+    """
+    with _opening(path):
+        videos = container.streams.video
+        shown = [video for video in videos if not video.disposition & Disposition.attached_pic]
+        # A stream of unknown codec has no context, and no size.
+        sized = [(video, video.width, video.height) for video in shown if video.codec_context]
+    if not sized:
+        found = "a picture attached to sound" if videos else "no pictures"
+        raise _no_video(path, "pictures of a codec that FFmpeg does not know" if shown else found)
+    largest, W, H = max(sized, key=lambda stream: stream[1] * stream[2])
+    if len(shown) > 1:
+        warn_once(f"{path}: found {len(shown)} video streams; read the one of {W}x{H} pixels")
+    return largest, W, H
 
 
 def _no_video(path: Path, found: str) -> DataError:

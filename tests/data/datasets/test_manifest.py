@@ -330,6 +330,11 @@ def test_bad_rows_can_be_left_out(folder: Path) -> None:
 BAD_OBJECTS = [
     ('{"id": "x", "video": "a.mp4"', "found broken JSON"),
     ("[" * 100_000, "found broken JSON"),
+    (
+        '{"id": "x", "id": "y", "video": "a.mp4", "text": "t"}',
+        "found 'id' 2 times; expected each key once",
+    ),
+    ('{"id": "x", "video": "a.mp4", "text": "t", "fps": 1, "fps": null}', "found 'fps' 2 times"),
     ('["x", "a.mp4", "hello"]', "found a JSON list; expected one JSON object"),
     ('{"id": "x", "video": "a.mp4"}', "found no text"),
     ('{"id": "x", "video": "a.mp4", "text": null}', "found no text"),
