@@ -43,13 +43,34 @@ class Operand:
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """A tensor [B, heads, N, channels], or a view of one, that a kernel takes block by block."""
+
+    tensor: str  # its name in the call
+    dtype: torch.dtype  # of its values
+    offset: int  # of the view from the start of the tensor, in values
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]  # multiples of 16 bytes, the last one 1
+    block: tuple[int, ...]
+
+    def of(self, tensors: Tensors) -> Any:
+        """Returns the kernel's argument: a descriptor, from which a GPU copies whole blocks."""
+        from triton.tools.tensor_descriptor import TensorDescriptor
+
+        tensor = tensors[self.tensor]
+        offset = tensor.storage_offset() + self.offset
+        view = tensor.as_strided(self.sizes, self.strides, offset)
+        return TensorDescriptor(view, list(self.sizes), list(self.strides), list(self.block))
+
+
+@dataclass(frozen=True)
 class Launch:
     """One kernel of a plan."""
 
     kernel: Any  # the Triton function
     row: Row  # its row of the kernel table
     num_programs: int  # size of its one-dimensional grid
-    operands: dict[str, Operand]  # its tensors, by parameter
+    operands: dict[str, Operand | Blocks]  # its tensors, by parameter
     constants: dict[str, Any]  # its other arguments, by parameter; None for a tensor that is absent
 
     @property
@@ -96,6 +117,14 @@ class Call:
         return self.function(*(view.of(tensors) for view in self.views))
 
 
+@dataclass(frozen=True)
+class Described:
+    """A stand-in that a kernel takes block by block; see `describe`."""
+
+    tensor: torch.Tensor
+    block: tuple[int, ...]
+
+
 class Plan:
     """The steps of a call and the memory that they write.
 
@@ -124,12 +153,15 @@ class Plan:
     def launch(self, kernel: Any, row: Row, num_programs: int, **arguments: Any) -> None:
         """Plans a launch of a Triton function.
 
-        Its arguments are stand-ins for bare pointers, `strided` ones for matrices, None, or
-        constants, which override the row's blocks.
+        Its arguments are stand-ins for bare pointers, `strided` ones for matrices, `described`
+        ones for blocks, None, or constants, which override the row's blocks.
         """
-        operands, constants = {}, dict(row.blocks)
+        operands: dict[str, Operand | Blocks] = {}
+        constants = dict(row.blocks)
         for name, value in arguments.items():
-            if isinstance(value, torch.Tensor):
+            if isinstance(value, Described):
+                operands[name] = self._blocks(value)
+            elif isinstance(value, torch.Tensor):
                 operands[name] = self._operand(value, None)
             elif isinstance(value, tuple):
                 operands[name] = self._operand(value[0], value[1:])
@@ -158,6 +190,14 @@ class Plan:
 
     def _operand(self, view: torch.Tensor, strides: tuple[int, ...] | None) -> Operand:
         return Operand(self._name(view), view.dtype, int(view.storage_offset()), strides)
+
+    def _blocks(self, described: Described) -> Blocks:
+        view = described.tensor
+        # The stride of a single entry means nothing, but a descriptor has rules for it.
+        strides = tuple(s if n > 1 else 64 for n, s in zip(view.shape, view.stride(), strict=True))
+        offset, sizes = int(view.storage_offset()), tuple(view.shape)
+        strides = (*strides[:3], 1)
+        return Blocks(self._name(view), view.dtype, offset, sizes, strides, described.block)
 
     def _view(self, view: torch.Tensor) -> View:
         offset = int(view.storage_offset())
@@ -229,6 +269,24 @@ def forget_plans() -> None:
 def strided(tensor: torch.Tensor) -> tuple:
     """Returns a tensor as kernels take matrices: the pointer and the strides."""
     return (tensor, *tensor.stride())
+
+
+def describe(tensor: torch.Tensor, rows: int, channels: int) -> Described:
+    """Returns a tensor [B, heads, N, channels] as kernels take blocks of one map of one head."""
+    return Described(tensor, (1, 1, rows, channels))
+
+
+def can_describe(tensor: torch.Tensor) -> bool:
+    """Returns whether a descriptor takes the strides of a tensor [B, heads, N, channels]."""
+    multiple = 16 // tensor.element_size()
+    outer = zip(tensor.shape[:3], tensor.stride()[:3], strict=True)
+    is_dense = tensor.stride(3) == 1
+    return is_dense and all(n == 1 or (s > 0 and s % multiple == 0) for n, s in outer)
+
+
+def aligned(tensor: torch.Tensor) -> torch.Tensor:
+    """Returns a tensor whose address a descriptor takes: the same one, or a copy of it."""
+    return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
 
 
 def precision(dtype: torch.dtype) -> str:
