@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 
 from slt_fast.ops.backend import check_tensors, choose_backend
+from slt_fast.ops.launching import aligned
 from slt_fast.ops.pixel_attention import plan
 from slt_fast.ops.pixel_attention.reference import (
     additive,
@@ -198,7 +199,10 @@ def _memory(q, k, v, bias, scale):
 
 
 def _backward_kernels(gradient, q, k, v, bias, out, row_statistics, scale, needed):
-    saved = (out, row_statistics) if row_statistics.numel() else (None, None)
+    saved = (None, None)
+    if row_statistics.numel():
+        saved = (out, row_statistics)
+        gradient, q, k, v = map(aligned, (gradient, q, k, v))
     *_, needs_dbias = needed
     if bias is not None:
         bias, blind = additive(bias, q.dtype)

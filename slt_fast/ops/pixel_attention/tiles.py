@@ -100,8 +100,23 @@ def channel_product(
         channels = start + tl.arange(0, BLOCK_CHANNELS)
         left_tile = load_tile(left, rows, channels, num_rows, CHANNELS).to(DTYPE)
         right_tile = load_tile(right, columns, channels, num_columns, CHANNELS).to(DTYPE)
-        total = tl.dot(left_tile, tl.trans(right_tile), total, input_precision=PRECISION)
+        total = add_product(total, left_tile, tl.trans(right_tile), PRECISION)
     return total
+
+
+@triton.jit
+def add_product(total, left, right, PRECISION: tl.constexpr):
+    """Computes total + left right. float32 sums have two levels: the product's own, and these.
+
+    One chain of additions over all products would lose digits. The compiler would fold a plain
+    addition back into such a chain.
+    """
+    if left.dtype == tl.float32:
+        product = tl.dot(left, right, input_precision=PRECISION)
+        result = tl.fma(total, tl.full(total.shape, 1.0, tl.float32), product)
+    else:
+        result = tl.dot(left, right, total, input_precision=PRECISION)
+    return result
 
 
 @triton.jit

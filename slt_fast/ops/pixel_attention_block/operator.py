@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from slt_fast.ops.backend import check_tensors, choose_backend
-from slt_fast.ops.launching import empty_map, memory_format
+from slt_fast.ops.launching import aligned, empty_map, memory_format
 from slt_fast.ops.pixel_attention.operator import factor, to_autocast_type
 from slt_fast.ops.pixel_attention.plan import empty_token_major, refusal, regime
 from slt_fast.ops.pixel_attention_block import plan
@@ -175,7 +175,7 @@ def _backward_kernels(gradient, *arguments):
     needs_x, needs_weight, needs_bias, needs_gamma, needs_encoding = needed
     if not row_statistics.numel():
         attended = row_statistics = None
-    tensors = (token_major(gradient), qkv_weight, gamma, qkv, attended, row_statistics)
+    tensors = (aligned(token_major(gradient)), qkv_weight, gamma, qkv, attended, row_statistics)
     dx_format = memory_format(x) if needs_x or needs_encoding else None
     results = plan.backward_plan.run(x.device, *tensors, dx_format, *settings)
     dgamma = dencoding = None
