@@ -114,7 +114,7 @@ def test_the_workspace_and_its_limit() -> None:
     )
     product = "backward: multiply by torch ([8, 100, 32], [8, 32, 100], [8, 100, 100]), 2 times"
     assert product in text  # one for each head, as those are adjacent in memory
-    set_workspace_limit(150_000)  # two maps of two heads take 2 * 2 * 2 * 2 * 100 * 128 bytes
+    set_workspace_limit(150_000)  # two heads of a map take 2 * 2 * 2 * 100 * 128 bytes
     try:
         text = explain(pixel_attention, q, q, q, backend="triton")
     finally:
@@ -122,6 +122,6 @@ def test_the_workspace_and_its_limit() -> None:
     assert (
         "note: a workspace of 0.1 MiB backward; slt_fast.ops.set_workspace_limit allows 0.1" in text
     )
-    assert "2 programs of 4 warps" in text
+    assert "; 4 programs of 4 warps" in text and "table row of sm_80), 8 times" in text
     with pytest.raises(ValueError, match="found 0 bytes; expected 1 or more"):
         set_workspace_limit(0)
