@@ -22,7 +22,7 @@ from unittest import mock
 import torch
 
 from benchmarks import parity, timing
-from benchmarks.cases import Case, Inputs, make_inputs
+from benchmarks.cases import KEY_CHANNELS, Case, Inputs, make_inputs
 from benchmarks.jobs import Job, Workers
 from benchmarks.peers import ours, plain
 from slt_fast.files import replacing
@@ -34,18 +34,28 @@ from slt_fast.ops.launching import Launch
 BLOCKS: dict[str, dict[str, tuple[int, ...]]] = {
     "add_encoding": {"BLOCK": (1024, 2048, 4096, 8192), "MAPS": (1, 2, 4, 8)},
     "dbias": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64), "BLOCK_V": (32, 64)},
-    "dk": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64, 128), "BLOCK_V": (32, 64, 128)},
-    "dv": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64, 128), "BLOCK_V": (64, 128, 256)},
-    "flash_dq": {"BLOCK_Q": (32, 64, 128), "BLOCK_K": (32, 64), "BLOCK_V": (32, 64, 128)},
+    "delta": {"BLOCK_Q": (8, 16, 32, 64)},
     "flash_forward": {"BLOCK_Q": (64, 128), "BLOCK_K": (32, 64, 128), "BLOCK_V": (64, 128, 256)},
+    "key_block_backward": {"BLOCK_Q": (16, 32, 64), "BLOCK_K": (32, 64)},
+    "key_block_backward_narrow": {"BLOCK_Q": (32, 64, 128), "BLOCK_K": (32, 64, 128)},
     "projection": {
         "BLOCK_ROWS": (64, 128, 256),
         "BLOCK_COLUMNS": (64, 128, 256),
         "BLOCK_CHANNELS": (16, 32, 64),
     },
+    "transposed_product": {"BLOCK_ROWS": (32, 64, 128), "BLOCK_COLUMNS": (32, 64, 128)},
+    "weights_backward": {"BLOCK_Q": (32, 64, 128), "BLOCK_K": (32, 64, 128)},
     "whole_map_backward": {"BLOCK_V": (16, 32, 64, 128)},
-    "whole_row_dq": {"BLOCK_Q": (16, 32, 64), "BLOCK_V": (32, 64, 128)},
     "whole_row_forward": {"BLOCK_Q": (16, 32, 64), "BLOCK_V": (32, 64, 128)},
+}
+# Sides of the maps that kernels without a largest size are timed on; 7 for others.
+SIDES = {
+    "flash_forward": 28,
+    "delta": 28,
+    "key_block_backward": 28,
+    "key_block_backward_narrow": 28,
+    "transposed_product": 28,
+    "weights_backward": 14,
 }
 WARPS = (4, 8)
 STAGES = (1, 2, 3, 4)
@@ -91,10 +101,13 @@ def workload(row: Row) -> tuple[Case, str]:
         operator = "pixel_attention_block"
     if operator != "pixel_attention" or row.kernel.endswith("_forward"):
         direction = "forward"
-    side = {64: 7, 256: 14}.get(row.max_size, 7 if "BLOCK_Q" not in row.blocks else 28)
+    side = {64: 7, 256: 14}.get(row.max_size) or SIDES.get(base_name(row.kernel), 7)
+    num_heads = 8 if row.kernel.endswith("_narrow") else 1
     dtype = {2: "bfloat16", 4: "float32"}[row.itemsize]
     B = (256 if side < 28 else 64) // (row.itemsize // 2)
-    return Case(operator, B, side, side, dtype=dtype, device="cuda"), direction
+    key_channels = KEY_CHANNELS * num_heads
+    options = {"key_channels": key_channels, "num_heads": num_heads, "dtype": dtype}
+    return Case(operator, B, side, side, **options, device="cuda"), direction
 
 
 def measure(row: Row) -> dict:

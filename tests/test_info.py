@@ -37,7 +37,8 @@ def test_names_the_backend_of_every_operator(rows) -> None:
     if torch.cuda.is_available() and machine_refusal(torch.device("cuda")) is None:
         attention = "triton: fused kernels on a GPU"
     assert rows["optical_flow"].startswith(flow)
-    for operator in set(slt_fast.ops.__all__) - {"optical_flow", "explain", "attention_weights"}:
+    others = {"optical_flow", "explain", "attention_weights", "set_workspace_limit"}
+    for operator in set(slt_fast.ops.__all__) - others:
         assert rows[operator].startswith(attention)
 
 

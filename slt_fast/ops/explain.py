@@ -1,13 +1,14 @@
 """Explains which kernels a call would take, and why not faster ones."""
 
 import inspect
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from slt_fast.ops.backend import choose_backend
-from slt_fast.ops.launching import Plan, memory_format
+from slt_fast.ops.launching import Call, Launch, Plan, memory_format
 from slt_fast.ops.pixel_attention import operator, plan
 from slt_fast.ops.pixel_attention.operator import pixel_attention, to_autocast_type
 from slt_fast.ops.pixel_attention.reference import additive
@@ -27,8 +28,8 @@ def explain(function: Callable, *arguments: Any, **options: Any) -> str:
         options: Keyword arguments of the call.
 
     Returns:
-        The backend and the reason for it, then each kernel with its blocks, and what in the tensors
-        prevents a faster one.
+        The backend and the reason for it, then each kernel with its blocks and each product by
+        torch, the workspace, and what in the tensors prevents a faster kernel.
 
     Raises:
         TypeError: A call that the function itself would refuse.
@@ -114,22 +115,35 @@ def _backend_line(
 
 
 def _plan_lines(direction: str, planned: Plan) -> list[str]:
-    lines = []
-    for launch in planned.launches:
-        row = launch.row
-        sizes = ", ".join(f"{name} {size}" for name, size in launch.blocks.items())
+    """Describes each step once, and how often it runs, as a call takes some maps at a time."""
+    texts = Counter(map(_step_text, planned.steps))
+    lines = [
+        f"{direction}: {text}" + (f", {number} times" if number > 1 else "")
+        for text, number in texts.items()
+    ]
+    workspace = planned.memory.get("workspace")
+    if workspace is not None:
         lines.append(
-            f"{direction}: {row.kernel} ({sizes}; {launch.num_programs} programs of "
-            f"{row.num_warps} warps, {row.num_stages} stages; table row of sm_{row.architecture})"
+            f"note: a workspace of {workspace.nbytes / 2**20:.1f} MiB {direction}; "
+            f"slt_fast.ops.set_workspace_limit allows {plan.workspace_limit() / 2**20:.1f}"
         )
     return lines
 
 
+def _step_text(step: Launch | Call) -> str:
+    if isinstance(step, Call):
+        sizes = ", ".join(str(list(view.sizes)) for view in step.views)
+        return f"{step.function.__name__.strip('_')} by torch ({sizes})"
+    row = step.row
+    sizes = ", ".join(f"{name} {size}" for name, size in step.blocks.items())
+    return (
+        f"{row.kernel} ({sizes}; {step.num_programs} programs of {row.num_warps} warps, "
+        f"{row.num_stages} stages; table row of sm_{row.architecture})"
+    )
+
+
 def _regime_notes(Nq: int, Nk: int, dtype: torch.dtype) -> list[str]:
-    kind = plan.regime(Nq, Nk, dtype)
-    if kind == "whole_row":
-        return [f"note: over {plan.MAX_WHOLE_MAP} positions the backward pass takes 3 kernels"]
-    if kind == "flash":
+    if plan.regime(Nq, Nk, dtype) == "flash":
         return [f"note: no program holds a whole row of {Nk} scores of {dtype}"]
     return []
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,10 +24,18 @@ from slt_fast.ops import kernel_table
 from slt_fast.ops.kernel_table import Row
 from slt_fast.ops.layouts import Layouts, layouts_of, stand_ins
 from slt_fast.ops.replaying import Replay, has_hooks, write_replay
-from slt_fast.ops.steps import Call, Launch, Operand, Steps, Tensors, View
+from slt_fast.ops.steps import Blocks, Call, Launch, Operand, Steps, Tensors, View
 
 MAX_PLANS = 256  # kept by each planner
 _MATMUL = torch.backends.cuda.matmul
+
+
+@dataclass(frozen=True)
+class Described:
+    """A stand-in that a kernel takes block by block; see `describe`."""
+
+    tensor: torch.Tensor
+    block: tuple[int, ...]
 
 
 class Plan(Steps):
@@ -58,12 +68,15 @@ class Plan(Steps):
     def launch(self, kernel: Any, row: Row, num_programs: int, **arguments: Any) -> None:
         """Plans a launch of a Triton function.
 
-        Its arguments are stand-ins for bare pointers, `strided` ones for matrices, None, or
-        constants, which override the row's blocks.
+        Its arguments are stand-ins for bare pointers, `strided` ones for matrices, `described`
+        ones for blocks, None, or constants, which override the row's blocks.
         """
-        operands, constants = {}, dict(row.blocks)
+        operands: dict[str, Operand | Blocks] = {}
+        constants = dict(row.blocks)
         for name, value in arguments.items():
-            if isinstance(value, torch.Tensor):
+            if isinstance(value, Described):
+                operands[name] = self._blocks(value)
+            elif isinstance(value, torch.Tensor):
                 operands[name] = self._operand(value, None)
             elif isinstance(value, tuple):
                 operands[name] = self._operand(value[0], value[1:])
@@ -93,11 +106,19 @@ class Plan(Steps):
     def _operand(self, view: torch.Tensor, strides: tuple[int, ...] | None) -> Operand:
         return Operand(self._name(view), view.dtype, int(view.storage_offset()), strides)
 
+    def _blocks(self, described: Described) -> Blocks:
+        view = described.tensor
+        # The stride of a single entry means nothing, but a descriptor has rules for it.
+        strides = tuple(s if n > 1 else 64 for n, s in zip(view.shape, view.stride(), strict=True))
+        offset, sizes = int(view.storage_offset()), tuple(view.shape)
+        strides = (*strides[:3], 1)
+        return Blocks(self._name(view), view.dtype, offset, sizes, strides, described.block)
+
     def _view(self, view: torch.Tensor) -> View:
         if view._base is None:
-            return View(self._name(view), None)
-        layout = (tuple(view.shape), view.stride(), int(view.storage_offset()))
-        return View(self._name(view), layout)
+            return View(self._name(view), tuple(view.shape), None)
+        layout = (view.stride(), int(view.storage_offset()))
+        return View(self._name(view), tuple(view.shape), layout)
 
     def _name(self, view: torch.Tensor) -> str:
         base = view if view._base is None else view._base
@@ -174,6 +195,7 @@ class Plans:
 
     def __init__(self) -> None:
         self._kept: dict[tuple, Plan] = {}
+        _all_plans.add(self)
 
     def run(
         self, planner: Planner, device: torch.device, *arguments: Any, key: tuple = ()
@@ -191,6 +213,10 @@ class Plans:
             plan = self._kept[planner, key] = planner.plan(device, *arguments)
         return plan.run(planner.names, arguments)
 
+    def forget(self) -> None:
+        """Drops all plans."""
+        self._kept.clear()
+
 
 class _NoPlans(Plans):
     """Stands for the plans of calls of any layout, which each planner knows by itself."""
@@ -202,6 +228,7 @@ class _NoPlans(Plans):
         return planner.plan(device, *arguments).run(planner.names, arguments)
 
 
+_all_plans: weakref.WeakSet[Plans] = weakref.WeakSet()
 NO_PLANS = _NoPlans()
 _planners: list[Planner] = []
 
@@ -210,11 +237,31 @@ def forget_plans() -> None:
     """Drops all plans, as needed after a change of a module's constants."""
     for planner in _planners:
         planner.forget()
+    for plans in _all_plans:
+        plans.forget()
 
 
 def strided(tensor: torch.Tensor) -> tuple:
     """Returns a tensor as kernels take matrices: the pointer and the strides."""
     return (tensor, *tensor.stride())
+
+
+def describe(tensor: torch.Tensor, rows: int, channels: int) -> Described:
+    """Returns a tensor [B, heads, N, channels] as kernels take blocks of one map of one head."""
+    return Described(tensor, (1, 1, rows, channels))
+
+
+def can_describe(tensor: torch.Tensor) -> bool:
+    """Returns whether a descriptor takes the strides of a tensor [B, heads, N, channels]."""
+    multiple = 16 // tensor.element_size()
+    outer = zip(tensor.shape[:3], tensor.stride()[:3], strict=True)
+    is_dense = tensor.stride(3) == 1
+    return is_dense and all(n == 1 or (s > 0 and s % multiple == 0) for n, s in outer)
+
+
+def aligned(tensor: torch.Tensor) -> torch.Tensor:
+    """Returns a tensor whose address a descriptor takes: the same one, or a copy of it."""
+    return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
 
 
 def precision(dtype: torch.dtype) -> str:

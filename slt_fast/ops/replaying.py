@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from slt_fast.ops.steps import Call, Launch, Operand, Steps, View
+from slt_fast.ops.steps import Blocks, Call, Launch, Operand, Steps, View
 
 KNOWN_VERSIONS = ("3.6", "3.7", "3.8")
 _ALIGNMENT = 16  # bytes; Triton compiles a kernel for addresses that it divides, or for any
@@ -134,15 +134,24 @@ class _Writer:
         for parameter in launch.kernel.params:
             operand = launch.operands.get(parameter.name)
             constant = launch.constants.get(parameter.name)
-            values.append(self._value(constant) if operand is None else _address(operand))
+            if operand is None:
+                values.append(self._value(constant))
+            elif isinstance(operand, Blocks):
+                values.append(self._descriptor(operand))
+            else:
+                values.append(_address(operand))
         return ", ".join(values)
+
+    def _descriptor(self, blocks: Blocks) -> str:
+        view = View(blocks.tensor, blocks.sizes, (blocks.strides, blocks.offset))
+        return f"{self._value(blocks.describe)}({self._view(view)})"
 
     def _view(self, view: View) -> str:
         name = view.tensor
         if view.layout is None:
             return name
-        sizes, strides, offset = view.layout
-        return f"{name}.as_strided({sizes}, {strides}, {name}.storage_offset() + {offset})"
+        strides, offset = view.layout
+        return f"{name}.as_strided({view.sizes}, {strides}, {name}.storage_offset() + {offset})"
 
     def _allocation(self, name: str) -> str:
         like = self._plan.memory[name]

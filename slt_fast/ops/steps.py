@@ -30,13 +30,37 @@ class Operand:
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """A tensor [B, heads, N, channels], or a view of one, that a kernel takes block by block."""
+
+    tensor: str  # its name in the call
+    dtype: torch.dtype  # of its values
+    offset: int  # of the view from the start of the tensor, in values
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]  # multiples of 16 bytes, the last one 1
+    block: tuple[int, ...]
+
+    def of(self, tensors: Tensors) -> Any:
+        """Returns the kernel's argument: a descriptor, from which a GPU copies whole blocks."""
+        tensor = tensors[self.tensor]
+        offset = tensor.storage_offset() + self.offset
+        return self.describe(tensor.as_strided(self.sizes, self.strides, offset))
+
+    def describe(self, view: torch.Tensor) -> Any:
+        """Returns the descriptor of a view."""
+        from triton.tools.tensor_descriptor import TensorDescriptor
+
+        return TensorDescriptor(view, list(self.sizes), list(self.strides), list(self.block))
+
+
+@dataclass(frozen=True)
 class Launch:
     """One kernel of a plan."""
 
     kernel: Any  # the Triton function
     row: Row  # its row of the kernel table
     num_programs: int  # size of its one-dimensional grid
-    operands: dict[str, Operand]  # its tensors, by parameter
+    operands: dict[str, Operand | Blocks]  # its tensors, by parameter
     constants: dict[str, Any]  # its other arguments, by parameter; None for a tensor that is absent
 
     @property
@@ -60,15 +84,16 @@ class View:
     """A view of a tensor, as torch takes it."""
 
     tensor: str  # its name in the call
-    layout: tuple[Sizes, Sizes, int] | None  # sizes, strides and offset; None for the whole tensor
+    sizes: Sizes
+    layout: tuple[Sizes, int] | None  # strides and offset; None for the whole tensor
 
     def of(self, tensors: Tensors) -> torch.Tensor:
         """Returns the view of this call's tensor."""
         tensor = tensors[self.tensor]
         if self.layout is None:
             return tensor
-        sizes, strides, offset = self.layout
-        return tensor.as_strided(sizes, strides, tensor.storage_offset() + offset)
+        strides, offset = self.layout
+        return tensor.as_strided(self.sizes, strides, tensor.storage_offset() + offset)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from slt_fast.ops import kernel_table
-from slt_fast.ops.launching import Launch, Operand
+from slt_fast.ops.launching import Blocks, Launch, Operand
 from slt_fast.ops.pixel_attention import plan as attention
 from slt_fast.ops.pixel_attention_block import plan as block
 from slt_fast.ops.positional_encoding import operator as encoding
@@ -94,6 +94,8 @@ def specialise(value, path: tuple, source: dict):
         strides = value.strides or ()
         parts = (specialise(part, (*path, i), source) for i, part in enumerate(strides, 1))
         return TYPES[value.dtype] if value.strides is None else (TYPES[value.dtype], *parts)
+    if isinstance(value, Blocks):
+        return f"tensordesc<{TYPES[value.dtype][1:]}[{','.join(map(str, value.block))}]>"
     if value is None or (isinstance(value, int) and value == 1):
         source["constexprs"][path] = value
         return "constexpr"
@@ -149,6 +151,8 @@ def resources(compiled) -> dict:
         "local": int(found[3]),
         "shared": compiled.metadata.shared,
         "tf32": "tf32" in compiled.asm["ptx"],
+        "chains": chains(compiled.asm["ttgir"]),
+        "repeated_rows": repeated_rows(compiled.asm["ttgir"]),
         "instructions": dict(Counter(names)),
         "products": products(compiled.asm["ttgir"]),
     }
@@ -171,6 +175,24 @@ def products(ttgir: str) -> list[dict]:
         }
         for total, rows, layout in re.findall(product, ttgir)
     ]
+
+
+def chains(code: str) -> int:
+    """How many products add to a sum that a loop carries: one chain of additions over the loop."""
+    carried = {
+        name
+        for arguments in re.findall(r"iter_args\(([^)]*)\)", code)
+        for name in re.findall(r"(%\w+) = ", arguments)
+    }
+    return sum(total in carried for total in re.findall(r"= tt\.dot %\S+, %\S+, (%\w+)", code))
+
+
+def repeated_rows(code: str) -> int:
+    """How many products are computed by more warps than their rows need, which repeat the work."""
+    layout = r"^(#mma\w*) = #ttg\.nvidia_mma<\{.*warpsPerCTA = \[(\d+),"
+    warps = {name: int(number) for name, number in re.findall(layout, code, re.M)}
+    product = r"= (?:tt\.dot|ttng\.warp_group_dot) .* -> tensor<(\d+)x\d+xf32, (#mma\w*)>"
+    return sum(16 * warps[layout] > int(rows) for rows, layout in re.findall(product, code))
 
 
 def run(tool: str, *arguments) -> str:

@@ -24,6 +24,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from triton.backends.nvidia.driver import CudaLauncher
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 from slt_fast.ops import add_positional_encoding_2d, pixel_attention, pixel_attention_block
 from slt_fast.ops.launching import Planner, Plans, machine_state
@@ -60,6 +61,9 @@ class Run:
     def _named(self, value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(map(self._named, value))
+        if isinstance(value, TensorDescriptor):
+            layout = (value.shape, value.strides, value.block_shape)
+            return self._named(value.base), value.base.dtype, layout
         if isinstance(value, torch.Tensor):
             value = value.data_ptr()
         for name, tensor in self.memory.items():

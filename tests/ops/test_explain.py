@@ -8,6 +8,7 @@ from slt_fast.ops import (
     optical_flow,
     pixel_attention,
     pixel_attention_block,
+    set_workspace_limit,
 )
 from slt_fast.ops.launching import Launch
 
@@ -38,9 +39,9 @@ def test_a_cpu_takes_the_formula(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("N", "forward", "backward"),
     [
-        (49, "whole_row_forward", ["whole_map_backward"]),
-        (196, "whole_row_forward", ["whole_row_dq", "dk", "dv"]),
-        (784, "flash_forward", ["flash_dq", "dk", "dv"]),
+        (49, "whole_row_forward", ["whole_map_backward", "dbias"]),
+        (196, "whole_row_forward", ["weights_backward", "transposed_product"]),
+        (784, "flash_forward", ["delta", "key_block_backward_narrow", "transposed_product"]),
     ],
 )
 def test_names_the_kernels_that_run(monkeypatch, N, forward, backward) -> None:
@@ -49,8 +50,9 @@ def test_names_the_kernels_that_run(monkeypatch, N, forward, backward) -> None:
     bias = torch.empty(N, N, requires_grad=True)
     lines = explain(pixel_attention, q, q, q, bias=bias, backend="triton").splitlines()
     assert lines[0] == "pixel_attention: triton (asked for)"
-    named = [line.split()[1] for line in lines if line.startswith(("forward: ", "backward: "))]
-    assert named == [forward, *backward, "dbias"]
+    steps = [line for line in lines if line.startswith(("forward: ", "backward: "))]
+    named = [line.split()[1] for line in steps if " by torch " not in line]
+    assert named == [forward, *backward]
     launched = []
     monkeypatch.setattr(Launch, "start", lambda launch, _: launched.append(launch.row.kernel))
     leaf = tokens(N).requires_grad_()
@@ -100,3 +102,26 @@ def test_refuses_what_the_call_would_refuse() -> None:
         explain(add_positional_encoding_2d, torch.zeros(1, 6, 2, 2))
     with pytest.raises(ValueError, match="explain: found optical_flow; expected one of pixel_att"):
         explain(optical_flow, q)
+
+
+def test_the_workspace_and_its_limit() -> None:
+    """Steps that repeat for parts of the maps are named once."""
+    q = torch.zeros(8, 2, 100, 32, dtype=torch.float16)
+    text = explain(pixel_attention, q, q, q, backend="triton")
+    assert (
+        "note: a workspace of 0.8 MiB backward; slt_fast.ops.set_workspace_limit allows 256.0"
+        in text
+    )
+    product = "backward: multiply by torch ([8, 100, 32], [8, 32, 100], [8, 100, 100]), 2 times"
+    assert product in text  # one for each head, as those are adjacent in memory
+    set_workspace_limit(150_000)  # two heads of a map take 2 * 2 * 2 * 100 * 128 bytes
+    try:
+        text = explain(pixel_attention, q, q, q, backend="triton")
+    finally:
+        set_workspace_limit(256 * 2**20)
+    assert (
+        "note: a workspace of 0.1 MiB backward; slt_fast.ops.set_workspace_limit allows 0.1" in text
+    )
+    assert "; 4 programs of 4 warps" in text and "table row of sm_80), 8 times" in text
+    with pytest.raises(ValueError, match="found 0 bytes; expected 1 or more"):
+        set_workspace_limit(0)

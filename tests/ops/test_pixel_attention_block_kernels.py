@@ -91,7 +91,7 @@ def test_without_encoding_or_bias(check_parity, kernel_dtype, side) -> None:
 @pytest.mark.usefixtures("small_regimes")
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("stretch", ["expanded", "sliced", "transposed"])
-def test_strides_of_maps_and_gradients(check_parity, side, stretch) -> None:
+def test_strides_of_maps_and_gradients(check_parity, kernel_dtype, side, stretch) -> None:
     def view(tensor: torch.Tensor) -> torch.Tensor:
         if tensor.ndim < 4:
             return tensor
@@ -110,7 +110,7 @@ def test_strides_of_maps_and_gradients(check_parity, side, stretch) -> None:
         return pixel_attention_block(x, weight, bias, gamma, **settings)
 
     tensors = inputs(2, 32, side, side, 16)
-    check_parity(function, tensors, torch.float32, gradient_like, view, joined=PARAMETERS)
+    check_parity(function, tensors, kernel_dtype, gradient_like, view, joined=PARAMETERS)
 
 
 @pytest.mark.usefixtures("small_regimes")
@@ -131,6 +131,21 @@ def test_gamma_zero_hands_the_map_on_and_learns(kernel_device, kernel_dtype, sid
     bound = 4 * torch.finfo(kernel_dtype).eps
     torch.testing.assert_close(found["gamma"].double(), want, rtol=bound, atol=bound)
     assert all(value.isfinite().all() for value in found.values())
+
+
+@pytest.mark.usefixtures("small_regimes")
+@pytest.mark.parametrize("side", SIDES)
+def test_a_small_gamma_costs_no_digits(check_parity, kernel_dtype, side) -> None:
+    """The softmax's weights times such a gamma are too small for float16."""
+    x, weight, _, gamma, _ = inputs(2, 32, side, side, 16, gamma=1e-5)
+
+    def gradient_like(y: torch.Tensor) -> torch.Tensor:
+        return 512 * torch.randn_like(y)  # of a scaled loss
+
+    def function(x, weight, *, backend) -> torch.Tensor:
+        return block(16)(x, weight, None, gamma.to(x), backend=backend)
+
+    check_parity(function, [x, weight], kernel_dtype, gradient_like)
 
 
 @pytest.mark.usefixtures("small_regimes")

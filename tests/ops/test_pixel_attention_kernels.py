@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from benchmarks.cases import CHANNELS, KEY_CHANNELS, SIDES
 from slt_fast.ops import pixel_attention
-from slt_fast.ops.pixel_attention import plan
+from slt_fast.ops.launching import Plan
+from slt_fast.ops.pixel_attention import backward_steps, plan
 
 SLOW = pytest.mark.slow  # for the interpreter
 GPU = pytest.mark.gpu
@@ -26,6 +27,7 @@ SIZES = [
     (2, 1, 100, 20, 32, 16),
     (1, 1, 10, 257, 16, 32),
     pytest.param((1, 1, 70, 270, 48, 272), marks=SLOW),
+    pytest.param((2, 2, 385, 260, 16, 32), marks=SLOW),
     *(
         pytest.param((1, 1, side**2, side**2, KEY_CHANNELS, CHANNELS), marks=GPU)
         for side in SIDES[1:]
@@ -77,6 +79,44 @@ def test_bias_gradient_sums_over_groups_of_maps(check_parity, kernel_dtype, set_
     check_parity(attention, inputs(7, 2, 5, 7, 16, 16, bias=(2, 5, 7)), kernel_dtype)
 
 
+# B, heads, entries of the bias that the maps share, maps and heads that fit into a workspace.
+PARTS = [(5, 2, 1, 4), (6, 2, 2, 4), (4, 3, 4, 6), (6, 2, 3, 2), (2, 3, 1, 2)]
+
+
+@pytest.mark.parametrize("Nk", [20, 40])
+@pytest.mark.parametrize("parts", PARTS, ids=str)
+def test_parts_of_the_maps(check_parity, kernel_dtype, set_limits, parts, Nk) -> None:
+    """The workspace holds some maps at a time, or some heads of one; both kinds of workspace."""
+    B, heads, shared, fitting = parts
+    step = torch.finfo(kernel_dtype).bits // 8
+    is_flash = Nk == 40 and kernel_dtype != torch.float32
+    each = step * (Nk * 64 if is_flash else 2 * 18 * 64)
+    set_limits(MAX_WHOLE_MAP=16, MAX_WHOLE_ROW=32, MAX_WORKSPACE=fitting * each)
+    bias = (shared, heads, 18, Nk) if shared > 1 else (18, Nk)
+    check_parity(attention, inputs(B, heads, 18, Nk, 16, 16, bias=bias), kernel_dtype)
+
+
+@given(
+    shared=st.integers(1, 12),
+    heads=st.integers(1, 5),
+    repeats=st.integers(1, 3),
+    fitting=st.integers(0, 40),
+)
+def test_parts_cover_each_map_once(shared: int, heads: int, repeats: int, fitting: int) -> None:
+    q = torch.empty(shared * repeats, heads, 9, 16, device="meta")
+    bias = torch.empty(shared, 1, 9, 9, device="meta")
+    call = plan.Attention(Plan(q.device, {}), q, q, q, bias, 1.0)
+    seen = torch.zeros(shared * repeats, heads, dtype=torch.int64)
+    for part in backward_steps.parts(call, 1000, 1000 * fitting):
+        seen[part.maps, part.heads] += 1
+        assert part.num_maps * part.num_heads <= max(1, fitting)
+        maps = list(range(shared * repeats))[part.maps]
+        entries = list(range(shared))[part.shared]
+        assert [b % shared for b in maps] == entries * (len(maps) // len(entries))
+        assert part.num_heads == heads or part.num_maps == 1
+    assert seen.eq(1).all()
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.3])
 def test_scale(check_parity, kernel_dtype, scale) -> None:
     def scaled(*tensors, backend: str) -> torch.Tensor:
@@ -88,13 +128,19 @@ def test_scale(check_parity, kernel_dtype, scale) -> None:
 
 # The three regimes: whole maps, whole rows, and parts of rows.
 @pytest.mark.parametrize(
-    ("N", "dtype"), [(30, torch.float32), (90, torch.float16), (90, torch.float32)], ids=str
+    ("N", "dtype"),
+    [(10, torch.float32), (30, torch.float16), (40, torch.float32), (40, torch.float16)],
+    ids=str,
 )
-@pytest.mark.parametrize("stretch", ["expanded", "sliced", "transposed"])
-def test_strides_of_inputs_and_gradients(check_parity, N, dtype, stretch) -> None:
+@pytest.mark.parametrize("stretch", ["expanded", "sliced", "transposed", "unaligned"])
+def test_strides_of_inputs_and_gradients(check_parity, set_limits, N, dtype, stretch) -> None:
+    set_limits(MAX_WHOLE_MAP=16, MAX_WHOLE_ROW=32)
+
     def view(tensor: torch.Tensor) -> torch.Tensor:
         if stretch == "transposed":  # channels first, as in a contiguous map
             return tensor.mT.contiguous().mT
+        if stretch == "unaligned":  # to the 16 bytes that a descriptor needs
+            return torch.cat([tensor.new_zeros(1), tensor.flatten()])[1:].view_as(tensor)
         if stretch == "sliced":
             return tensor.repeat(1, 1, 2, 2)[:, :, ::2, ::2]
         return tensor[:1].expand_as(tensor)
@@ -121,9 +167,9 @@ def test_offsets_beyond_32_bits(kernel_device: str) -> None:
 
 
 @pytest.mark.parametrize(("Nq", "Nk"), [(20, 20), (20, 90), (20, 270)])
-def test_a_bad_map_stays_alone(kernel_device: str, Nq: int, Nk: int) -> None:
-    q, k, v = (t.to(kernel_device) for t in inputs(3, 1, Nq, Nk, 16, 16))
-    gradient = torch.randn(3, 1, Nq, 16, device=kernel_device)
+def test_a_bad_map_stays_alone(kernel_device: str, kernel_dtype, Nq: int, Nk: int) -> None:
+    q, k, v = (t.to(kernel_device, kernel_dtype) for t in inputs(3, 1, Nq, Nk, 16, 16))
+    gradient = torch.randn(3, 1, Nq, 16, device=kernel_device, dtype=kernel_dtype)
 
     def results() -> tuple[torch.Tensor, ...]:
         leaves = [t.clone().requires_grad_() for t in (q, k, v)]
@@ -139,7 +185,7 @@ def test_a_bad_map_stays_alone(kernel_device: str, Nq: int, Nk: int) -> None:
 
 
 @pytest.mark.parametrize("Nk", [40, 100, 300])
-def test_minus_infinity_hides_keys(check_parity, Nk: int) -> None:
+def test_minus_infinity_hides_keys(check_parity, kernel_dtype, Nk: int) -> None:
     """Also whole blocks of keys at the beginning, while a running maximum has nothing yet."""
 
     def hidden(q, k, v, *, backend: str) -> torch.Tensor:
@@ -147,7 +193,7 @@ def test_minus_infinity_hides_keys(check_parity, Nk: int) -> None:
         bias[: Nk // 2] = -torch.inf
         return pixel_attention(q, k, v, bias=bias, backend=backend)
 
-    check_parity(hidden, inputs(1, 1, 20, Nk, 16, 16), torch.float32)
+    check_parity(hidden, inputs(1, 1, 20, Nk, 16, 16), kernel_dtype)
 
 
 @pytest.mark.parametrize("Nk", [12, 40, 100])
@@ -199,11 +245,11 @@ def test_four_thousand_keys(kernel_device: str) -> None:
     torch.testing.assert_close(result.float(), expected, rtol=5e-3, atol=1e-3)
 
 
-def test_runs_are_equal_to_the_bit(kernel_device: str, set_limits) -> None:
+def test_runs_are_equal_to_the_bit(kernel_device: str, kernel_dtype, set_limits) -> None:
     set_limits(MAX_WHOLE_MAP=16, MAX_WHOLE_ROW=32)  # the interpreter is slow
     for Nk in (15, 30, 70):
         tensors = inputs(2, 1, 15, Nk, 16, 16, bias=(15, Nk))
-        leaves = [t.to(kernel_device).requires_grad_() for t in tensors]
+        leaves = [t.to(kernel_device, kernel_dtype).requires_grad_() for t in tensors]
         runs = []
         for _ in range(2):
             y = attention(*leaves, backend="triton")

@@ -17,6 +17,7 @@ import triton
 import triton.language as tl
 
 from slt_fast.ops.pixel_attention.tiles import (
+    add_product,
     exponential,
     load_or_one,
     load_tile,
@@ -59,7 +60,7 @@ def whole_map_backward_kernel(
         v_tile = load_tile(v_matrix, keys, columns, Nk, DV)
         g_tile = load_tile(gradient_matrix, rows, columns, Nq, DV)
         g_tile = g_tile.to(v_tile.dtype)
-        d_weights = tl.dot(g_tile, tl.trans(v_tile), d_weights, input_precision=PRECISION)
+        d_weights = add_product(d_weights, g_tile, tl.trans(v_tile), PRECISION)
         dv_tile = tl.dot(tl.trans(rounded), g_tile, input_precision=PRECISION) * gamma_value
         store_tile(dv_matrix, dv_tile, keys, columns, Nk, DV)
 

@@ -12,7 +12,7 @@ import torch
 
 from slt_fast.ops.backend import autocast_dtype, check_tensors, choose_backend
 from slt_fast.ops.calls import Calls, Prepared
-from slt_fast.ops.launching import Plans
+from slt_fast.ops.launching import Plans, aligned
 from slt_fast.ops.pixel_attention import plan
 from slt_fast.ops.pixel_attention.reference import (
     additive,
@@ -221,15 +221,18 @@ def _memory(q, k, v, bias, scale):
 
 
 def _backward_kernels(plans, gradient, q, k, v, bias, out, row_statistics, scale, needed):
-    is_saved = row_statistics is not None and row_statistics.numel()
-    saved = (out, row_statistics) if is_saved else (None, None)
+    saved = (None, None)
+    if row_statistics is not None and row_statistics.numel():
+        saved = (out, row_statistics)
+        gradient, q, k, v = map(aligned, (gradient, q, k, v))
     *_, needs_dbias = needed
     if bias is not None:
         bias, blind = additive(bias, q.dtype)
         if blind is not None:
             gradient = gradient.masked_fill(repeated_bias(blind, len(q)), 0)
     arguments = (gradient, q, k, v, bias, *saved, scale, needs_dbias)
-    key = (gradient.stride(), gradient.dtype, needs_dbias)
+    strides = tuple(tensor.stride() for tensor in (gradient, q, k, v))  # of copies, if aligned
+    key = (strides, gradient.dtype, needs_dbias)
     results = plans.run(plan.backward_plan, q.device, *arguments, key=key)
     dbias = None
     if needs_dbias:

@@ -13,12 +13,23 @@ import torch
 from slt_fast.ops import kernel_table
 from slt_fast.ops.backend import KERNEL_DTYPES
 from slt_fast.ops.kernel_table import Row
-from slt_fast.ops.launching import Plan, Planner, ceil_divide, power_of_two, precision, strided
+from slt_fast.ops.launching import (
+    Plan,
+    Planner,
+    ceil_divide,
+    forget_plans,
+    power_of_two,
+    precision,
+    strided,
+)
+from slt_fast.ops.pixel_attention import backward_steps as steps
 
 MAX_WHOLE_ROW = 256  # keys for which one program holds all scores of a row
 MAX_WHOLE_MAP = 64  # queries and keys that one program of the backward pass holds whole
 FULL_CHIP = 264  # programs that keep a large GPU busy: two for each of 132 multiprocessors
+MAX_WORKSPACE = 256 * 2**20  # bytes; see set_workspace_limit
 Shape = tuple[int, int, int, int, int, int]  # B, heads, Nq, Nk, dk, dv
+Outputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # gradients of q, k and v
 
 
 def regime(Nq: int, Nk: int, dtype: torch.dtype) -> str:
@@ -28,6 +39,30 @@ def regime(Nq: int, Nk: int, dtype: torch.dtype) -> str:
     # float32 takes twice the registers, so longer rows spill.
     longest = MAX_WHOLE_MAP if dtype == torch.float32 else MAX_WHOLE_ROW
     return "whole_row" if Nk <= longest else "flash"
+
+
+def set_workspace_limit(num_bytes: int) -> None:
+    """Sets how much memory the backward pass of attention may take for its scores.
+
+    Over 64 positions it holds them for as many maps at a time as fit, or for one map of one head if
+    none fits. The limit does not change results; a lower one makes more and smaller steps.
+
+    Args:
+        num_bytes: Bytes for each call, 256 MiB at first.
+
+    Raises:
+        ValueError: Fewer than one byte.
+    """
+    global MAX_WORKSPACE
+    if num_bytes < 1:
+        raise ValueError(f"set_workspace_limit: found {num_bytes} bytes; expected 1 or more")
+    MAX_WORKSPACE = num_bytes
+    forget_plans()
+
+
+def workspace_limit() -> int:
+    """Returns the bytes that set_workspace_limit allows."""
+    return MAX_WORKSPACE
 
 
 def refusal(dtypes: set[torch.dtype], shape: Shape) -> str | None:
@@ -80,7 +115,7 @@ class Attention:
         """Returns a kernel's block sizes, not larger than these inputs need."""
         _, _, Nq, Nk, dk, dv = self.shape
         needed = {"BLOCK_Q": Nq, "BLOCK_K": Nk, "BLOCK_V": dv}
-        blocks = self._row(name).blocks
+        blocks = self.row(name).blocks
         blocks = {side: min(size, power_of_two(needed[side])) for side, size in blocks.items()}
         return blocks | {"BLOCK_DK": power_of_two(dk)}
 
@@ -97,7 +132,10 @@ class Attention:
         return self.plan.allocate(name, rows)
 
     def launch(self, kernel: Any, name: str, num_programs: int, **arguments: Any) -> None:
-        """Plans a launch of a kernel, by its name in the table, with its own arguments."""
+        """Plans a launch of a kernel, by its name in the table, with its own arguments.
+
+        They override those that all kernels share.
+        """
         _, heads, Nq, Nk, dk, dv = self.shape
         bias = None
         if self.bias is not None:
@@ -116,9 +154,10 @@ class Attention:
             "PRECISION": precision(self.q.dtype),
             **self.blocks(name),
         }
-        self.plan.launch(kernel, self._row(name), num_programs, **common, **arguments)
+        self.plan.launch(kernel, self.row(name), num_programs, **(common | arguments))
 
-    def _row(self, name: str) -> Row:
+    def row(self, name: str) -> Row:
+        """Returns a kernel's row of the table, for these inputs."""
         _, _, Nq, Nk, _, _ = self.shape
         size = max(Nq, Nk) if self.regime == "whole_map" else Nk
         architecture = kernel_table.architecture_of(self.plan.device)
@@ -175,7 +214,7 @@ def add_forward(
 def add_backward(
     attention: Attention,
     gradient: torch.Tensor,
-    into: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    into: Outputs,
     attended: torch.Tensor | None,
     row_statistics: torch.Tensor | None,
     needs_dbias: bool = False,
@@ -194,34 +233,62 @@ def add_backward(
         row_statistics: Written by the flash kernels in the forward pass.
         needs_dbias: Whether the bias's gradient is wanted.
     """
-    from slt_fast.ops.pixel_attention import backward_dq_kernels as dq_kernels
-    from slt_fast.ops.pixel_attention.backward_dk_dv_kernels import dk_kernel, dv_kernel
+    if attention.regime == "whole_map":
+        _add_whole_map_backward(attention, gradient, into, needs_dbias)
+        return
+    is_flash = attention.regime == "flash" and attention.q.dtype != torch.float32
+    needs_delta = is_flash or attention.gamma is not None
+    gradients = _gradients(attention, gradient, into, needs_delta, needs_dbias)
+    if not is_flash:
+        steps.add_by_weights(attention, gradients, MAX_WORKSPACE)
+        return
+    assert attended is not None and row_statistics is not None
+    steps.add_by_key_blocks(attention, gradients, attended, row_statistics, MAX_WORKSPACE)
+
+
+def _gradients(
+    attention: Attention,
+    gradient: torch.Tensor,
+    into: Outputs,
+    needs_delta: bool,
+    needs_dbias: bool,
+) -> steps.Gradients:
+    """Plans memory for delta and the bias's gradient, as far as they are needed."""
+    _, heads, Nq, Nk, _, _ = attention.shape
+    delta = dbias = None
+    if needs_delta:
+        delta = attention.allocate_rows("delta")
+    if needs_dbias:
+        entries = (1, attention.bias_batches, heads, Nq, Nk)
+        dbias = attention.q.new_empty(entries, dtype=torch.float32)
+        dbias = attention.plan.allocate("partial", dbias)
+    return steps.Gradients(gradient, *into, delta, dbias)
+
+
+def _add_whole_map_backward(
+    attention: Attention, gradient: torch.Tensor, into: Outputs, needs_dbias: bool
+) -> None:
     from slt_fast.ops.pixel_attention.backward_whole_map_kernel import whole_map_backward_kernel
 
-    kind, launch, programs = attention.regime, attention.launch, attention.programs
-    delta = None
-    if kind != "whole_map" or needs_dbias or attention.gamma is not None:
+    delta = row_statistics = None
+    if needs_dbias or attention.gamma is not None:
         delta = attention.allocate_rows("delta")
-    if kind == "whole_row" or (kind == "whole_map" and needs_dbias):
+    if needs_dbias:
         row_statistics = attention.allocate_rows("row_statistics", 2)
-    v, (dq, dk, dv) = strided(attention.v), map(strided, into)
-    common = {"gradient": strided(gradient), "gamma": attention.gamma}
-    common["row_statistics"] = row_statistics
-    if kind == "whole_map":
-        name, outputs = "whole_map_backward", {"dq": dq, "dk": dk, "dv": dv, "delta": delta}
-        launch(whole_map_backward_kernel, name, programs(name), v=v, **outputs, **common)
-    else:
-        name, kernel = "whole_row_dq", dq_kernels.whole_row_dq_kernel
-        outputs = {"dq": dq, "delta": delta}
-        if kind == "flash":
-            assert attended is not None
-            name, kernel = "flash_dq", dq_kernels.flash_dq_kernel
-            outputs["attended"] = strided(attended)
-        launch(kernel, name, programs(name, "BLOCK_Q"), v=v, **outputs, **common)
-        num_programs = programs("dk", "BLOCK_K")
-        launch(dk_kernel, "dk", num_programs, v=v, dk=dk, delta=delta, **common)
-        num_programs = programs("dv", "BLOCK_K", "BLOCK_V")
-        launch(dv_kernel, "dv", num_programs, dv=dv, **common)
+    dq, dk, dv = map(strided, into)
+    attention.launch(
+        whole_map_backward_kernel,
+        "whole_map_backward",
+        attention.programs("whole_map_backward"),
+        v=strided(attention.v),
+        gradient=strided(gradient),
+        gamma=attention.gamma,
+        dq=dq,
+        dk=dk,
+        dv=dv,
+        row_statistics=row_statistics,
+        delta=delta,
+    )
     if needs_dbias:
         _add_dbias(attention, gradient, row_statistics=row_statistics, delta=delta)
 

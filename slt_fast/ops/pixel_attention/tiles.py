@@ -122,7 +122,7 @@ def channel_product(
         channels = start + tl.arange(0, BLOCK_CHANNELS)
         left_tile = load_tile(left, rows, channels, num_rows, CHANNELS).to(DTYPE)
         right_tile = load_tile(right, columns, channels, num_columns, CHANNELS).to(DTYPE)
-        total = tl.dot(left_tile, tl.trans(right_tile), total, input_precision=PRECISION)
+        total = add_product(total, left_tile, tl.trans(right_tile), PRECISION)
     return total
 
 

@@ -15,7 +15,7 @@ import torch
 
 from slt_fast.ops.backend import autocast_dtype, check_tensors, choose_backend
 from slt_fast.ops.calls import Calls, Prepared
-from slt_fast.ops.launching import Plans, empty_map, memory_format
+from slt_fast.ops.launching import Plans, aligned, empty_map, memory_format
 from slt_fast.ops.pixel_attention.operator import factor, to_autocast_type
 from slt_fast.ops.pixel_attention.plan import empty_token_major, refusal, regime
 from slt_fast.ops.pixel_attention_block import plan
@@ -190,6 +190,7 @@ def _backward_kernels(plans, gradient, *arguments):
     needs_x, needs_weight, needs_bias, needs_gamma, needs_encoding = needed
     if attended is not None and not attended.numel():
         attended = row_statistics = None
+    gradient = aligned(gradient)
     tensors = (gradient, qkv_weight, gamma, qkv, attended, row_statistics)
     dx_format = memory_format(x) if needs_x or needs_encoding else None
     key = (gradient.stride(), gradient.dtype, dx_format)
