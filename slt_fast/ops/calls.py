@@ -36,7 +36,10 @@ class Calls:
 
     def run(self, tensors: Sequence[torch.Tensor | None], *settings: Any) -> torch.Tensor:
         """Computes a call with these tensors, None for an absent one, and settings."""
-        key = None if torch.compiler.is_compiling() else _key(tensors, settings)
+        if torch.compiler.is_compiling():
+            compute, others = self._prepare(tensors, *settings)
+            return compute(*tensors, *others)
+        key = _key(tensors, settings)
         try:
             prepared = self._known.get(key)
         except TypeError:  # symbolic sizes
