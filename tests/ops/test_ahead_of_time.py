@@ -189,3 +189,16 @@ def test_float32_sums_have_two_levels(kernels) -> None:
         if any(product["adds_to_a_total"] for product in kernel["products"])
     ]
     assert exact and not chains
+
+
+def test_no_product_is_computed_twice(kernels) -> None:
+    """A warp computes 16 rows: if the warps along the rows cover more, some repeat others' work."""
+    checked = [k for k in forward(half_types(kernels)) if k["job"]["architecture"] < 100]
+    assert checked and all(kernel["products"] for kernel in checked)
+    repeated = [
+        f"{label(kernel)}: {product}"
+        for kernel in checked
+        for product in kernel["products"]
+        if 16 * product["warps"] > product["rows"]
+    ]
+    assert not repeated
