@@ -45,7 +45,7 @@ BLOCKS: dict[str, dict[str, tuple[int, ...]]] = {
     },
     "whole_map_backward": {"BLOCK_V": (16, 32, 64, 128)},
     "whole_row_dq": {"BLOCK_Q": (16, 32, 64), "BLOCK_V": (32, 64, 128)},
-    "whole_row_forward": {"BLOCK_Q": (16, 32, 64), "BLOCK_V": (32, 64, 128)},
+    "whole_row_forward": {"BLOCK_Q": (16, 32, 64, 128), "BLOCK_V": (32, 64, 128)},
 }
 WARPS = (4, 8)
 STAGES = (1, 2, 3, 4)
