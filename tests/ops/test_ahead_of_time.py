@@ -209,3 +209,16 @@ def test_float32_sums_have_two_levels(kernels) -> None:
     sums = [kernel for kernel in kernels if kernel["job"]["dtype"] == "float32"]
     sums = [kernel for kernel in sums if kernel["kernel"] in BACKWARD]
     assert sums and not [label(kernel) for kernel in sums if kernel["chains"]]
+
+
+def test_no_product_is_computed_twice(kernels) -> None:
+    """A warp computes 16 rows: if the warps along the rows cover more, some repeat others' work."""
+    checked = [k for k in forward(half_types(kernels)) if k["job"]["architecture"] < 100]
+    assert checked and all(kernel["products"] for kernel in checked)
+    repeated = [
+        f"{label(kernel)}: {product}"
+        for kernel in checked
+        for product in kernel["products"]
+        if 16 * product["warps"] > product["rows"]
+    ]
+    assert not repeated

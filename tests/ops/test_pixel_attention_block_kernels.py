@@ -89,6 +89,12 @@ def test_without_encoding_or_bias(check_parity, kernel_dtype, side) -> None:
 
 
 @pytest.mark.usefixtures("small_regimes")
+def test_many_channels_of_a_large_map(check_parity, kernel_dtype) -> None:
+    """The flash kernel then stores halves of a value block, here one of them outside the map."""
+    check_parity(block(16), inputs(1, 272, 7, 7, 16), kernel_dtype, joined=PARAMETERS)
+
+
+@pytest.mark.usefixtures("small_regimes")
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("stretch", ["expanded", "sliced", "transposed"])
 def test_strides_of_maps_and_gradients(check_parity, kernel_dtype, side, stretch) -> None:

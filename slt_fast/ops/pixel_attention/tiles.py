@@ -56,7 +56,14 @@ def store_tile(matrix, tile, rows, columns, num_rows, num_columns):
 @triton.jit
 def score_tile(left, right, bias, rows, columns, num_rows, num_columns, scale, PRECISION):
     """Computes left right^T * scale + bias (a matrix or None); -inf outside columns."""
-    scores = tl.dot(left, tl.trans(right), input_precision=PRECISION) * scale
+    product = tl.dot(left, tl.trans(right), input_precision=PRECISION)
+    return scores_of(product, bias, rows, columns, num_rows, num_columns, scale)
+
+
+@triton.jit
+def scores_of(product, bias, rows, columns, num_rows, num_columns, scale):
+    """Computes product * scale + bias (a matrix or None); -inf outside columns."""
+    scores = product * scale
     if bias is not None:
         scores += load_tile(bias, rows, columns, num_rows, num_columns).to(tl.float32)
     return tl.where((columns < num_columns)[None, :], scores, float("-inf"))
