@@ -211,7 +211,7 @@ def test_float32_sums_have_two_levels(kernels) -> None:
     assert sums and not [label(kernel) for kernel in sums if kernel["chains"]]
 
 
-def test_no_product_is_computed_twice(kernels) -> None:
+def test_no_forward_product_is_computed_twice(kernels) -> None:
     """A warp computes 16 rows: if the warps along the rows cover more, some repeat others' work."""
     checked = [k for k in forward(half_types(kernels)) if k["job"]["architecture"] < 100]
     assert checked and all(kernel["products"] for kernel in checked)
