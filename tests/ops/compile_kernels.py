@@ -151,8 +151,6 @@ def resources(compiled) -> dict:
         "local": int(found[3]),
         "shared": compiled.metadata.shared,
         "tf32": "tf32" in compiled.asm["ptx"],
-        "chains": chains(compiled.asm["ttgir"]),
-        "repeated_rows": repeated_rows(compiled.asm["ttgir"]),
         "instructions": dict(Counter(names)),
         "products": products(compiled.asm["ttgir"]),
     }
@@ -175,24 +173,6 @@ def products(ttgir: str) -> list[dict]:
         }
         for total, rows, layout in re.findall(product, ttgir)
     ]
-
-
-def chains(code: str) -> int:
-    """How many products add to a sum that a loop carries: one chain of additions over the loop."""
-    carried = {
-        name
-        for arguments in re.findall(r"iter_args\(([^)]*)\)", code)
-        for name in re.findall(r"(%\w+) = ", arguments)
-    }
-    return sum(total in carried for total in re.findall(r"= tt\.dot %\S+, %\S+, (%\w+)", code))
-
-
-def repeated_rows(code: str) -> int:
-    """How many products are computed by more warps than their rows need, which repeat the work."""
-    layout = r"^(#mma\w*) = #ttg\.nvidia_mma<\{.*warpsPerCTA = \[(\d+),"
-    warps = {name: int(number) for name, number in re.findall(layout, code, re.M)}
-    product = r"= (?:tt\.dot|ttng\.warp_group_dot) .* -> tensor<(\d+)x\d+xf32, (#mma\w*)>"
-    return sum(16 * warps[layout] > int(rows) for rows, layout in re.findall(product, code))
 
 
 def run(tool: str, *arguments) -> str:

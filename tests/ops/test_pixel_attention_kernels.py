@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from benchmarks.cases import CHANNELS, KEY_CHANNELS, SIDES
 from slt_fast.ops import pixel_attention
 from slt_fast.ops.launching import Plan
-from slt_fast.ops.pixel_attention import backward_steps, plan
+from slt_fast.ops.pixel_attention import backward_parts, plan
 
 SLOW = pytest.mark.slow  # for the interpreter
 GPU = pytest.mark.gpu
@@ -107,7 +107,7 @@ def test_parts_cover_each_map_once(shared: int, heads: int, repeats: int, fittin
     bias = torch.empty(shared, 1, 9, 9, device="meta")
     call = plan.Attention(Plan(q.device, {}), q, q, q, bias, 1.0)
     seen = torch.zeros(shared * repeats, heads, dtype=torch.int64)
-    for part in backward_steps.parts(call, 1000, 1000 * fitting):
+    for part in backward_parts.parts(call, 1000, 1000 * fitting):
         seen[part.maps, part.heads] += 1
         assert part.num_maps * part.num_heads <= max(1, fitting)
         maps = list(range(shared * repeats))[part.maps]

@@ -23,6 +23,7 @@ from slt_fast.ops.launching import (
     strided,
 )
 from slt_fast.ops.pixel_attention import backward_steps as steps
+from slt_fast.ops.pixel_attention.backward_parts import allocate_gradients
 
 MAX_WHOLE_ROW = 256  # keys for which one program holds all scores of a row
 MAX_WHOLE_MAP = 64  # queries and keys that one program of the backward pass holds whole
@@ -238,31 +239,12 @@ def add_backward(
         return
     is_flash = attention.regime == "flash" and attention.q.dtype != torch.float32
     needs_delta = is_flash or attention.gamma is not None
-    gradients = _gradients(attention, gradient, into, needs_delta, needs_dbias)
+    gradients = allocate_gradients(attention, gradient, into, needs_delta, needs_dbias)
     if not is_flash:
         steps.add_by_weights(attention, gradients, MAX_WORKSPACE)
         return
     assert attended is not None and row_statistics is not None
     steps.add_by_key_blocks(attention, gradients, attended, row_statistics, MAX_WORKSPACE)
-
-
-def _gradients(
-    attention: Attention,
-    gradient: torch.Tensor,
-    into: Outputs,
-    needs_delta: bool,
-    needs_dbias: bool,
-) -> steps.Gradients:
-    """Plans memory for delta and the bias's gradient, as far as they are needed."""
-    _, heads, Nq, Nk, _, _ = attention.shape
-    delta = dbias = None
-    if needs_delta:
-        delta = attention.allocate_rows("delta")
-    if needs_dbias:
-        entries = (1, attention.bias_batches, heads, Nq, Nk)
-        dbias = attention.q.new_empty(entries, dtype=torch.float32)
-        dbias = attention.plan.allocate("partial", dbias)
-    return steps.Gradients(gradient, *into, delta, dbias)
 
 
 def _add_whole_map_backward(
