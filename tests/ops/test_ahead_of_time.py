@@ -32,7 +32,7 @@ PLAIN = [{**BLOCK, "N": N, "dk": 64, "dv": 512} for N in SIZES]
 UNFUSED = [{**ATTENTION, "forward_only": True, "N": N, "dk": 64, "dv": 512} for N in SIZES]
 BIASED = [{**ATTENTION, "bias": True, "N": N, "dk": 64, "dv": 512} for N in SIZES]
 VIT = {**ATTENTION, "heads": 12, "N": 197, "dk": 64, "dv": 64}
-LARGE_VIT = [{**VIT, "N": 577, "bias": b} for b in (False, True)]
+LARGE_VIT = [{**VIT, "N": 577, "dv": dv, "bias": b} for dv in (64, 128) for b in (False, True)]
 SWIN = {**ATTENTION, "heads": 3, "N": 49, "dk": 32, "dv": 32, "bias": True}
 WIDE_KEYS = [{**ATTENTION, "N": N, "dk": 128, "dv": 512} for N in SIZES]
 FEW_KEYS = [
@@ -199,4 +199,5 @@ def test_no_product_is_computed_twice(kernels) -> None:
         if 16 * product["warps"] > product["rows"]
     }
     # Sums of 512 value channels need the registers of 8 warps; scores of 64 keys have rows for 4.
-    assert repeated <= {("key_block_backward", 90)}
+    # dbias takes 8 warps on sm_80 for the same reason, and repeats with narrow values.
+    assert repeated <= {("key_block_backward", 90), ("dbias", 80)}
