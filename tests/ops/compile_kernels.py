@@ -23,6 +23,7 @@ from slt_fast.ops import kernel_table
 from slt_fast.ops.launching import Blocks, Launch, Operand
 from slt_fast.ops.pixel_attention import plan as attention
 from slt_fast.ops.pixel_attention_block import plan as block
+from slt_fast.ops.pixel_attention_block.sums import Needed
 from slt_fast.ops.positional_encoding import operator as encoding
 
 TYPES = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
@@ -62,7 +63,7 @@ def block_launches(job: dict, dtype: torch.dtype) -> list[Launch]:
     settings = (K, 1, K**-0.5)
     forward = block.forward_plan.plan(META, x, weight, bias, gamma, encoding, *settings)
     saved = [forward.memory.get(name) for name in ("qkv", "attended", "row_statistics")]
-    given = (x, weight, gamma, *saved, torch.channels_last, *settings)
+    given = (x, x, weight, gamma, encoding, *saved, *settings, Needed(*[True] * 5))
     return forward.launches + block.backward_plan.plan(META, *given).launches
 
 

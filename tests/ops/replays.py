@@ -155,21 +155,22 @@ def attention_call(
 
 
 def block_call(
-    side: int, dtype: torch.dtype, *, bias: bool, encoding: bool, gradients: bool
+    side: int, dtype: torch.dtype, *, bias: bool, encoding: bool, wanted: tuple[bool, ...]
 ) -> Call:
-    like = {"dtype": dtype, "requires_grad": gradients}
+    """A call with the gradients that are wanted of map, weight, bias, gamma and encoding."""
     x = torch.randn(2, 32, side, side, dtype=dtype).to(memory_format=torch.channels_last)
-    x.requires_grad_(gradients)
-    weight = torch.randn(64, 32, **like)
-    qkv_bias = torch.randn(64, **like) if bias else None
-    gamma = torch.ones((), requires_grad=gradients)
-    added = torch.randn(32, side, side, **like) if encoding else None
+    weight = torch.randn(64, 32, dtype=dtype)
+    qkv_bias = torch.randn(64, dtype=dtype) if bias else None
+    added = torch.randn(32, side, side, dtype=dtype) if encoding else None
+    given = (x, weight, qkv_bias, torch.ones(()), added)
+    leaves = [t for t, wants in zip(given, wanted, strict=True) if wants and t is not None]
+    for leaf in leaves:
+        leaf.requires_grad_()
     options = {"key_channels": 16, "positional_encoding": added, "backend": "triton"}
-    leaves = [t for t in (x, weight, qkv_bias, gamma, added) if t is not None and t.requires_grad]
 
     def call() -> None:
-        y = pixel_attention_block(x, weight, qkv_bias, gamma, **options)
-        if gradients:
+        y = pixel_attention_block(*given[:4], **options)
+        if leaves:
             torch.autograd.grad(y.sum(), leaves)
 
     return call
@@ -181,14 +182,21 @@ def encoding_call(side: int, dtype: torch.dtype) -> Call:
 
 
 def calls(sides: tuple[int, ...], dtypes: tuple[torch.dtype, ...]) -> Iterator[Call]:
-    """Yields calls of regimes and types, with and without bias, encoding and gradients."""
+    """Yields calls of regimes and types, with and without bias, encoding and gradients.
+
+    Of the block also with any part of its gradients.
+    """
     both = (False, True)
     for side, dtype, gradients in itertools.product(sides, dtypes, both):
         for bias in (None, "mask", "fixed", "learned"):
             yield attention_call(side, dtype, bias, gradients=gradients)
         for bias, encoding in itertools.product(both, both):
-            yield block_call(side, dtype, bias=bias, encoding=encoding, gradients=gradients)
+            wanted = (gradients,) * 5
+            yield block_call(side, dtype, bias=bias, encoding=encoding, wanted=wanted)
         yield encoding_call(side, dtype)
+    for dtype, wanted in itertools.product(dtypes, itertools.product(both, repeat=5)):
+        if any(wanted):
+            yield block_call(sides[0], dtype, bias=True, encoding=True, wanted=wanted)
 
 
 def check_regimes(sides: tuple[int, ...], dtypes: tuple[torch.dtype, ...]) -> None:

@@ -1,12 +1,15 @@
 """The Triton kernels of pixel_attention_block against the plain formula, by numbers."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import cases
-from slt_fast.ops import pixel_attention_block
+from slt_fast.ops import launching, pixel_attention_block
+from slt_fast.ops.pixel_attention_block.sums import add_sum
 from slt_fast.ops.positional_encoding import positional_encoding_2d
 
 GPU = pytest.mark.gpu
@@ -181,6 +184,42 @@ def test_runs_are_equal_to_the_bit(kernel_device) -> None:
             runs.append((y, *torch.autograd.grad(y.square().sum(), leaves)))
         for other in runs[1:]:
             assert all(map(torch.equal, runs[0], other))
+
+
+@pytest.mark.parametrize("channels_last", [True, False], ids=["channels_last", "contiguous"])
+def test_parts_of_the_gradients_are_equal_to_the_bit(
+    kernel_device, kernel_dtype, channels_last
+) -> None:
+    tensors = [t.to(kernel_device, kernel_dtype) for t in inputs(2, 16, 2, 2, 16)]
+    gradient = torch.randn_like(tensors[0])
+
+    def gradients(wanted: tuple[int, ...]) -> list[torch.Tensor]:
+        given = [t.detach().requires_grad_(n in wanted) for n, t in enumerate(tensors)]
+        y = block(16, channels_last=channels_last)(*given, backend="triton")
+        return list(torch.autograd.grad(y, [given[n] for n in wanted], gradient))
+
+    everything = gradients(tuple(range(len(tensors))))
+    for number in range(1, len(tensors)):
+        for wanted in itertools.combinations(range(len(tensors)), number):
+            for found, n in zip(gradients(wanted), wanted, strict=True):
+                assert torch.equal(found, everything[n]), (wanted, n)
+
+
+def test_sums_over_more_terms_than_a_block(kernel_device) -> None:
+    @launching.Planner
+    def write(plan: launching.Plan, left: torch.Tensor, right: torch.Tensor) -> None:
+        sums = plan.allocate("sums", left.new_empty(5, 48))
+        transposed = plan.allocate("transposed", left.new_empty(48, 5, dtype=torch.float16))
+        total = plan.allocate("total", right.new_empty(()))
+        add_sum(plan, "total_sums", left, sums, transposed.mT, right, total)
+
+    left, right = torch.randn(300, 5, 48, device=kernel_device), torch.randn(131, 1)
+    right = right.to(kernel_device)
+    found = launching.NO_PLANS.run(write, left.device, left, right)
+    want = left.double().sum(0)
+    torch.testing.assert_close(found["sums"].double(), want, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found["transposed"].double(), want.mT, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found["total"].double(), right.double().sum(), rtol=1e-5, atol=1e-5)
 
 
 @settings(max_examples=8)
