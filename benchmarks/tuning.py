@@ -33,6 +33,7 @@ from slt_fast.ops.launching import Launch
 # Tile sizes to try besides a row's own; blocks that are not named stay as they are.
 BLOCKS: dict[str, dict[str, tuple[int, ...]]] = {
     "add_encoding": {"BLOCK": (1024, 2048, 4096, 8192), "MAPS": (1, 2, 4, 8)},
+    "block_forward": {"BLOCK_ROWS": (64, 128, 256)},
     "dbias": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64), "BLOCK_V": (32, 64)},
     "delta": {"BLOCK_Q": (8, 16, 32, 64)},
     "flash_forward": {"BLOCK_Q": (64, 128), "BLOCK_K": (32, 64, 128), "BLOCK_V": (64, 128, 256)},
@@ -100,7 +101,7 @@ def workload(row: Row) -> tuple[Case, str]:
     operator, direction = "pixel_attention", "backward"
     if row.kernel == "add_encoding":
         operator = "positional_encoding"
-    elif row.kernel in ("projection", *SUMS) or row.kernel.endswith("_residual"):
+    elif row.kernel in ("projection", "block_forward", *SUMS) or row.kernel.endswith("_residual"):
         operator = "pixel_attention_block"
     is_backward = operator == "pixel_attention" or row.kernel in SUMS
     if not is_backward or row.kernel.endswith("_forward"):

@@ -73,7 +73,7 @@ def _pixel_attention_block(x, qkv_weight, qkv_bias, gamma, key_channels, num_hea
     lines, is_fused = _backend_line("pixel_attention_block", others["backend"], x.device, refusal)
     if is_fused:
         settings = (key_channels, num_heads, 1.0)
-        given = (x, weight, bias, gamma, encoding, *settings)
+        given = (x, weight, bias, gamma, encoding, *settings, True, True)
         forward = block_plan.forward_plan.plan(x.device, *given)
         saved = [forward.memory.get(name) for name in ("qkv", "attended", "row_statistics")]
         learns_encoding = encoding is not None and encoding.requires_grad

@@ -29,6 +29,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from slt_fast.ops import add_positional_encoding_2d, pixel_attention, pixel_attention_block
 from slt_fast.ops.launching import Planner, Plans, machine_state
 from slt_fast.ops.layouts import layouts_of
+from slt_fast.ops.pixel_attention_block.one_kernel import set_one_kernel
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 SIDES = (7, 9, 17)  # whole maps, whole rows and flash attention
@@ -176,6 +177,21 @@ def block_call(
     return call
 
 
+def one_kernel_call(dtype: torch.dtype, *, gradients: bool) -> Call:
+    """A call with so many channels that one kernel computes the block's forward pass."""
+    x = torch.randn(3, 64, 3, 5, dtype=dtype).to(memory_format=torch.channels_last)
+    x.requires_grad_(gradients)
+    weight, encoding = torch.randn(192, 64, dtype=dtype), torch.randn(64, 3, 5, dtype=dtype)
+    options = {"key_channels": 64, "positional_encoding": encoding, "backend": "triton"}
+
+    def call() -> None:
+        y = pixel_attention_block(x, weight, None, torch.ones(()), **options)
+        if gradients:
+            torch.autograd.grad(y.sum(), x)
+
+    return call
+
+
 def encoding_call(side: int, dtype: torch.dtype) -> Call:
     x = torch.randn(2, 32, side, side, dtype=dtype)
     return lambda: add_positional_encoding_2d(x, backend="triton")
@@ -194,6 +210,8 @@ def calls(sides: tuple[int, ...], dtypes: tuple[torch.dtype, ...]) -> Iterator[C
             wanted = (gradients,) * 5
             yield block_call(side, dtype, bias=bias, encoding=encoding, wanted=wanted)
         yield encoding_call(side, dtype)
+        if dtype != torch.float32 and side == SIDES[0]:
+            yield one_kernel_call(dtype, gradients=gradients)
     for dtype, wanted in itertools.product(dtypes, itertools.product(both, repeat=5)):
         if any(wanted):
             yield block_call(sides[0], dtype, bias=True, encoding=True, wanted=wanted)
@@ -280,6 +298,7 @@ def check_changes(sequence: list[Call]) -> None:
 
 
 if __name__ == "__main__":
+    set_one_kernel(True)  # of the maps that it takes
     if sys.argv[1:] == ["all"]:
         check_regimes(SIDES, DTYPES)
     else:

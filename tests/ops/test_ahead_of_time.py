@@ -30,6 +30,9 @@ BLOCK = {"operator": "pixel_attention_block"}
 ENCODING = {"operator": "add_positional_encoding_2d", "N": 49, "dk": 0, "dv": 512}
 SIZES = (49, 196, 784)
 PLAIN = [{**BLOCK, "N": N, "dk": 64, "dv": 512} for N in SIZES]
+ONE_KERNEL = [
+    {**PLAIN[0], "one_kernel": True, "forward_only": True, "saves": s} for s in (True, False)
+]
 UNFUSED = [{**ATTENTION, "forward_only": True, "N": N, "dk": 64, "dv": 512} for N in SIZES]
 BIASED = [{**ATTENTION, "bias": True, "N": N, "dk": 64, "dv": 512} for N in SIZES]
 VIT = {**ATTENTION, "heads": 12, "N": 197, "dk": 64, "dv": 64}
@@ -42,7 +45,7 @@ FEW_KEYS = [
 HALVES = [*PLAIN, *UNFUSED, *BIASED, VIT, *LARGE_VIT, SWIN, ENCODING]
 # Half types in each regime, with a bias in one; float32 in the smallest, and over blocks of keys.
 FEW = [
-    (90, "bfloat16", [PLAIN[0], BIASED[1], ENCODING]),
+    (90, "bfloat16", [PLAIN[0], *ONE_KERNEL, BIASED[1], ENCODING]),
     (90, "bfloat16", [UNFUSED[1], PLAIN[2]]),
     (80, "float32", [PLAIN[0], UNFUSED[1]]),
 ]
@@ -64,7 +67,7 @@ def jobs(which: str) -> list[list[dict]]:
     groups = {
         "few": FEW,
         "all": [
-            (90, "bfloat16", [*HALVES, *WIDE_KEYS]),
+            (90, "bfloat16", [*HALVES, *ONE_KERNEL, *WIDE_KEYS]),
             (100, "bfloat16", HALVES),
             (80, "float16", HALVES),
             (80, "float32", FLOATS),
@@ -74,7 +77,11 @@ def jobs(which: str) -> list[list[dict]]:
         "widest": [(a, dtype, WIDEST) for a in SHARED_MEMORY for dtype in ("bfloat16", "float32")],
     }[which]
     if which == "all" and os.environ.get("SLT_FAST_TEST_EVERY_TYPE") == "1":
-        groups += [(90, "float16", HALVES), (100, "float16", HALVES), (80, "bfloat16", HALVES)]
+        groups += [
+            (90, "float16", [*HALVES, *ONE_KERNEL]),
+            (100, "float16", HALVES),
+            (80, "bfloat16", HALVES),
+        ]
     return [
         [{**job, "architecture": architecture, "dtype": dtype} for job in some]
         for architecture, dtype, some in groups

@@ -25,6 +25,7 @@ from slt_fast.ops.pixel_attention_block.reference import (
 )
 from slt_fast.ops.pixel_attention_block.sums import Needed
 from slt_fast.ops.registering import Backward, call_by_call, define
+from slt_fast.ops.steps import Tensors
 
 
 def pixel_attention_block(
@@ -171,9 +172,19 @@ def _kernels(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Returns the output, qkv, and attended and row_statistics (None without flash kernels)."""
     tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
-    results = plans.run(plan.forward_plan, x.device, *tensors, key_channels, num_heads, scale)
+    results = _forward(plans, True, *tensors, key_channels, num_heads, scale)
     saved: Any = results.get("attended"), results.get("row_statistics")
     return results["out"], results["qkv"], *saved
+
+
+def _inference(plans: Plans, *arguments: Any) -> torch.Tensor:
+    return _forward(plans, False, *arguments)["out"]
+
+
+def _forward(plans: Plans, saves: bool, *arguments: Any) -> Tensors:
+    x, qkv_weight = arguments[:2]
+    state = (saves, (x.data_ptr() | qkv_weight.data_ptr()) % 16 == 0)
+    return plans.run(plan.forward_plan, x.device, *arguments, *state, key=state)
 
 
 def _memory(x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, num_heads, scale):
@@ -209,4 +220,5 @@ _fused = define(
     memory=_memory,
     backward=Backward(_backward_kernels, pixel_attention_block_gradients, _gradient_memory),
     vmap=call_by_call,
+    inference=_inference,
 )

@@ -1,4 +1,4 @@
-"""The block's kernels: a projection and an attention; backward an attention and a projection.
+"""The block's kernels: a projection and an attention, or one; backward an attention and others.
 
     qkv = x qkv_weight^T + (encoding qkv_weight^T + qkv_bias)
     y   = x + encoding + gamma * attention(q, k, v)
@@ -20,6 +20,11 @@ from slt_fast.ops.launching import (
     strided,
 )
 from slt_fast.ops.pixel_attention.plan import Attention, add_backward, add_forward
+from slt_fast.ops.pixel_attention_block.one_kernel import (
+    add_block_forward,
+    repeated_encoding,
+    takes_one_kernel,
+)
 from slt_fast.ops.pixel_attention_block.sums import Needed, add_sum, add_sums
 
 
@@ -34,13 +39,21 @@ def forward_plan(
     key_channels: int,
     num_heads: int,
     scale: float,
+    saves: bool,
+    is_aligned: bool,
 ) -> None:
-    """Plans `out`, `qkv`, and `attended` and `row_statistics` of the flash kernels."""
+    """Plans `out`, `qkv`, and `attended` and `row_statistics` of the flash kernels.
+
+    One kernel needs aligned addresses, and writes no `qkv` unless it saves for a backward pass.
+    """
+    layouts = (x, qkv_weight, qkv_bias, positional_encoding)
+    if is_aligned and takes_one_kernel(plan.device, *layouts, num_heads):
+        _add_one_kernel(plan, *layouts, gamma, scale, saves)
+        return
     tokens = tokens_of(token_major(plan, "tokens", x))
-    B, N, _ = tokens.shape
     encoding = encoding_tokens(plan, positional_encoding)
     table = position_table(plan, encoding, qkv_weight, qkv_bias)
-    qkv = plan.allocate("qkv", qkv_weight.new_empty(B, N, len(qkv_weight)))
+    qkv = _allocate_qkv(plan, x, qkv_weight)
     add_projection(plan, tokens, qkv_weight, table, qkv)
     out = plan.allocate("out", empty_map(x))
     q, k, v = _parts(qkv, key_channels, num_heads)
@@ -50,6 +63,29 @@ def forward_plan(
         residual=_heads(tokens, num_heads),
         encoding=None if encoding is None else _heads(encoding.expand_as(tokens), num_heads),
     )
+
+
+def _add_one_kernel(
+    plan: Plan,
+    x: torch.Tensor,
+    qkv_weight: torch.Tensor,
+    qkv_bias: torch.Tensor | None,
+    positional_encoding: torch.Tensor | None,
+    gamma: torch.Tensor,
+    scale: float,
+    saves: bool,
+) -> None:
+    encoding = repeated_encoding(plan, positional_encoding)
+    first = None if encoding is None else encoding[0]
+    table = position_table(plan, first, qkv_weight, qkv_bias)
+    qkv = _allocate_qkv(plan, x, qkv_weight) if saves else None
+    out = plan.allocate("out", empty_map(x))
+    add_block_forward(plan, (x, qkv_weight, gamma), table, encoding, qkv, out, scale)
+
+
+def _allocate_qkv(plan: Plan, x: torch.Tensor, qkv_weight: torch.Tensor) -> torch.Tensor:
+    B, _, H, W = x.shape
+    return plan.allocate("qkv", qkv_weight.new_empty(B, H * W, len(qkv_weight)))
 
 
 @Planner
