@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.cases import OPERATORS, SIDES, Case, case_of
 from benchmarks.gpu_report import sanitizer, suite, timings
 from benchmarks.jobs import Job
-from benchmarks.peers import OURS, peers
+from benchmarks.peers import OURS, applies, peers
 
 FLOW_PRESETS = ("fast", "default", "best")
 FLOW_FRAMES = 65  # 64 pairs
@@ -56,6 +56,8 @@ def timing_jobs(cases: list[Case], tiny: bool) -> list[Job]:
     for case in cases:
         for peer in peers(case.operator, case.device, "triton"):
             compiles = peer.compile_seconds > 0
+            if not applies(case, peer):
+                continue
             if compiles and case.B in OTHER_BATCHES or tiny and (compiles or "NCHW" in peer.name):
                 continue
             name = f"{case.operator} {case.H}x{case.W} B={case.B} {peer.name}"
