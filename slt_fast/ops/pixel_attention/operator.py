@@ -14,6 +14,7 @@ from slt_fast.ops.backend import autocast_dtype, check_tensors, choose_backend
 from slt_fast.ops.calls import Calls, Prepared
 from slt_fast.ops.launching import Plans, aligned
 from slt_fast.ops.pixel_attention import plan
+from slt_fast.ops.pixel_attention.attention import refusal, regime
 from slt_fast.ops.pixel_attention.reference import (
     additive,
     pixel_attention_gradients,
@@ -111,7 +112,7 @@ def attention_weights(
 def kernel_refusal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str | None:
     """Returns why the kernels cannot take these tensors on any machine; None if they can."""
     B, heads, Nq, dk = q.shape
-    return plan.refusal({q.dtype, k.dtype, v.dtype}, (B, heads, Nq, k.shape[2], dk, v.shape[3]))
+    return refusal({q.dtype, k.dtype, v.dtype}, (B, heads, Nq, k.shape[2], dk, v.shape[3]))
 
 
 def to_autocast_type(tensor: MaybeTensor) -> MaybeTensor:
@@ -215,7 +216,7 @@ def _kernels(
 def _memory(q, k, v, bias, scale):
     B, heads, Nq, _ = q.shape
     out = plan.empty_token_major(q, B, heads, Nq, v.shape[3])
-    if plan.regime(Nq, k.shape[2], q.dtype) != "flash":
+    if regime(Nq, k.shape[2], q.dtype) != "flash":
         return out, out.new_empty(0)
     return out, q.new_empty((B, heads, 2, Nq), dtype=torch.float32)
 
