@@ -5,6 +5,7 @@ SAGAN (Zhang et al., 2019) and non-local networks (Wang et al., 2018): their key
 their values wide.
 """
 
+import math
 from functools import partial
 from typing import Any, TypeVar
 
@@ -48,7 +49,7 @@ def pixel_attention(
             its gradients. (A bias of -inf for all keys of a query gives NaN, as the formula does.)
             If the first size divides B, the entries are repeated, as for windows that are the same
             in each image.
-        scale: Factor on q k^T; None means dk ** -0.5.
+        scale: Factor on q k^T, finite; None means dk ** -0.5.
         backend: "auto", "reference" or "triton"; slt_fast.ops.explain shows the choice of "auto".
 
     Returns:
@@ -56,7 +57,8 @@ def pixel_attention(
 
     Raises:
         TypeError: An argument is not a tensor.
-        ValueError: Shapes, types or devices that do not fit, or a backend that cannot run.
+        ValueError: Shapes, types or devices that do not fit, a scale that is not finite, or a
+            backend that cannot run.
     """
     return _calls.run((q, k, v, bias), scale, backend)
 
@@ -101,7 +103,7 @@ def attention_weights(
 
     Raises:
         TypeError: An argument is not a tensor.
-        ValueError: Shapes, types or devices that do not fit.
+        ValueError: Shapes, types or devices that do not fit, or a scale that is not finite.
     """
     check(q, k, k, bias)
     q, k = to_autocast_type(q), to_autocast_type(k)
@@ -180,6 +182,7 @@ def factor(operator: str, scale: float | None, key_channels: int) -> float:
 
     Raises:
         TypeError: The scale is not a number, or is a tensor that needs a gradient.
+        ValueError: The scale is NaN or infinite.
     """
     if scale is None:
         return key_channels**-0.5
@@ -187,11 +190,15 @@ def factor(operator: str, scale: float | None, key_channels: int) -> float:
     try:
         if isinstance(scale, str) or is_variable:
             raise TypeError
-        return float(scale)
+        value = float(scale)
     except (TypeError, ValueError, RuntimeError):
         kind = type(scale).__name__
         found = f"found scale of {kind}; expected a number without gradient"
         raise TypeError(f"{operator}: {found}") from None
+    # In a graph it may be a symbol, which has no value yet.
+    if not torch.compiler.is_compiling() and not math.isfinite(value):
+        raise ValueError(f"{operator}: found scale of {value}; expected a finite number")
+    return value
 
 
 def _kernels(
