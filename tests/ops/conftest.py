@@ -10,7 +10,7 @@ from benchmarks import parity
 from benchmarks.cases import Inputs
 from slt_fast.ops import calls, launching
 from slt_fast.ops.extension import cuda_refusal
-from slt_fast.ops.pixel_attention import plan
+from slt_fast.ops.pixel_attention import attention, plan
 
 # On a GPU the kernels run as they are; elsewhere Triton interprets them, which knows no bfloat16.
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,11 +45,12 @@ def forget_all() -> None:
 
 @pytest.fixture
 def set_limits(monkeypatch) -> Iterator[Callable[..., None]]:
-    """Sets constants of the attention's plans for one test, which makes plans of its own."""
+    """Sets constants of the attention for one test, which makes plans of its own."""
 
     def set_constants(**values: int) -> None:
         for name, value in values.items():
-            monkeypatch.setattr(plan, name, value)
+            module = attention if hasattr(attention, name) else plan
+            monkeypatch.setattr(module, name, value)
         forget_all()
 
     yield set_constants

@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from slt_fast.ops import add_positional_encoding_2d, calls, pixel_attention, pixel_attention_block
+from slt_fast.ops import (
+    add_positional_encoding_2d,
+    attention_weights,
+    calls,
+    pixel_attention,
+    pixel_attention_block,
+)
 
 
 def qkv() -> list[torch.Tensor]:
@@ -33,6 +39,9 @@ BAD = {
     "heads as bool": lambda: block(torch.randn(2, 16, 3, 3), num_heads=True),
     "complex scale": lambda: pixel_attention(*qkv(), scale=1j),
     "scale of two": lambda: pixel_attention(*qkv(), scale=torch.ones(2)),
+    "scale of NaN": lambda: pixel_attention(*qkv(), scale=float("nan")),
+    "scale of NaN in a tensor": lambda: pixel_attention(*qkv(), scale=torch.tensor(torch.nan)),
+    "infinite scale": lambda: block(torch.randn(2, 16, 3, 3), scale=float("inf")),
     "list as scale": lambda: pixel_attention(*qkv(), scale=[1]),
     "unknown backend": lambda: pixel_attention(*qkv(), backend="cuda"),
     "list as backend": lambda: pixel_attention(*qkv(), backend=["auto"]),
@@ -49,6 +58,22 @@ def test_bad_calls_are_refused_beside_known_good_ones(call) -> None:
         add_positional_encoding_2d(torch.randn(2, 16, 3, 3))
         with pytest.raises((TypeError, ValueError), match="found"):
             call()
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), -float("inf")])
+def test_a_scale_that_is_not_finite_is_named(scale: float) -> None:
+    """Each time, and no such call is remembered: a NaN would never be found again."""
+    q, k, v = qkv()
+    for name, call in (
+        ("pixel_attention", lambda: pixel_attention(q, k, v, scale=scale)),
+        ("attention_weights", lambda: attention_weights(q, k, scale=scale)),
+        ("pixel_attention_block", lambda: block(torch.randn(2, 16, 3, 3), scale=scale)),
+    ):
+        calls.forget_calls()
+        for _ in range(2):
+            with pytest.raises(ValueError, match=f"{name}: found scale of {scale}; expected a fin"):
+                call()
+        assert not any(known._known for known in calls._all_calls)
 
 
 def test_good_calls_are_known(monkeypatch) -> None:

@@ -20,6 +20,20 @@ def test_is_registered_soundly() -> None:
     torch.library.opcheck(operator, (frames.transpose(1, 2), *SETTINGS))
 
 
+@pytest.mark.parametrize("backend", ["auto", "cpu"])
+def test_compiles_to_one_graph(backend: str) -> None:
+    """The choice of a backend is part of tracing, as it asks the extension what it can do."""
+
+    def halved(frames: torch.Tensor) -> torch.Tensor:
+        return optical_flow(frames // 2, backend=backend) * 2
+
+    grey = moving_clip(3, 24, 40)
+    for frames in (grey, grey.unsqueeze(-1).expand(-1, -1, -1, 3)):
+        torch.compiler.reset()
+        compiled = torch.compile(halved, backend="eager", fullgraph=True)
+        assert torch.equal(compiled(frames), halved(frames))
+
+
 @pytest.mark.parametrize(
     ("frames", "message"),
     [

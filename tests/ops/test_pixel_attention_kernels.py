@@ -10,6 +10,7 @@ from benchmarks.cases import CHANNELS, KEY_CHANNELS, SIDES
 from slt_fast.ops import pixel_attention
 from slt_fast.ops.launching import Plan
 from slt_fast.ops.pixel_attention import backward_parts, plan
+from slt_fast.ops.pixel_attention.attention import Attention
 
 SLOW = pytest.mark.slow  # for the interpreter
 GPU = pytest.mark.gpu
@@ -105,7 +106,7 @@ def test_parts_of_the_maps(check_parity, kernel_dtype, set_limits, parts, Nk) ->
 def test_parts_cover_each_map_once(shared: int, heads: int, repeats: int, fitting: int) -> None:
     q = torch.empty(shared * repeats, heads, 9, 16, device="meta")
     bias = torch.empty(shared, 1, 9, 9, device="meta")
-    call = plan.Attention(Plan(q.device, {}), q, q, q, bias, 1.0)
+    call = Attention(Plan(q.device, {}), q, q, q, bias, 1.0)
     seen = torch.zeros(shared * repeats, heads, dtype=torch.int64)
     for part in backward_parts.parts(call, 1000, 1000 * fitting):
         seen[part.maps, part.heads] += 1

@@ -45,10 +45,12 @@ def choose_flow_backend(
     only = _only_backend(preset)
     if backend != "auto" or only:
         chosen = only or backend
-        _check_runs(chosen, device)
+        if refusal := _refusal(chosen, device):
+            raise UserError(f"optical_flow: backend {chosen!r} cannot run: {refusal}")
         return chosen, "asked for"
     choice = _automatic_choice(device)
-    _log_choice(*choice)
+    if not torch.compiler.is_compiling():  # a log line would break the graph
+        _log_choice(*choice)
     return choice
 
 
@@ -72,7 +74,8 @@ def _only_backend(preset: str) -> str | None:
     return "opencv" if preset in OPENCV_PRESETS else None
 
 
-def _check_runs(backend: str, device: torch.device | None) -> None:
+def _refusal(backend: str, device: torch.device | None) -> str | None:
+    """Returns why a backend cannot run and what to use instead; None if it can."""
     # Those of the same flow, as far as they are here.
     refusal, others = None, "'auto' or 'cpu'" if EXTENSION else "'reference' (slow)"
     if backend == "cpu" and EXTENSION is None:
@@ -81,8 +84,7 @@ def _check_runs(backend: str, device: torch.device | None) -> None:
         refusal = cuda_refusal(device)
     elif backend == "opencv":
         refusal, others = opencv_refusal(), "one of our presets with 'auto'"
-    if refusal:
-        raise UserError(f"optical_flow: backend {backend!r} cannot run: {refusal}; use {others}")
+    return f"{refusal}; use {others}" if refusal else None
 
 
 def _automatic_choice(device: torch.device | None) -> tuple[str, str]:
@@ -96,6 +98,12 @@ def _automatic_choice(device: torch.device | None) -> tuple[str, str]:
     if refusal:
         return "cpu", f"the extension; no kernels on a GPU: {refusal}"
     return "cuda", "the extension's kernels, as the frames are on a GPU"
+
+
+# Does what torch.compiler.assume_constant_result does, without importing the whole compiler: a
+# graph is traced for one device, and cannot hold the extension's answers, which are no tensors.
+for _function in (_refusal, _automatic_choice):
+    _function._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.cache

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from slt_fast.ops.launching import ceil_divide
-
-Attention = Any  # that of plan.py, which plans these steps
+from slt_fast.ops.pixel_attention.attention import Attention
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ workspace is bounded: a call takes some of its maps at a time.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -22,9 +21,8 @@ from slt_fast.ops.launching import (
     precision,
     strided,
 )
+from slt_fast.ops.pixel_attention.attention import Attention
 from slt_fast.ops.pixel_attention.backward_parts import Gradients, of_part, parts
-
-Attention = Any  # that of plan.py, which plans these steps
 
 PADDING = 64  # rows of a workspace are a multiple of this, so that loads are wide for any map
 NARROW_VALUES = 128  # value channels for which a program of 4 warps holds a block of keys

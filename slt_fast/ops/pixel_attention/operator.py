@@ -5,6 +5,7 @@ SAGAN (Zhang et al., 2019) and non-local networks (Wang et al., 2018): their key
 their values wide.
 """
 
+import math
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from slt_fast.ops.backend import autocast_dtype, check_tensors, choose_backend
 from slt_fast.ops.calls import Calls, Prepared
 from slt_fast.ops.launching import Plans, aligned
 from slt_fast.ops.pixel_attention import plan
+from slt_fast.ops.pixel_attention.attention import refusal, regime
 from slt_fast.ops.pixel_attention.reference import (
     additive,
     pixel_attention_gradients,
@@ -47,7 +49,7 @@ def pixel_attention(
             its gradients. (A bias of -inf for all keys of a query gives NaN, as the formula does.)
             If the first size divides B, the entries are repeated, as for windows that are the same
             in each image.
-        scale: Factor on q k^T; None means dk ** -0.5.
+        scale: Factor on q k^T, finite; None means dk ** -0.5.
         backend: "auto", "reference" or "triton"; slt_fast.ops.explain shows the choice of "auto".
 
     Returns:
@@ -55,7 +57,8 @@ def pixel_attention(
 
     Raises:
         TypeError: An argument is not a tensor.
-        ValueError: Shapes, types or devices that do not fit, or a backend that cannot run.
+        ValueError: Shapes, types or devices that do not fit, a scale that is not finite, or a
+            backend that cannot run.
     """
     return _calls.run((q, k, v, bias), scale, backend)
 
@@ -100,7 +103,7 @@ def attention_weights(
 
     Raises:
         TypeError: An argument is not a tensor.
-        ValueError: Shapes, types or devices that do not fit.
+        ValueError: Shapes, types or devices that do not fit, or a scale that is not finite.
     """
     check(q, k, k, bias)
     q, k = to_autocast_type(q), to_autocast_type(k)
@@ -111,7 +114,7 @@ def attention_weights(
 def kernel_refusal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str | None:
     """Returns why the kernels cannot take these tensors on any machine; None if they can."""
     B, heads, Nq, dk = q.shape
-    return plan.refusal({q.dtype, k.dtype, v.dtype}, (B, heads, Nq, k.shape[2], dk, v.shape[3]))
+    return refusal({q.dtype, k.dtype, v.dtype}, (B, heads, Nq, k.shape[2], dk, v.shape[3]))
 
 
 def to_autocast_type(tensor: MaybeTensor) -> MaybeTensor:
@@ -179,6 +182,7 @@ def factor(operator: str, scale: float | None, key_channels: int) -> float:
 
     Raises:
         TypeError: The scale is not a number, or is a tensor that needs a gradient.
+        ValueError: The scale is NaN or infinite.
     """
     if scale is None:
         return key_channels**-0.5
@@ -186,11 +190,15 @@ def factor(operator: str, scale: float | None, key_channels: int) -> float:
     try:
         if isinstance(scale, str) or is_variable:
             raise TypeError
-        return float(scale)
+        value = float(scale)
     except (TypeError, ValueError, RuntimeError):
         kind = type(scale).__name__
         found = f"found scale of {kind}; expected a number without gradient"
         raise TypeError(f"{operator}: {found}") from None
+    # In a graph it may be a symbol, which has no value yet.
+    if not torch.compiler.is_compiling() and not math.isfinite(value):
+        raise ValueError(f"{operator}: found scale of {value}; expected a finite number")
+    return value
 
 
 def _kernels(
@@ -215,7 +223,7 @@ def _kernels(
 def _memory(q, k, v, bias, scale):
     B, heads, Nq, _ = q.shape
     out = plan.empty_token_major(q, B, heads, Nq, v.shape[3])
-    if plan.regime(Nq, k.shape[2], q.dtype) != "flash":
+    if regime(Nq, k.shape[2], q.dtype) != "flash":
         return out, out.new_empty(0)
     return out, q.new_empty((B, heads, 2, Nq), dtype=torch.float32)
 
