@@ -12,6 +12,7 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.input import flow_device
 from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
+from slt_fast.data.packing import in_groups
 from slt_fast.errors import ErrorHandler, UserError, handle
 from slt_fast.inference.translate import Translation, translate_batch
 from slt_fast.metrics import (
@@ -77,7 +78,8 @@ def evaluate(
     device = flow_device(config, next(network.parameters()).device)
     maker = BatchMaker(trained.vocabularies, config, device=device)
     num_workers = dataset.num_workers(settings.num_workers)
-    loader = batches(dataset, maker, batch_size=settings.batch_size, num_workers=num_workers)
+    groups = in_groups(range(len(dataset)), settings.batch_size)
+    loader = batches(dataset, maker, groups, num_workers=num_workers)
     with tqdm(
         total=len(dataset), desc="translating", unit="clip", leave=False, disable=None
     ) as bar:

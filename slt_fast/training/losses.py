@@ -1,10 +1,31 @@
 """The two losses of the paper: CTC on glosses and cross-entropy on text."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import torch
 from torch.nn import functional
 
+from slt_fast.data.batching import Vocabularies
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.vocabulary import BLANK, PAD
 from slt_fast.model.network import Output
+
+
+class Counts(NamedTuple):
+    """What each loss of a step is divided by."""
+
+    text: int  # tokens, with <eos>
+    ctc: int  # glosses
+
+
+def counts_of(clips: Iterable[AnnotatedClip], vocabularies: Vocabularies) -> Counts:
+    """Counts the tokens and glosses of the clips of a step."""
+    tokens = glosses = 0
+    for clip in clips:
+        tokens += len(vocabularies.encode_text(clip.text)) + 1
+        glosses += len(clip.glosses or ())
+    return Counts(tokens, glosses)
 
 
 def translation_loss(
@@ -12,6 +33,7 @@ def translation_loss(
     glosses: torch.Tensor,
     gloss_lengths: torch.Tensor,
     text: torch.Tensor,
+    counts: Counts,
     *,
     ctc_weight: float = 1.0,
     text_weight: float = 1.0,
@@ -19,13 +41,17 @@ def translation_loss(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Computes the weighted sum of both losses, in float32.
 
+    The losses of clips are shares of their step: however a step is divided, they add up to the same
+    loss, and so do their gradients.
+
     Args:
         output: Output of the network for these clips; its text logits predict text[:, 1:].
         glosses: int64 [B, longest], padded.
         gloss_lengths: int64 [B]; clips with 0 have no glosses and no share in the CTC loss.
         text: int64 [B, S], from <bos> to <eos>, padded with 0.
-        ctc_weight: Weight of the CTC loss (mean over clips of the loss per gloss).
-        text_weight: Weight of the cross-entropy (mean over tokens without padding).
+        counts: Tokens and glosses of the whole step, of which these clips may be a part.
+        ctc_weight: Weight of the CTC loss per gloss.
+        text_weight: Weight of the cross-entropy per token.
         label_smoothing: Label smoothing of the cross-entropy.
 
     Returns:
@@ -34,26 +60,28 @@ def translation_loss(
     Raises:
         ValueError: A clip has more glosses than CTC can align with its frames.
     """
-    parts = {
-        "text": functional.cross_entropy(
-            output.text_logits.float().flatten(0, 1),
-            text[:, 1:].flatten(),
-            ignore_index=PAD,
-            label_smoothing=label_smoothing,
-        )
-    }
+    summed = functional.cross_entropy(
+        output.text_logits.float().flatten(0, 1),
+        text[:, 1:].flatten(),
+        ignore_index=PAD,
+        label_smoothing=label_smoothing,
+        reduction="sum",
+    )
+    parts = {"text": summed / counts.text}
     total = text_weight * parts["text"]
     glossed = gloss_lengths > 0
     if glossed.any():
         _check_ctc_lengths(output.gloss_lengths, glosses, gloss_lengths)
         log_probabilities = output.gloss_logits[glossed].float().log_softmax(-1)
-        parts["ctc"] = functional.ctc_loss(
+        summed = functional.ctc_loss(
             log_probabilities.transpose(0, 1),
             glosses[glossed],
             output.gloss_lengths[glossed],
             gloss_lengths[glossed],
             blank=BLANK,
+            reduction="sum",
         )
+        parts["ctc"] = summed / counts.ctc
         total = total + ctc_weight * parts["ctc"]
     return total, {name: part.detach() for name, part in parts.items()}
 

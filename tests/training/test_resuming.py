@@ -19,18 +19,19 @@ from slt_fast.data.sources import read_split
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, write_json
 from slt_fast.recipe import Recipe
-from slt_fast.training import loop
+from slt_fast.training import loop, trainer
 from slt_fast.training.checks import check_resumable
 from slt_fast.training.datasets import trained_on
 from slt_fast.training.lock import locked
 from slt_fast.training.log import RunLog
-from slt_fast.training.loop import Trainer, train
+from slt_fast.training.loop import train
 from slt_fast.training.resuming import (
     check_same_run,
     prepare_output,
     settings_to_resume,
 )
 from slt_fast.training.run import RunConfig
+from slt_fast.training.trainer import Trainer
 
 
 def with_training(recipe: Recipe, **settings) -> Recipe:
@@ -67,10 +68,10 @@ def break_off(recipe: Recipe, run: RunConfig, steps: int, monkeypatch) -> None:
     """Trains until it has done so many steps."""
     real, done = Trainer.train_step, iter(range(10_000))
 
-    def train_step(self, batch):
+    def train_step(self, clips, parts):
         if next(done) == steps:
             raise BrokenOff
-        return real(self, batch)
+        return real(self, clips, parts)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_step", train_step)
@@ -381,7 +382,7 @@ def test_killed_while_scoring_dev(tiny_recipe, run, monkeypatch) -> None:
         raise BrokenOff
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "evaluate", evaluate)
+        patch.setattr(trainer, "evaluate", evaluate)
         with pytest.raises(BrokenOff):
             train(tiny_recipe, run)
     progress = read_json(checkpoint_folder(run.output / "last") / "training.json")
@@ -398,7 +399,7 @@ def test_an_epoch_that_is_logged_but_not_saved_is_logged_once(
 ) -> None:
     """Even if the run has no checkpoint yet, and starts over."""
     recipe = with_training(tiny_recipe, evaluate_every=evaluate_every)
-    real = loop.save_checkpoint
+    real = trainer.save_checkpoint
 
     def save_checkpoint(*arguments, progress: dict, **options) -> None:
         if progress["epoch"] == 1:
@@ -406,7 +407,7 @@ def test_an_epoch_that_is_logged_but_not_saved_is_logged_once(
         real(*arguments, progress=progress, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", save_checkpoint)
+        patch.setattr(trainer, "save_checkpoint", save_checkpoint)
         with pytest.raises(BrokenOff):
             train(recipe, run)
     before = records(run)
