@@ -38,6 +38,12 @@ class TrainingConfig:
     frames_at_once: _Frames = 0
     """Frames that are computed at once: larger steps add up the gradients of their parts, which
     batch norm sees one by one. 0 computes steps whole."""
+    frames_per_chunk: _Frames = 0
+    """Frames whose activations are in memory at a time: the backbone computes them in chunks, which
+    batch norm sees one by one, and anew for the backward pass. 0 keeps all activations."""
+    batch_norm: Literal["batch", "frozen"] = "batch"
+    """batch: by the frames that are computed together; frozen: by the statistics at the start, as
+    for a backbone that is trained already."""
     learning_rate: _Positive = 1e-4
     """Highest learning rate of Adam."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -173,7 +179,8 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(augmentation := values.get("augmentation"), dict):  # or it is refused later
         values["augmentation"] = {"other_rates": 0.0, **augmentation}
     if isinstance(training := values.get("training"), dict):
-        values["training"] = {"frames_per_step": 0, "frames_at_once": 0, **training}
+        newer = {"frames_per_step": 0, "frames_at_once": 0, "frames_per_chunk": 0}
+        values["training"] = {**newer, "batch_norm": "batch", **training}
     if "search" in values:
         return values
     training, model = dict(values["training"]), dict(values["model"])

@@ -28,6 +28,7 @@ from slt_fast.data.loading import ClipDataset
 from slt_fast.device import autocast, choose_device
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle, is_out_of_memory
 from slt_fast.metrics import deciding_score
+from slt_fast.model.batch_norm import set_training
 from slt_fast.recipe import Recipe
 from slt_fast.training.datasets import trained_on
 from slt_fast.training.evaluation import evaluate
@@ -69,6 +70,7 @@ class Trainer:
         fresh = without_weights(recipe) if has_checkpoint_to_resume(run) else recipe
         network = build_network(fresh, vocabularies)
         network.to(self.device).to(memory_format=torch.channels_last)
+        network.encoder.frames_per_chunk = settings.frames_per_chunk
         data = trained_on(run, train_set.clips)
         self.trained = TrainedModel(network, recipe, vocabularies, data)
         if start:
@@ -107,7 +109,7 @@ class Trainer:
             epoch=progress.epoch,
         )
         saved = time.monotonic()
-        self.trained.network.train()
+        set_training(self.trained.network, settings.batch_norm)
         label = f"epoch {progress.epoch + 1}/{settings.epochs}"
         bar = tqdm(desc=label, total=len(steps), unit="step", leave=False, disable=None)
         bar.update(progress.batch)
