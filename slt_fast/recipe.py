@@ -52,6 +52,9 @@ class TrainingConfig:
     """Decoupled weight decay (AdamW)."""
     gradient_clip: _Positive = 1.0
     """Largest norm of the whole gradient (assumed)."""
+    bad_steps: _Count = 10
+    """Steps in a row with a gradient that is not finite, after which training ends; each is left
+    out."""
     ctc_weight: _Weight = 1.0
     """Weight of the CTC loss on glosses; clips without glosses have none."""
     text_weight: _Weight = 1.0
@@ -180,7 +183,7 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
         values["augmentation"] = {"other_rates": 0.0, **augmentation}
     if isinstance(training := values.get("training"), dict):
         newer = {"frames_per_step": 0, "frames_at_once": 0, "frames_per_chunk": 0}
-        values["training"] = {**newer, "batch_norm": "batch", **training}
+        values["training"] = {**newer, "batch_norm": "batch", "bad_steps": 10, **training}
     if "search" in values:
         return values
     training, model = dict(values["training"]), dict(values["model"])

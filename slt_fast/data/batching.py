@@ -75,6 +75,7 @@ class Batch(PackedClips):
         gloss_lengths: int64 [B]; 0 for a clip without glosses.
         text: int64 [B, S], from <bos> to <eos>, padded with 0.
         errors: Clips that could not be read and are not in the batch.
+        is_good: For each clip that was asked for, in order, whether it is in the batch.
     """
 
     clips: tuple[AnnotatedClip, ...]
@@ -82,6 +83,7 @@ class Batch(PackedClips):
     gloss_lengths: torch.Tensor
     text: torch.Tensor
     errors: tuple[DataError, ...] = ()
+    is_good: tuple[bool, ...] = ()
 
 
 class Reading(NamedTuple):
@@ -162,10 +164,11 @@ class BatchMaker:
     def _pack(self, items: Sequence[tuple[AnnotatedClip, torch.Tensor | DataError]]) -> Batch:
         errors = tuple(images for _, images in items if isinstance(images, DataError))
         good = [(clip, images) for clip, images in items if not isinstance(images, DataError)]
+        is_good = tuple(not isinstance(images, DataError) for _, images in items)
         if not good:
             empty = torch.zeros(0, dtype=torch.long)
             none = torch.zeros(0, 0, dtype=torch.long)
-            return Batch((), torch.zeros(0, 3, 1, 1), empty, none, empty, none, errors)
+            return Batch((), torch.zeros(0, 3, 1, 1), empty, none, empty, none, errors, is_good)
         words = self.vocabularies
         glosses = [torch.tensor(words.gloss.encode(clip.glosses or ())).long() for clip, _ in good]
         text = [torch.tensor([BOS, *words.encode_text(clip.text), EOS]) for clip, _ in good]
@@ -177,6 +180,7 @@ class BatchMaker:
             torch.tensor([len(tokens) for tokens in glosses]),
             pad_sequence(text, batch_first=True, padding_value=PAD),
             errors,
+            is_good,
         )
 
 

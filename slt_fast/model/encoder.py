@@ -25,7 +25,7 @@ class Encoded(NamedTuple):
     memory: torch.Tensor  # [B, N, D]; the decoder attends to it
     memory_padding_mask: torch.Tensor  # bool [B, N], True = padding
     gloss_logits: torch.Tensor  # [B, T, G]; rows past the length of a clip are meaningless
-    lengths: torch.Tensor  # int64 [B], frames of each clip
+    lengths: torch.Tensor  # int64 [B], frames of each clip, on the device where they were given
 
 
 class Encoder(nn.Module):
@@ -96,10 +96,9 @@ class Encoder(nn.Module):
                 f"encoder: found lengths {counts} for {len(images)} images; "
                 "expected positive ones with that sum"
             )
-        lengths = lengths.to(images.device)
         vectors, maps = self._encode_frames(images)
         frames = _pad(vectors, counts)
-        padding = _padding_mask(lengths, frames.shape[1])
+        padding = _padding_mask(lengths.to(images.device), frames.shape[1])
         for convolution in self.temporal:
             frames = convolution(frames, padding)
         frames = self.memory_norm(frames)

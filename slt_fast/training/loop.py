@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,6 @@ from slt_fast.metrics import deciding_score
 from slt_fast.recipe import Recipe
 from slt_fast.training.checks import (
     check_flow_cache,
-    check_one_process,
     check_recipe,
     check_resumable,
     check_splits,
@@ -21,6 +21,7 @@ from slt_fast.training.checks import (
 from slt_fast.training.datasets import read_splits, warn_of_long_texts, warn_of_rare_words
 from slt_fast.training.evaluation import Evaluation, evaluate
 from slt_fast.training.lock import locked
+from slt_fast.training.ranks import Ranks, joined_ranks
 from slt_fast.training.resuming import prepare_output
 from slt_fast.training.run import RunConfig
 from slt_fast.training.starting import load_start
@@ -38,19 +39,22 @@ def train(recipe: Recipe, run: RunConfig) -> tuple[dict[str, Any], Evaluation]:
 
     Raises:
         DataError: A bad clip without run.skip_bad, or a checkpoint that does not fit.
-        UserError: A setting cannot be used here, several processes train, or the gradient is not
-            finite.
+        UserError: A setting cannot be used here, or the gradient is not finite.
     """
     started = time.monotonic()
     keep_compiled_convolutions()
-    check_one_process()
-    check_resumable(run)
-    check_splits(run)
-    with locked(run.output):
-        return _train(recipe, run, started)
+    with joined_ranks() as ranks:
+        check_resumable(run)
+        check_splits(run)
+        if not ranks.is_first:  # of the same words, once is enough
+            logging.getLogger("slt_fast").setLevel(logging.ERROR)
+        with locked(run.output) if ranks.is_first else nullcontext():
+            return _train(recipe, run, ranks, started)
 
 
-def _train(recipe: Recipe, run: RunConfig, started: float) -> tuple[dict[str, Any], Evaluation]:
+def _train(
+    recipe: Recipe, run: RunConfig, ranks: Ranks, started: float
+) -> tuple[dict[str, Any], Evaluation]:
     start = load_start(run)
     check_recipe(recipe, run, start)
     check_flow_cache(recipe, run)
@@ -60,26 +64,29 @@ def _train(recipe: Recipe, run: RunConfig, started: float) -> tuple[dict[str, An
     units = recipe.text.text_units
     warn_of_long_texts(train_set.clips, recipe.search.max_text_length, units)
     warn_of_rare_words(train_set.clips, units)
-    trainer = Trainer(recipe, run, train_set, skipped, start=start, started=started)
+    trainer = Trainer(recipe, run, train_set, skipped, start=start, started=started, ranks=ranks)
     del start  # or its weights would stay in memory
     if run.resume:
         trainer.resume()
-    prepare_output(run)  # after every check, as it moves an earlier run aside
-    if run.resume:
-        trainer.log.keep_epochs(trainer.progress.epoch)
-    if skipped:
-        skipped.open(run.output / "skipped.txt", append=run.resume)
+    if ranks.is_first:
+        prepare_output(run)  # after every check, as it moves an earlier run aside
+        if run.resume:
+            trainer.log.keep_epochs(trainer.progress.epoch)
+        if skipped:
+            skipped.open(run.output / "skipped.txt", append=run.resume)
+    ranks.wait()
     while trainer.progress.epoch < recipe.training.epochs:
         losses = trainer.train_epoch()
         trainer.finish_epoch(losses, dev_set)
     best = load_model(run.output / "best")
     best.network.to(trainer.device)
-    test = evaluate(best, test_set, search=recipe.search, on_error=skipped)
+    test = evaluate(best, test_set, search=recipe.search, on_error=skipped, ranks=ranks)
     metrics: dict[str, Any] = test.flat(run.test_split)
     metrics[f"{run.test_split}.seconds_total"] = trainer.seconds()
     decided = deciding_score([clip.text for clip in dev_set.clips])
     metrics[f"best_dev_{decided}"] = trainer.progress.best_score
-    write_json(run.output / "metrics.json", metrics)
-    if run.save_translations:
-        save_translations(run.save_translations, test)
+    if ranks.is_first:
+        write_json(run.output / "metrics.json", metrics)
+        if run.save_translations:
+            save_translations(run.save_translations, test)
     return metrics, test

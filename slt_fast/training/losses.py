@@ -1,5 +1,7 @@
 """The two losses of the paper: CTC on glosses and cross-entropy on text."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -17,6 +19,10 @@ class Counts(NamedTuple):
 
     text: int  # tokens, with <eos>
     ctc: int  # glosses
+
+    def plus(self, other: Counts) -> Counts:
+        """Returns the sum of both."""
+        return Counts(self.text + other.text, self.ctc + other.ctc)
 
 
 def counts_of(clips: Iterable[AnnotatedClip], vocabularies: Vocabularies) -> Counts:
@@ -46,7 +52,7 @@ def translation_loss(
 
     Args:
         output: Output of the network for these clips; its text logits predict text[:, 1:].
-        glosses: int64 [B, longest], padded.
+        glosses: int64 [B, longest], padded; on the CPU, as all lengths, a GPU waits for none.
         gloss_lengths: int64 [B]; clips with 0 have no glosses and no share in the CTC loss.
         text: int64 [B, S], from <bos> to <eos>, padded with 0.
         counts: Tokens and glosses of the whole step, of which these clips may be a part.
@@ -69,14 +75,19 @@ def translation_loss(
     )
     parts = {"text": summed / counts.text}
     total = text_weight * parts["text"]
+    gloss_lengths, lengths = gloss_lengths.cpu(), output.gloss_lengths.cpu()
     glossed = gloss_lengths > 0
     if glossed.any():
-        _check_ctc_lengths(output.gloss_lengths, glosses, gloss_lengths)
-        log_probabilities = output.gloss_logits[glossed].float().log_softmax(-1)
+        _check_ctc_lengths(lengths, glosses.cpu(), gloss_lengths)
+        log_probabilities = output.gloss_logits.float().log_softmax(-1)
+        targets = glosses.to(log_probabilities.device)
+        if not glossed.all():
+            numbers = glossed.nonzero().flatten().to(targets.device)
+            log_probabilities, targets = log_probabilities[numbers], targets[numbers]
         summed = functional.ctc_loss(
             log_probabilities.transpose(0, 1),
-            glosses[glossed],
-            output.gloss_lengths[glossed],
+            targets,
+            lengths[glossed],
             gloss_lengths[glossed],
             blank=BLANK,
             reduction="sum",
@@ -93,7 +104,7 @@ def _check_ctc_lengths(
     inside = torch.arange(1, glosses.shape[1], device=glosses.device) < gloss_lengths.unsqueeze(1)
     repeats = ((glosses[:, 1:] == glosses[:, :-1]) & inside).sum(1)
     needed = gloss_lengths + repeats
-    for clip in (lengths < needed).nonzero().flatten().tolist():  # syncs the GPU
+    for clip in (lengths < needed).nonzero().flatten().tolist():
         raise ValueError(
             f"CTC: clip {clip} of the batch: found {int(lengths[clip])} frames for "
             f"{int(gloss_lengths[clip])} glosses; expected at least {int(needed[clip])}"

@@ -3,8 +3,7 @@
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,27 +19,29 @@ from slt_fast.checkpoint import (
     save_checkpoint,
     without_weights,
 )
-from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches, too_many_frames
+from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.input import flow_device
 from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
-from slt_fast.device import autocast, choose_device
-from slt_fast.errors import DataError, ErrorHandler, UserError, handle, is_out_of_memory
+from slt_fast.device import choose_device
+from slt_fast.errors import DataError, ErrorHandler, UserError
 from slt_fast.metrics import deciding_score
 from slt_fast.model.batch_norm import set_training
 from slt_fast.recipe import Recipe
 from slt_fast.training.datasets import trained_on
 from slt_fast.training.evaluation import evaluate
 from slt_fast.training.log import RunLog
-from slt_fast.training.losses import Counts, counts_of, translation_loss
 from slt_fast.training.progress import Progress, read_progress
+from slt_fast.training.ranks import Ranks
 from slt_fast.training.resuming import check_same_run, has_checkpoint_to_resume
 from slt_fast.training.run import RunConfig
 from slt_fast.training.schedule import learning_rate
 from slt_fast.training.starting import Start, start_from
 from slt_fast.training.state import pack_state, restore_state
+from slt_fast.training.step import Stepper, StepResult
 from slt_fast.training.steps import Steps
+from slt_fast.training.stopping import Stop, noting_signals
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +58,12 @@ class Trainer:
         *,
         start: Start | None = None,
         started: float | None = None,  # time.monotonic(); None means now
+        ranks: Ranks | None = None,  # None means this process alone
     ) -> None:
         settings = recipe.training
         torch.manual_seed(settings.seed)
         self.recipe, self.run, self.train_set, self.on_error = recipe, run, train_set, on_error
+        self.ranks = ranks or Ranks()
         self.device = choose_device(settings.device)
         vocabularies = Vocabularies.build(train_set.clips, recipe.text.text_units)
         maker_device = flow_device(recipe.input, self.device)
@@ -74,19 +77,18 @@ class Trainer:
         data = trained_on(run, train_set.clips)
         self.trained = TrainedModel(network, recipe, vocabularies, data)
         if start:
-            logger.info(start_from(network, vocabularies, start))
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+            message = start_from(network, vocabularies, start)
+            if self.ranks.is_first:
+                logger.info(message)
+        self.stepper = Stepper(network, vocabularies, settings, self.ranks)
         self.progress = Progress()
         self.log = RunLog(run.output)
         self.started = time.monotonic() if started is None else started
-        packs = settings.frames_per_step or settings.frames_at_once
-        frames = train_set.num_frames() if packs else [1] * len(train_set)
+        self.saved = time.monotonic()
+        divides = settings.frames_per_step or settings.frames_at_once or self.ranks.number > 1
+        frames = train_set.num_frames() if divides else [1] * len(train_set)
         self.steps = Steps(frames, settings)
+        self.bad_steps: list[StepResult] = []  # the latest in a row
 
     def seconds(self) -> float:
         """Returns the seconds of this run so far, including those before a resumption."""
@@ -97,10 +99,14 @@ class Trainer:
 
     @naming_killed_loaders()
     def train_epoch(self) -> dict[str, float]:
-        """Trains the rest of the current epoch; returns the mean losses of the whole epoch."""
+        """Trains the rest of the current epoch; returns the mean losses of the whole epoch.
+
+        SIGTERM or Ctrl-C ends it after a step, with a checkpoint.
+        """
         progress, settings = self.progress, self.recipe.training
         steps = self.steps.of_epoch(progress.epoch)
-        parts = [self.steps.parts(step) for step in steps[progress.batch :]]
+        todo = steps[progress.batch :]
+        parts = [self.steps.parts(self.ranks.share(step, self.steps.frames)) for step in todo]
         loader = batches(
             self.train_set,
             self.maker,
@@ -108,22 +114,55 @@ class Trainer:
             num_workers=self.train_set.num_workers(settings.num_workers),
             epoch=progress.epoch,
         )
-        saved = time.monotonic()
         set_training(self.trained.network, settings.batch_norm)
         label = f"epoch {progress.epoch + 1}/{settings.epochs}"
-        bar = tqdm(desc=label, total=len(steps), unit="step", leave=False, disable=None)
-        bar.update(progress.batch)
-        for step, divided in zip(steps[progress.batch :], parts, strict=True):
-            clips = [self.train_set.clips[number] for number in step]
-            losses = self.train_step(clips, itertools.islice(loader, len(divided)))
-            progress.batch += 1
-            bar.update()
-            bar.set_postfix({name: f"{value:.2f}" for name, value in losses.items()})
-            if time.monotonic() - saved > 60 * settings.checkpoint_minutes:
-                self.save("last")
-                saved = time.monotonic()
-        bar.close()
+        disable = None if self.ranks.is_first else True
+        with (
+            noting_signals() as stop,
+            tqdm(desc=label, total=len(steps), unit="step", leave=False, disable=disable) as bar,
+        ):
+            bar.update(progress.batch)
+            for step, divided in zip(todo, parts, strict=True):
+                clips = [self.train_set.clips[number] for number in step]
+                batches_of_step = itertools.islice(loader, len(divided))
+                losses = self._step_unless_stopped(clips, batches_of_step, stop)
+                progress.batch += 1
+                bar.update()
+                bar.set_postfix({name: f"{value:.2f}" for name, value in losses.items()})
+                self._save_if_due(stop)
+        self._read_results(at_once=True)
         return progress.mean_losses()
+
+    def _step_unless_stopped(
+        self, clips: Sequence[AnnotatedClip], parts: Iterable[Batch], stop: Stop
+    ) -> dict[str, float]:
+        """Takes a step; ends the training if the signal that stops it broke the step off.
+
+        A signal to all processes of a job ends the loader processes as well.
+        """
+        try:
+            return self.train_step(clips, parts)
+        except Exception:
+            if stop.signal is None or self.ranks.number > 1:
+                raise
+            self.stepper.forget()
+            self._end(stop)
+            raise
+
+    def _save_if_due(self, stop: Stop) -> None:
+        """Writes a checkpoint now and then; ends the training with one if a signal asked for it."""
+        minutes = (time.monotonic() - self.saved) / 60
+        is_due = minutes > self.recipe.training.checkpoint_minutes
+        stops, is_due = self.ranks.any(stop.signal is not None, is_due)
+        if stops:
+            self._end(stop)
+        elif is_due:
+            self.save("last")
+
+    def _end(self, stop: Stop) -> None:
+        self.save("last")
+        logger.warning("stopped: the checkpoint of step %d is written", self.progress.step)
+        stop.end()
 
     def train_step(
         self, clips: Sequence[AnnotatedClip], parts: Iterable[Batch]
@@ -132,83 +171,45 @@ class Trainer:
 
         Args:
             clips: All clips of the step.
-            parts: Batches of these clips, which are computed one after the other.
+            parts: Batches of this process's clips, which are computed one after the other.
 
         Returns:
-            The mean losses per token and per gloss, none if no clip could be read.
+            The mean losses per token and per gloss of the latest step that they are known of; none
+            if no clip could be read.
         """
-        progress, settings = self.progress, self.recipe.training
-        counts = counts_of(clips, self.trained.vocabularies)
-        sums: dict[str, float] = {}
-        read: list[AnnotatedClip] = []
-        self.optimizer.zero_grad(set_to_none=True)
-        for batch in parts:
-            for error in batch.errors:
-                handle(error, self.on_error)
-            if batch.clips:
-                read += batch.clips
-                with self._naming(batch.clips, len(batch.images)):
-                    losses = self._add_gradient(batch, counts)
-                    for name, value in losses.items():
-                        sums[name] = sums.get(name, 0.0) + float(value)
-        if not read:
+        progress = self.progress
+        rate = learning_rate(self.recipe.training, progress.step, self.steps.total)
+        if not self.stepper.take(progress.step, clips, parts, rate, self.on_error):
             return {}
-        with self._naming(read):
-            self._update(learning_rate(settings, progress.step, self.steps.total), sums)
         progress.step += 1
-        planned, found = counts._asdict(), counts_of(read, self.trained.vocabularies)._asdict()
-        sums = {name: value * planned[name] for name, value in sums.items()}
-        progress.add_losses(sums, found)
-        means = {name: value / found[name] for name, value in sums.items()}
-        self.log.step(means, progress.step)
+        return self._read_results()
+
+    def _read_results(self, *, at_once: bool = False) -> dict[str, float]:
+        """Logs what the latest steps found; returns the losses of the last one.
+
+        Raises:
+            UserError: So many steps in a row left the weights alone that training ends, with a
+                checkpoint.
+        """
+        means: dict[str, float] = {}
+        for result in self.stepper.results(at_once=at_once):
+            if result.is_good:
+                self.bad_steps.clear()
+                self.progress.add_losses(result.sums, result.counts._asdict())
+                means = result.means()
+                if self.ranks.is_first:
+                    self.log.step(means, result.step + 1)
+                continue
+            self.bad_steps.append(result)
+            names = ", ".join(clip.id for clip in result.clips)
+            found = f"found a gradient of norm {result.norm}"
+            logger.warning("step %d, clips %s: %s; left out", result.step, names, found)
+            if len(self.bad_steps) == self.recipe.training.bad_steps:
+                self.save("last")
+                expected = "expected a finite one: try a lower --learning-rate"
+                steps = f"{len(self.bad_steps)} steps in a row, the last one {result.step}"
+                raise UserError(f"{steps}, clips {names}: {found}; {expected}")
         return means
-
-    @contextmanager
-    def _naming(self, clips: Sequence[AnnotatedClip], num_frames: int = 0) -> Iterator[None]:
-        """Names step and clips in whatever goes wrong."""
-        step, names = self.progress.step, ", ".join(clip.id for clip in clips)
-        try:
-            yield
-        except UserError as error:
-            raise UserError(f"step {step}, clips {names}: {error}") from error
-        except Exception as error:
-            if is_out_of_memory(error):
-                reason = too_many_frames(clips, num_frames, self.device)
-                raise UserError(f"step {step}, {reason}") from error
-            logger.error("step %d failed with clips %s", step, names)
-            raise
-
-    def _add_gradient(self, batch: Batch, counts: Counts) -> dict[str, torch.Tensor]:
-        """Adds the gradient of some clips of a step of these counts; returns their losses."""
-        network, settings, device = self.trained.network, self.recipe.training, self.device
-        text = batch.text.to(device)
-        with autocast(device, settings.precision):
-            output = network(batch.images.to(device), batch.lengths.to(device), text)
-        total, losses = translation_loss(
-            output,
-            batch.glosses.to(device),
-            batch.gloss_lengths.to(device),
-            text,
-            counts,
-            ctc_weight=settings.ctc_weight,
-            text_weight=settings.text_weight,
-            label_smoothing=settings.label_smoothing,
-        )
-        total.backward()
-        return losses
-
-    def _update(self, rate: float, losses: dict[str, float]) -> None:
-        """Changes the weights by the gradient."""
-        parameters = list(self.trained.network.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.training.gradient_clip)
-        if not torch.isfinite(norm):  # syncs the GPU
-            raise UserError(
-                f"found a gradient of norm {norm.item()} (losses {losses}); "
-                "expected a finite one: try a lower --learning-rate"
-            )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
 
     def finish_epoch(self, losses: dict[str, float], dev_set: ClipDataset) -> None:
         """Scores dev when it is time, logs, and saves."""
@@ -219,7 +220,9 @@ class Trainer:
         if epoch == settings.epochs or epoch % settings.evaluate_every == 0:
             self.save("last")  # scoring may need more memory than training
             search = self.recipe.search.greedy()
-            dev = evaluate(self.trained, dev_set, search=search, on_error=self.on_error)
+            dev = evaluate(
+                self.trained, dev_set, search=search, on_error=self.on_error, ranks=self.ranks
+            )
             record |= dev.flat("dev")
             score = dev.scores[deciding_score([clip.text for clip in dev.clips])].value
             if score >= progress.best_score:  # of equals, the later
@@ -227,20 +230,25 @@ class Trainer:
                 pointers.append("best")
         progress.finish_epoch()
         # In this order no line is ever missing: resuming drops that of an epoch that was not saved.
-        self.log.epoch(record | {"seconds": self.seconds()})
+        if self.ranks.is_first:
+            self.log.epoch(record | {"seconds": self.seconds()})
         self.save(*pointers)
 
     def save(self, *pointers: str) -> None:
-        """Writes a checkpoint that these pointers name."""
+        """Writes a checkpoint that these pointers name; the other processes wait for it."""
+        self._read_results(at_once=True)
         self.seconds()
-        save_checkpoint(
-            self.run.output,
-            self.progress.step,
-            pointers,
-            self.trained,
-            tensors=pack_state(self.optimizer),
-            progress=asdict(self.progress),
-        )
+        if self.ranks.is_first:
+            save_checkpoint(
+                self.run.output,
+                self.progress.step,
+                pointers,
+                self.trained,
+                tensors=pack_state(self.stepper.optimizer),
+                progress=asdict(self.progress),
+            )
+        self.saved = time.monotonic()
+        self.ranks.wait()
 
     def resume(self) -> None:
         """Continues from the last checkpoint; starts over if the run has none yet.
@@ -258,6 +266,6 @@ class Trainer:
         self.trained.network.load_state_dict(found.network.state_dict())
         self.progress = read_progress(folder / "training.json")
         try:
-            restore_state(self.optimizer, tensors)
+            restore_state(self.stepper.optimizer, tensors, self.progress.step)
         except UserError as error:
             raise DataError(folder, str(error), "the state that slt_fast writes") from error

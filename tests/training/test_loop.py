@@ -23,6 +23,7 @@ from slt_fast.training.datasets import read_splits
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.loop import train
 from slt_fast.training.run import RunConfig
+from slt_fast.training.state import pack_state
 from slt_fast.training.trainer import Trainer
 
 
@@ -220,7 +221,7 @@ def test_a_step_changes_the_weights_and_lowers_the_loss(trainer: Trainer) -> Non
 
 
 def test_gradient_is_clipped(trainer: Trainer) -> None:
-    trainer.recipe = with_training(trainer.recipe, gradient_clip=1e-3)
+    trainer.stepper.settings = replace(trainer.stepper.settings, gradient_clip=1e-3)
     step(trainer, first_batch(trainer))
     gradients = [parameter.grad for parameter in trainer.trained.network.parameters()]
     norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
@@ -229,12 +230,22 @@ def test_gradient_is_clipped(trainer: Trainer) -> None:
 
 def test_a_gradient_that_is_not_finite(trainer: Trainer) -> None:
     batch = first_batch(trainer)
-    batch.images[0] = math.nan
-    weight = next(trainer.trained.network.parameters()).clone()
-    message = r"^step 0, clips clip0, clip1: found a gradient of norm nan .*; expected a finite one"
-    with pytest.raises(ValueError, match=message):
-        step(trainer, batch)
-    assert torch.equal(next(trainer.trained.network.parameters()), weight)
+    step(trainer, batch)
+    before = {name: value.clone() for name, value in trainer.trained.network.state_dict().items()}
+    state = {name: value.clone() for name, value in pack_state(trainer.stepper.optimizer).items()}
+    bad = replace(batch, images=torch.full_like(batch.images, math.nan))
+    trainer.recipe = with_training(trainer.recipe, bad_steps=2)
+    assert step(trainer, bad) == {}  # left out
+    assert trainer.progress.step == 2 and len(trainer.progress.loss_counts) == 2
+    message = r"^2 steps in a row, the last one 2, clips clip0, clip1: found a gradient of norm nan"
+    with pytest.raises(UserError, match=message):
+        step(trainer, bad)
+    for name, value in trainer.trained.network.state_dict().items():
+        assert torch.equal(value, before[name]) or name.endswith("num_batches_tracked"), name
+    for name, value in pack_state(trainer.stepper.optimizer).items():
+        assert torch.equal(value, state[name]), name
+    assert (trainer.run.output / "last").exists()
+    assert step(trainer, batch) and not trainer.bad_steps
 
 
 def test_a_batch_without_a_readable_clip(trainer: Trainer) -> None:
