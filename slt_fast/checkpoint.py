@@ -1,20 +1,23 @@
 """Trained models on disk, in checkpoints that survive a kill at any moment.
 
-A run's folder holds `checkpoints/step-N.0/` and two pointers, `best` and `last`: files of one line
-that name a checkpoint, so that any copy of a run is whole. A checkpoint is written under a
-temporary name, synced, renamed, and only then pointed at. Pointers are swapped atomically.
-Checkpoints without a pointer are deleted. Weights are safetensors, the rest is JSON, and nothing is
-ever unpickled. Runs of earlier versions have links; those, and folders copied from them, are read.
+A run's folder holds `checkpoints/step-N.0/` and three pointers, `best`, `last` and `previous` (the
+one before the last): files of one line that name a checkpoint, so that any copy of a run is whole.
+A checkpoint is written under a temporary name, synced, renamed, and only then pointed at. Pointers
+are swapped atomically. Checkpoints without a pointer are deleted. Weights are safetensors, the rest
+is JSON, and nothing is ever unpickled. Runs of earlier versions have links; those, and folders
+copied from them, are read.
 
     model.safetensors       weights and buffers
     model.json              recipe, data set, vocabularies, flow parameters, version
-    training.safetensors    optimiser and random states
+    training.safetensors    state of the optimiser
     training.json           epoch, step, scores
+    checksums.json          CRC-32 of the files above
 """
 
 import logging
 import re
 import shutil
+import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,7 @@ from safetensors.torch import save_file
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.frame_source import FrameRate
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
-from slt_fast.errors import DataError, UserError
+from slt_fast.errors import DataError, UserError, warn_once
 from slt_fast.files import (
     check_file,
     read_json,
@@ -47,6 +50,8 @@ from slt_fast.version import __version__
 logger = logging.getLogger(__name__)
 
 _CHECKPOINTS = "checkpoints"
+_CHECKSUMS = "checksums.json"
+_FILES = ("model.safetensors", "model.json", "training.safetensors", "training.json")
 _LONGEST_POINTER = 200  # bytes
 _ITS_TENSORS = "the tensors of the model that model.json describes"
 
@@ -112,7 +117,7 @@ def save_checkpoint(
     """Writes a checkpoint of a run, named by its step, and points "last", "best" or both at it.
 
     Args:
-        tensors: Optimiser and random states.
+        tensors: State of the optimiser.
         progress: Epoch, step and scores, ready for JSON.
 
     Raises:
@@ -128,8 +133,11 @@ def save_checkpoint(
             save_file(_contiguous(tensors), temporary / "training.safetensors")
             write_json(temporary / "model.json", _description(trained))
             write_json(temporary / "training.json", progress)
+            write_json(temporary / _CHECKSUMS, _checksums(temporary))
     except (OSError, SafetensorError) as error:
         raise OSError(f"{final}: could not write the checkpoint: {error}") from error
+    if "last" in pointers and (run_folder / "last").is_file():
+        _point(run_folder / "previous", _pointed_at(run_folder / "last"))
     # Best goes first, so that a run resumed from `last` finds the best checkpoint it knows of.
     for name in sorted(pointers, key=("best", "last").index):
         _point(run_folder / name, final)
@@ -201,6 +209,49 @@ def checkpoint_folder(checkpoint: Path) -> Path:
         found = f"a pointer to {_pointed_at(checkpoint)}, which is missing"
     expected = "a checkpoint's folder (with model.json in it) or a run's folder (with best in it)"
     raise DataError(checkpoint, found, expected + seen_from(checkpoint))
+
+
+def latest_checkpoint(run_folder: Path) -> Path:
+    """Returns the folder of a run's last checkpoint, or of the one before if the last is damaged.
+
+    A warning says which. Only checksums are compared, which earlier versions did not write.
+
+    Raises:
+        DataError: There is none, or both are damaged.
+    """
+    try:
+        return _undamaged(run_folder / "last")
+    except DataError as error:
+        try:
+            folder = _undamaged(run_folder / "previous")
+        except DataError:
+            raise error from None
+        warn_once(f"{error}; the checkpoint before it is used instead: {folder.name}")
+        return folder
+
+
+def _undamaged(pointer: Path) -> Path:
+    folder = checkpoint_folder(pointer)
+    if not (folder / _CHECKSUMS).exists():
+        return folder
+    expected = read_json(folder / _CHECKSUMS)
+    for name, found in _checksums(folder).items():
+        if expected.get(name) != found:
+            raise DataError(folder / name, f"checksum {found}", f"{expected.get(name)} (damaged)")
+    return folder
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Returns the checksum of each file of a checkpoint."""
+    found: dict[str, str] = {}
+    for name in _FILES:
+        check_file(folder / name, "a file of a checkpoint")
+        checksum = 0
+        with open(folder / name, "rb") as file:
+            while part := file.read(2**20):
+                checksum = zlib.crc32(part, checksum)
+        found[name] = f"{checksum:08x}"
+    return found
 
 
 def load_tensors(path: Path) -> StateDict:
@@ -319,7 +370,7 @@ def _point(pointer: Path, folder: Path) -> None:
 
 def _delete_others(run_folder: Path) -> None:
     """Deletes the checkpoints that nothing points at."""
-    kept = {_pointed_at(run_folder / name).resolve() for name in ("best", "last")}
+    kept = {_pointed_at(run_folder / name).resolve() for name in ("best", "last", "previous")}
     for folder in (run_folder / _CHECKPOINTS).iterdir():
         if folder.resolve() not in kept:
             shutil.rmtree(folder, ignore_errors=True)

@@ -30,7 +30,13 @@ from slt_fast.ops.extension import cuda_refusal
 from slt_fast.ops.optical_flow import backends
 from slt_fast.recipe import recipe_from_json
 
-FILES = ["model.json", "model.safetensors", "training.json", "training.safetensors"]
+FILES = [
+    "checksums.json",
+    "model.json",
+    "model.safetensors",
+    "training.json",
+    "training.safetensors",
+]
 FIRST_WEIGHT = "encoder.backbone.stem.0.weight"
 TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
 WORDS = Vocabularies(
@@ -96,8 +102,10 @@ def test_only_linked_checkpoints_are_kept(tmp_path: Path, trained: TrainedModel)
     save(tmp_path, 2, trained, "last", "best")
     save(tmp_path, 3, trained, "last")
     save(tmp_path, 4, trained, "last")
-    assert names(tmp_path) == ["step-00000002.0", "step-00000004.0"]
-    assert step_of(tmp_path / "best") == 2 and step_of(tmp_path / "last") == 4
+    save(tmp_path, 5, trained, "last")
+    assert names(tmp_path) == [f"step-0000000{step}.0" for step in (2, 4, 5)]
+    pointed = {name: step_of(tmp_path / name) for name in ("best", "previous", "last")}
+    assert pointed == {"best": 2, "previous": 4, "last": 5}
     moved = tmp_path.rename(tmp_path.with_name("moved"))
     assert step_of(moved / "best") == 2  # pointers are relative
 
@@ -125,7 +133,7 @@ def test_links_of_earlier_versions_go_on(
     assert step_of(copy / "best") == 1 and step_of(copy / "last") == 3
     save(copy, 4, trained, "last", "best")
     assert step_of(copy / "best") == step_of(copy / "last") == 4
-    assert names(copy) == ["step-00000004.0"]
+    assert names(copy) == ["step-00000003.0", "step-00000004.0"]
 
 
 def test_a_run_is_whole_in_any_copy(tmp_path: Path, trained: TrainedModel) -> None:
@@ -160,7 +168,7 @@ def test_the_same_step_again(tmp_path: Path, trained: TrainedModel) -> None:
     for links in (["last"], ["last", "best"], ["last"], ["last", "best"]):
         save(tmp_path, 5, trained, *links)
         assert step_of(tmp_path / "last") == 5
-    assert len(names(tmp_path)) == 1
+    assert len(names(tmp_path)) == 2  # with the one before
 
 
 class Killed(BaseException):
@@ -215,7 +223,8 @@ def test_killed_before_any_file_operation(
             assert step_of(folder) in (1, 2, step)
         save(run, step, trained, "last", "best")
         assert step_of(run / "last") == step_of(run / "best") == step
-        assert len(names(run)) == 1 and not list(run.glob(".*"))
+        assert step_of(run / "previous") in (2, step)
+        assert len(names(run)) == 2 and not list(run.glob(".*"))
     assert number > 15
 
 

@@ -6,7 +6,7 @@ import torch
 
 from slt_fast.checkpoint import (
     build_network,
-    checkpoint_folder,
+    latest_checkpoint,
     read_description,
     without_weights,
 )
@@ -67,7 +67,7 @@ def check_recipe(recipe: Recipe, run: RunConfig, start: Start | None = None) -> 
         check_translations_file(run.save_translations)
     resumes = has_checkpoint_to_resume(run)
     if resumes:
-        folder = checkpoint_folder(run.output / "last")
+        folder = latest_checkpoint(run.output)
         check_same_recipe(folder, read_description(folder)[0], recipe)
     device = choose_device(recipe.training.device)
     words = Vocabularies.build([])

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from slt_fast.checkpoint import TrainedModel, checkpoint_folder, read_description
+from slt_fast.checkpoint import TrainedModel, latest_checkpoint, read_description
 from slt_fast.errors import DataError
 from slt_fast.recipe import Recipe, differences
 from slt_fast.training.run import RunConfig
@@ -17,7 +17,7 @@ _BACKBONE_WEIGHTS = "model.backbone_weights"
 # What a run writes to its folder.
 RUN_FILES = (
     *("metrics.jsonl", "metrics.json", "tensorboard", "skipped.txt"),
-    *("checkpoints", "best", "last"),
+    *("checkpoints", "best", "previous", "last"),
 )
 
 
@@ -28,7 +28,7 @@ def has_checkpoint_to_resume(run: RunConfig) -> bool:
 
 def settings_to_resume(run: RunConfig) -> tuple[Recipe, RunConfig]:
     """Reads the settings and data of a run from its last checkpoint."""
-    recipe, _, trained_on = read_description(checkpoint_folder(run.output / "last"))
+    recipe, _, trained_on = read_description(latest_checkpoint(run.output))
     data = trained_on.located()
     known = {name: value for name, value in asdict(data).items() if hasattr(run, name)}
     if data.flow_cache is not None:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from slt_fast.checkpoint import (
     TrainedModel,
     build_network,
-    checkpoint_folder,
+    latest_checkpoint,
     load_model,
     load_tensors,
     save_checkpoint,
@@ -259,7 +259,7 @@ class Trainer:
         if not has_checkpoint_to_resume(self.run):
             logger.warning("%s holds no checkpoint yet: starting over", self.run.output)
             return
-        folder = checkpoint_folder(self.run.output / "last")
+        folder = latest_checkpoint(self.run.output)
         found = load_model(folder)
         tensors = load_tensors(folder / "training.safetensors")
         check_same_run(folder, found, self.trained)

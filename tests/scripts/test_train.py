@@ -254,5 +254,6 @@ def test_killed_at_random_moments(tiny_options, data_options, tmp_path: Path) ->
         trainer.progress.epoch, trainer.progress.batch = trainer.progress.epoch + 1, 0
     trainer.save("last")
     assert whole(run) == second + 1
-    kept = {checkpoint_folder(run / link) for link in ("last", "best") if (run / link).exists()}
+    links = [run / link for link in ("last", "previous", "best")]
+    kept = {checkpoint_folder(link) for link in links if link.exists()}
     assert set((run / "checkpoints").iterdir()) == kept

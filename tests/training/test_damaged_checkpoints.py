@@ -45,7 +45,9 @@ def run(tmp_path_factory, manifest: Path) -> RunConfig:
 def saved(run: RunConfig, tiny_recipe) -> Path:
     if not (run.output / "last").exists():
         train(tiny_recipe, RunConfig(run.data, run.output))
-    return checkpoint_folder(run.output / "last")
+    folder = checkpoint_folder(run.output / "last")
+    (folder / "checksums.json").unlink(missing_ok=True)  # as an earlier version left it
+    return folder
 
 
 @pytest.fixture

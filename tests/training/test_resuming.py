@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -153,10 +154,12 @@ def test_a_run_of_version_0_1_is_resumed_exactly(tiny_recipe, run, monkeypatch) 
     old = read_json(Path(__file__).parents[1] / "model_0_1_0.json")
     assert old["recipe"]["training"]["beam_size"] == 2
     write_json(path, read_json(path) | {"slt_fast": "0.1.0", "recipe": old["recipe"]})
+    path.with_name("checksums.json").unlink()
     train(tiny_recipe, replace(run, resume=True))
     assert_same_weights(run, unbroken)
     path = checkpoint_folder(run.output / "last") / "model.json"
     path.write_text(path.read_text().replace('"beam_size": 2', '"beam_size": 3'))
+    path.with_name("checksums.json").unlink()
     with pytest.raises(DataError, match=r"found search\.beam_size 3; expected 2, as asked for now"):
         train(tiny_recipe, replace(run, resume=True))
 
@@ -310,6 +313,7 @@ def test_resuming_fetches_no_backbone_weights(tiny_recipe, finished, monkeypatch
     description = read_json(path)
     description["recipe"]["model"]["backbone_weights"] = "imagenet"
     write_json(path, description)
+    path.with_name("checksums.json").unlink()
     monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", fetch)
     recipe = with_training(tiny_recipe, epochs=1)
     recipe = replace(recipe, model=replace(recipe.model, backbone_weights="imagenet"))
@@ -328,16 +332,49 @@ def test_resuming_fetches_no_backbone_weights(tiny_recipe, finished, monkeypatch
     ],
 )
 def test_resuming_from_a_broken_checkpoint(tiny_recipe, finished, name, content, message) -> None:
-    path = checkpoint_folder(finished.output / "last") / name
-    path.unlink()
-    if content is not None:
-        path.write_text(content)
+    for pointer in ("last", "previous"):
+        path = checkpoint_folder(finished.output / pointer) / name
+        path.unlink()
+        path.with_name("checksums.json").unlink()  # as earlier versions left it
+        if content is not None:
+            path.write_text(content)
     with pytest.raises(DataError, match=message):
+        train(with_training(tiny_recipe, epochs=1), finished)
+
+
+def damage(folder: Path, name: str) -> None:
+    """Changes one byte in the middle of a file, or deletes it."""
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 8
+    (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "training.safetensors", "training.json"])
+def test_a_damaged_checkpoint_is_left_for_the_one_before(
+    tiny_recipe, run, caplog, monkeypatch, name: str
+) -> None:
+    """Whose run goes on as if it had stopped there."""
+    unbroken = replace(run, output=run.output.with_name("unbroken"))
+    train(tiny_recipe, unbroken)
+    often = with_training(tiny_recipe, checkpoint_minutes=1e-9)
+    break_off(often, run, 5, monkeypatch)
+    damage(checkpoint_folder(run.output / "last"), name)
+    train(often, replace(run, resume=True))
+    assert re.search(rf"{name}: found checksum .*the checkpoint before it is used", caplog.text)
+    assert_same_weights(run, unbroken)
+    assert without_seconds(run) == without_seconds(unbroken)
+
+
+def test_two_damaged_checkpoints_are_refused(tiny_recipe, finished) -> None:
+    for pointer in ("last", "previous"):
+        damage(checkpoint_folder(finished.output / pointer), "model.safetensors")
+    with pytest.raises(DataError, match=r"model\.safetensors: found checksum .* \(damaged\)"):
         train(with_training(tiny_recipe, epochs=1), finished)
 
 
 def test_resuming_from_the_wrong_tensors(tiny_recipe, finished) -> None:
     last = checkpoint_folder(finished.output / "last")
+    (last / "checksums.json").unlink()
     shutil.copy(last / "model.safetensors", last / "training.safetensors")
     with pytest.raises(
         DataError,
@@ -368,7 +405,7 @@ def test_disk_full_leaves_the_checkpoint_before(tiny_recipe, run, monkeypatch) -
         patch.setattr(checkpoint, "save_file", full)
         with pytest.raises(OSError, match=r"step-00000006.*No space left on device"):
             train(recipe, run)
-    assert len(list((run.output / "checkpoints").iterdir())) == 1
+    assert len(list((run.output / "checkpoints").iterdir())) == 2  # with the one before
     assert read_json(checkpoint_folder(run.output / "last") / "training.json")["epoch"] == 1
     train(recipe, replace(run, resume=True))
     unbroken = replace(run, output=run.output.with_name("unbroken"))
