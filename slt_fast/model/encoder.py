@@ -38,7 +38,7 @@ class Encoder(nn.Module):
     Attributes:
         frames_per_chunk: Training computes the frames in chunks of at most so many, which batch
             norm sees one by one; 0 computes all at once.
-        recomputes_chunks: Whether the activations of a chunk are computed anew for the backward
+        recomputes_chunks: Whether the activations of a chunk are computed again for the backward
             pass instead of kept.
     """
 

@@ -1,6 +1,6 @@
-"""Training in less memory: activations are computed anew for the backward pass (Chen et al., 2016).
+"""Training in less memory: activations are computed again for the backward pass.
 
-https://arxiv.org/abs/1604.06174
+Chen et al., 2016: https://arxiv.org/abs/1604.06174
 """
 
 from collections.abc import Callable, Iterator

@@ -54,6 +54,7 @@ class Plan(Steps):
 
     def allocate(self, name: str, like: torch.Tensor) -> torch.Tensor:
         """Plans memory for an output or workspace, with the layout of a meta tensor."""
+        assert name.isidentifier(), name  # replays have a variable of this name
         stand_in = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device="meta")
         self.memory[name] = self._stand_ins[name] = stand_in
         return stand_in

@@ -28,6 +28,11 @@ def layouts_of(tensors: Sequence[torch.Tensor | None]) -> Layouts:
     )
 
 
+def strides_of(*tensors: torch.Tensor | None) -> tuple[tuple[int, ...] | None, ...]:
+    """Returns the strides of tensors, of which some may be absent."""
+    return tuple([None if each is None else each.stride() for each in tensors])
+
+
 def stand_ins(layouts: Layouts) -> list[torch.Tensor | None]:
     """Returns a meta tensor, which has no memory, for each of the layouts."""
     return [None if layout is None else _stand_in(*layout) for layout in layouts]

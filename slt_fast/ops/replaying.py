@@ -1,4 +1,4 @@
-"""Replays the launches of a plan without what Triton does anew for each: binding, types, cache key.
+"""Replays the launches of a plan without what Triton does for each of them: binding, types, cache key.
 
 A replay is a generated function. It allocates the memory of the plan and hands each compiled kernel
 the arguments that Triton itself would: constants, and addresses of the tensors and their views.
@@ -62,7 +62,7 @@ def is_known_triton() -> bool:
 
 
 def has_hooks() -> bool:
-    """Returns whether someone, such as a profiler, asked Triton to be told of each launch."""
+    """Returns whether someone, such as a profiler, asked Triton for a call at each launch."""
     runtime = _runtime_settings()
     enter, leave = runtime.launch_enter_hook, runtime.launch_exit_hook
     inspects = getattr(runtime, "add_stages_inspection_hook", None)

@@ -1,4 +1,4 @@
-"""Frames in chunks whose activations are computed anew for the backward pass."""
+"""Frames in chunks whose activations are computed again for the backward pass."""
 
 import pytest
 import torch

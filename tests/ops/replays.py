@@ -1,7 +1,7 @@
 """Checks that replays hand Triton's launcher what Triton itself would; run as a program.
 
 Kernels are compiled, and started through a driver that does nothing. Each run of a plan within a
-call is compared, argument by argument, with a run of a plan that was made anew and that starts its
+call is compared, argument by argument, with a run of a plan that was just made and that starts its
 kernels through Triton. With "all" for every regime and type, else for a few and for calls that
 change at random.
 """
@@ -81,7 +81,7 @@ def recorded_launches() -> Iterator[list[tuple]]:
     launch = CudaLauncher.__call__
 
     def record(self, *arguments):
-        # Without the hooks, of which there are none, and what they would be told.
+        # Without the hooks, of which there are none, and their arguments.
         launches.append((id(self), *arguments[:6], *arguments[9:]))
         return launch(self, *arguments)
 
@@ -136,7 +136,13 @@ def no_launch_through_triton() -> Iterator[None]:
 
 
 def attention_call(
-    side: int, dtype: torch.dtype, bias: str | None, *, gradients: bool, heads: int = 1
+    side: int,
+    dtype: torch.dtype,
+    bias: str | None,
+    *,
+    gradients: bool,
+    heads: int = 1,
+    channel_major: bool = False,
 ) -> Call:
     N, like = side * side, {"dtype": dtype, "requires_grad": gradients}
     q, k, v = (torch.randn(2, heads, N, channels, **like) for channels in (16, 16, 32))
@@ -146,6 +152,9 @@ def attention_call(
     elif bias is not None:
         added = torch.randn(N, N, requires_grad=gradients and bias == "learned")
     leaves = [t for t in (q, k, v, added) if t is not None and t.requires_grad]
+    if channel_major:  # as parts of NCHW maps
+        leaves = [t.mT.contiguous().mT.detach().requires_grad_(gradients) for t in (q, k, v)]
+        q, k, v = leaves
 
     def call() -> None:
         y = pixel_attention(q, k, v, bias=added, backend="triton")
@@ -209,6 +218,7 @@ def calls(sides: tuple[int, ...], dtypes: tuple[torch.dtype, ...]) -> Iterator[C
         for bias, encoding in itertools.product(both, both):
             wanted = (gradients,) * 5
             yield block_call(side, dtype, bias=bias, encoding=encoding, wanted=wanted)
+        yield attention_call(side, dtype, None, gradients=gradients, channel_major=True)
         yield encoding_call(side, dtype)
         if dtype != torch.float32 and side == SIDES[0]:
             yield one_kernel_call(dtype, gradients=gradients)

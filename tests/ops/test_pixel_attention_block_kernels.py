@@ -194,6 +194,34 @@ def test_one_kernel_leaves_the_neighbours_of_a_bad_map_alone(kernel_device) -> N
 
 
 @pytest.mark.usefixtures("in_one_kernel")
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_one_kernel_shows_bad_values(kernel_device, bad: float) -> None:
+    """Of finite queries and keys; the channels of that block and the gradient of x show them."""
+    x, weight, *others = (t.to(kernel_device, torch.float16) for t in inputs(4, 128, 3, 5, 64))
+    weight[128 + 70, 3] = bad
+    x.requires_grad_()
+    result = block(64)(x, weight, *others, backend="triton")
+    assert not result[:, 64:].isfinite().any() and result[:, :64].isfinite().all()
+    (dx,) = torch.autograd.grad(result[:, :64].sum(), x)
+    assert not dx.isfinite().all()
+
+
+@pytest.mark.usefixtures("in_one_kernel")
+def test_one_kernel_keeps_an_overflow_in_its_map(kernel_device) -> None:
+    """Of values that float32 holds and float16 does not."""
+    x, weight, bias, gamma, encoding = (
+        t.to(kernel_device, torch.float16) for t in inputs(4, 64, 3, 5, 64)
+    )
+    weight[:128], weight[128:] = 0, 1
+    expected = block(64)(x, weight, bias, gamma, encoding, backend="triton")
+    large = x.clone()
+    large[1, :, 1, 1] = 2000
+    result = block(64)(large, weight, bias, gamma, encoding, backend="triton")
+    assert torch.equal(result[[0, 2, 3]], expected[[0, 2, 3]])
+    assert not result[1].isfinite().any()
+
+
+@pytest.mark.usefixtures("in_one_kernel")
 def test_one_kernel_saves_for_gradients_only(kernel_device) -> None:
     tensors = [t.to(kernel_device, torch.float16) for t in inputs(2, 64, 3, 5, 64)]
     x, *others = (t.to("meta") for t in tensors)
@@ -205,7 +233,15 @@ def test_one_kernel_saves_for_gradients_only(kernel_device) -> None:
     assert torch.equal(y, block(64)(*(t.requires_grad_() for t in tensors), backend="triton"))
 
 
-def test_one_kernel_where_it_is_predicted_to_be_faster() -> None:
+def test_flash_attention_saves_for_gradients_only() -> None:
+    half = {"dtype": torch.float16, "device": "meta"}
+    x, weight = torch.empty(2, 64, 17, 17, **half), torch.empty(96, 64, **half)
+    given = (x.device, x, weight, None, torch.empty((), **half), None, 16, 1, 1.0)
+    saving, without = (forward_plan.plan(*given, saves, True) for saves in (True, False))
+    assert saving.memory.keys() - without.memory.keys() == {"attended"}
+
+
+def test_one_kernel_where_it_is_predicted_to_be_faster(monkeypatch) -> None:
     half = {"dtype": torch.float16, "device": "meta"}
     weight, gamma = torch.empty(640, 512, **half), torch.empty((), **half)
 
@@ -220,9 +256,11 @@ def test_one_kernel_where_it_is_predicted_to_be_faster() -> None:
     assert kernels(256) == ["block_forward"]
     assert kernels(256, heads=2) == kernels(256, aligned=False) == two
     assert kernels(256, dtype=torch.float32) == two
-    one_kernel.set_one_kernel(False)
+    monkeypatch.setattr(one_kernel, "_choice", False)
+    one_kernel.forget_plans()
     assert kernels(256) == two
-    one_kernel.set_one_kernel(None)
+    monkeypatch.undo()
+    one_kernel.forget_plans()
 
 
 @pytest.mark.usefixtures("small_regimes")

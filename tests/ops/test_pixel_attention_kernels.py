@@ -315,3 +315,54 @@ def test_the_order_of_positions_means_nothing(N: int, seed: int) -> None:
     expected = pixel_attention(q, k, v, backend="triton")
     shuffled = pixel_attention(q[:, :, order], k[:, :, order], v[:, :, order], backend="triton")
     torch.testing.assert_close(shuffled, expected[:, :, order])
+
+
+def test_saved_tensors_that_return_in_another_layout(set_limits, kernel_device) -> None:
+    """As torch.autograd.graph.save_on_cpu returns them; kept plans are of other layouts."""
+    set_limits(MAX_WHOLE_MAP=16, MAX_WHOLE_ROW=32)
+    like = {"dtype": torch.float16, "device": kernel_device}
+    q, k, v = (torch.randn(1, 2, 34, 16, **like) for _ in range(3))
+    bias = torch.randn(1, 2, 34, 1, **like).expand(-1, -1, -1, 34)
+
+    def gradients() -> list[torch.Tensor]:
+        leaves = [t.detach().clone().requires_grad_() for t in (q, k, v)]
+        y = pixel_attention(*leaves, bias=bias, backend="triton")
+        return list(torch.autograd.grad(y, leaves, q))
+
+    def dense(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.clone(memory_format=torch.contiguous_format)
+
+    for hooks_come_first in (False, True):
+        set_limits()
+        if hooks_come_first:
+            with torch.autograd.graph.saved_tensors_hooks(dense, lambda t: t):
+                first = gradients()
+            second = gradients()
+        else:
+            first = gradients()
+            with torch.autograd.graph.saved_tensors_hooks(dense, lambda t: t):
+                second = gradients()
+        for one, other in zip(first, second, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-2)
+
+
+def test_a_backward_pass_in_another_state_leaves_no_plan(kernel_device, monkeypatch) -> None:
+    """Of float32 products, which torch.set_float32_matmul_precision changes."""
+    leaves = [torch.randn(1, 1, 9, 16, device=kernel_device, requires_grad=True) for _ in range(3)]
+    precisions, run = [], Plan.run
+
+    def record(self: Plan, *arguments):
+        precisions.extend(launch.constants["PRECISION"] for launch in self.launches)
+        return run(self, *arguments)
+
+    monkeypatch.setattr(Plan, "run", record)
+    before = torch.get_float32_matmul_precision()
+    try:
+        for of_backward, expected in (("high", "tf32"), ("highest", "ieee")):
+            torch.set_float32_matmul_precision("highest")
+            y = pixel_attention(*leaves, backend="triton")
+            torch.set_float32_matmul_precision(of_backward)
+            torch.autograd.grad(y.sum(), leaves)
+            assert precisions[-1] == expected
+    finally:
+        torch.set_float32_matmul_precision(before)

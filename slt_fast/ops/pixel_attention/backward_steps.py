@@ -109,7 +109,7 @@ def add_by_key_blocks(
     attention = replace(attention, q=q, k=k, v=v)
     wanted = dv = gradients.v
     if not can_describe(dv):
-        dv = plan.allocate("dense dv", dv.new_empty(dv.shape))
+        dv = plan.allocate("dense_dv", dv.new_empty(dv.shape))
     gradients = replace(gradients, output=output, v=dv)
     found = parts(attention, q.element_size() * Nk * padded(Nq), limit)
     sizes = max((part.num_maps, part.num_heads) for part in found)

@@ -13,7 +13,8 @@ import torch
 
 from slt_fast.ops.backend import autocast_dtype, check_tensors, choose_backend
 from slt_fast.ops.calls import Calls, Prepared
-from slt_fast.ops.launching import Plans, aligned
+from slt_fast.ops.launching import Plans, aligned, machine_state
+from slt_fast.ops.layouts import strides_of
 from slt_fast.ops.pixel_attention import plan
 from slt_fast.ops.pixel_attention.attention import refusal, regime
 from slt_fast.ops.pixel_attention.reference import (
@@ -239,8 +240,13 @@ def _backward_kernels(plans, gradient, q, k, v, bias, out, row_statistics, scale
         if blind is not None:
             gradient = gradient.masked_fill(repeated_bias(blind, len(q)), 0)
     arguments = (gradient, q, k, v, bias, *saved, scale, needs_dbias)
-    strides = tuple(tensor.stride() for tensor in (gradient, q, k, v))  # of copies, if aligned
-    key = (strides, gradient.dtype, needs_dbias)
+    # Copies may be aligned, and hooks of saved tensors may return other layouts.
+    key = (
+        strides_of(gradient, q, k, v, bias, *saved),
+        gradient.dtype,
+        needs_dbias,
+        machine_state(),
+    )
     results = plans.run(plan.backward_plan, q.device, *arguments, key=key)
     dbias = None
     if needs_dbias:

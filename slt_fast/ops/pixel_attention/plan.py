@@ -49,6 +49,7 @@ def add_forward(
     out: torch.Tensor,
     residual: torch.Tensor | None = None,
     encoding: torch.Tensor | None = None,
+    saves: bool = True,
 ) -> None:
     """Plans the output, with gamma and the residual if there is one.
 
@@ -61,6 +62,7 @@ def add_forward(
         out: [B, heads, Nq, dv], written.
         residual: [B, heads, Nq, dv], added to gamma times the attention; None for nothing.
         encoding: [B, heads, Nq, dv], added to the residual; None for nothing.
+        saves: Whether a backward pass follows, which needs `attended`.
     """
     from slt_fast.ops.pixel_attention import forward_kernels as kernels
 
@@ -83,7 +85,7 @@ def add_forward(
         attention.launch(kernel, name, num_programs, value_splits=splits, **arguments)
         return
     arguments["attended"] = None
-    if residual is not None:
+    if residual is not None and saves:
         attended = attention.plan.allocate("attended", empty_token_major(attention.q, *out.shape))
         arguments["attended"] = strided(attended)
     arguments["row_statistics"] = attention.allocate_rows("row_statistics", 2)

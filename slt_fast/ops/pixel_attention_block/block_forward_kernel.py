@@ -24,6 +24,14 @@ def _project(
 
 
 @triton.jit
+def _nan_of_bad_maps(is_finite, MAPS: tl.constexpr, BLOCK_POSITIONS: tl.constexpr):
+    """Returns for each row NaN if any value of its map is not finite, else 0."""
+    is_bad = tl.max(tl.where(is_finite, 0, 1), 1).reshape(MAPS, BLOCK_POSITIONS)
+    is_bad = tl.broadcast_to(tl.max(is_bad, 1)[:, None], (MAPS, BLOCK_POSITIONS))
+    return tl.where(is_bad.reshape(MAPS * BLOCK_POSITIONS) > 0, float("nan"), 0.0)
+
+
+@triton.jit
 def block_forward_kernel(
     x, x_blocks, weight, table, encoding, gamma, qkv, out,
     N, scale, one,
@@ -63,12 +71,16 @@ def block_forward_kernel(
     for start in tl.range(0, CHANNELS, BLOCK_COLUMNS):
         output = 2 * BLOCK_COLUMNS + start
         v = _project(x_tile, weight, table, n, N, output, TABLE_STRIDE, BLOCK_COLUMNS, PRECISION)
-        # Weights between maps are 0, and 0 times NaN would spoil the neighbours of a bad map.
-        v = tl.where(tl.abs(v) < float("inf"), v, 0.0).to(weight.dtype)
+        v = v.to(weight.dtype)
         if qkv is not None:
             v_block = v.reshape(MAPS, 1, BLOCK_POSITIONS, BLOCK_COLUMNS)
             qkv.store([first, 0, 0, output], v_block)
+        # Weights between maps are 0, and 0 times NaN would spoil the neighbours of a bad map. So
+        # values that are not finite leave the product, and make these channels of their map NaN.
+        is_finite = tl.abs(v.to(tl.float32)) < float("inf")
+        v = tl.where(is_finite, v, 0.0).to(weight.dtype)
         tile = tl.dot(weights, v, input_precision=PRECISION) * factor
+        tile += _nan_of_bad_maps(is_finite, MAPS, BLOCK_POSITIONS)[:, None]
         h = x_blocks.load([first, 0, 0, start]).reshape(BLOCK_ROWS, BLOCK_COLUMNS)
         tile += h.to(tl.float32)
         if encoding is not None:

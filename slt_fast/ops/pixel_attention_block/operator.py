@@ -15,9 +15,11 @@ import torch
 
 from slt_fast.ops.backend import autocast_dtype, check_tensors, choose_backend
 from slt_fast.ops.calls import Calls, Prepared
-from slt_fast.ops.launching import Plans, aligned, empty_map
+from slt_fast.ops.launching import Plans, aligned, empty_map, machine_state
+from slt_fast.ops.layouts import strides_of
+from slt_fast.ops.pixel_attention.attention import refusal, regime
 from slt_fast.ops.pixel_attention.operator import factor, to_autocast_type
-from slt_fast.ops.pixel_attention.plan import empty_token_major, refusal, regime
+from slt_fast.ops.pixel_attention.plan import empty_token_major
 from slt_fast.ops.pixel_attention_block import plan
 from slt_fast.ops.pixel_attention_block.reference import (
     pixel_attention_block_gradients,
@@ -203,8 +205,8 @@ def _backward_kernels(plans, gradient, *arguments):
         attended = row_statistics = None
     gradient, needed = aligned(gradient), Needed(*needed)
     given = (gradient, x, qkv_weight, gamma, encoding, qkv, attended, row_statistics)
-    strides = (gradient.stride(), x.stride())  # of x, as one who keeps saved tensors may copy them
-    key = (strides, gradient.dtype, needed)
+    # Hooks of saved tensors may return other layouts.
+    key = (strides_of(*given), gradient.dtype, needed, machine_state())
     results = plans.run(plan.backward_plan, x.device, *given, *settings, needed, key=key)
     return tuple(map(results.get, Needed._fields))
 

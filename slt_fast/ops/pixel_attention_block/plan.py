@@ -44,7 +44,8 @@ def forward_plan(
 ) -> None:
     """Plans `out`, `qkv`, and `attended` and `row_statistics` of the flash kernels.
 
-    One kernel needs aligned addresses, and writes no `qkv` unless it saves for a backward pass.
+    One kernel needs aligned addresses. Unless the plan `saves` for a backward pass, it writes no
+    `qkv`, and the flash kernels no `attended`.
     """
     layouts = (x, qkv_weight, qkv_bias, positional_encoding)
     if is_aligned and takes_one_kernel(plan.device, *layouts, num_heads):
@@ -62,6 +63,7 @@ def forward_plan(
         _heads(tokens_of(out), num_heads),
         residual=_heads(tokens, num_heads),
         encoding=None if encoding is None else _heads(encoding.expand_as(tokens), num_heads),
+        saves=saves,
     )
 
 
