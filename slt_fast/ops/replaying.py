@@ -1,4 +1,4 @@
-"""Replays the launches of a plan without what Triton does for each of them: binding, types, cache key.
+"""Replays the launches of a plan without what Triton does for each: binding, types, cache key.
 
 A replay is a generated function. It allocates the memory of the plan and hands each compiled kernel
 the arguments that Triton itself would: constants, and addresses of the tensors and their views.
