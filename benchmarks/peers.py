@@ -16,8 +16,11 @@ from benchmarks import eager, parity
 from benchmarks.cases import Case, Inputs, make_inputs
 from benchmarks.parity import Function
 from slt_fast.ops import add_positional_encoding_2d, pixel_attention, pixel_attention_block
+from slt_fast.ops.pixel_attention_block.one_kernel import MAX_POSITIONS, set_one_kernel
 
 OURS = "ours, channels_last"
+# Of the block's forward pass on small maps; "ours" takes what is predicted to be faster.
+KERNELS = {"ours, one kernel": True, "ours, two kernels": False}
 # FlexAttention chooses its tiles by the key channels alone; with 512 value channels they overflow.
 SMALL_TILES = {"num_stages": 1} | dict.fromkeys(
     ["BLOCK_M", "BLOCK_N", "BLOCK_M1", "BLOCK_N1", "BLOCK_M2", "BLOCK_N2"], 32
@@ -45,7 +48,9 @@ def plain(case: Case, layout: str = "channels_last") -> Function:
     return eager.attention_channels if is_channels_first else eager.attention_tokens
 
 
-def ours(case: Case, backend: str = "auto") -> Function:
+def ours(case: Case, backend: str = "auto", one_kernel: bool | None = None) -> Function:
+    """Returns our operator; sets for the whole process which kernels the block takes."""
+    set_one_kernel(one_kernel)
     if case.operator == "positional_encoding":
         return lambda x, encoding: add_positional_encoding_2d(x, backend=backend)
     if case.operator == "pixel_attention":
@@ -68,6 +73,11 @@ def peers(operator: str, device: str, backend: str = "auto") -> list[Peer]:
         Peer("eager, NCHW", lambda case: plain(case, "nchw"), layout="nchw"),
         Peer("ours, NCHW", lambda case: ours(case, backend), layout="nchw"),
     ]
+    if on_gpu and operator == "pixel_attention_block":
+        result += [
+            Peer(name, functools.partial(ours, backend=backend, one_kernel=choice))
+            for name, choice in KERNELS.items()
+        ]
     if is_attention:
         attentions: dict[str, Function] = {"SDPA": F.scaled_dot_product_attention}
         if on_gpu:
@@ -85,6 +95,11 @@ def peers(operator: str, device: str, backend: str = "auto") -> list[Peer]:
         tuned = functools.partial(_compile, mode="max-autotune-no-cudagraphs")
         result.append(Peer("torch.compile, max-autotune", lambda case: tuned(plain(case)), 50))
     return result
+
+
+def applies(case: Case, peer: Peer) -> bool:
+    """Returns whether a peer differs from the others for this case."""
+    return peer.name not in KERNELS or case.N <= MAX_POSITIONS
 
 
 def peer_of(case: Case, name: str, backend: str = "auto") -> Peer:

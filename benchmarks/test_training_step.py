@@ -14,8 +14,8 @@ from slt_fast.data.loading import ClipDataset, load_images
 from slt_fast.data.sources import read_split
 from slt_fast.device import choose_device, computes_bfloat16
 from slt_fast.recipe import RECIPES
-from slt_fast.training.loop import Trainer
 from slt_fast.training.run import RunConfig
+from slt_fast.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -40,21 +40,22 @@ def test_training_step(benchmark, dataset: ClipDataset, tmp_path: Path, precisio
     if precision == "bfloat16" and not computes_bfloat16(device):
         pytest.skip(f"{device} does not compute in bfloat16")
     maker = BatchMaker(Vocabularies.build(dataset.clips), RECIPES["quickstart"].input)
-    batch = next(batches(dataset, maker, batch_size=len(dataset)))
+    batch = next(batches(dataset, maker, [list(range(len(dataset)))]))
     # Without dropout, whose masks no two devices share.
     checked = functools.partial(make_trainer, dataset, dropout=0.0)
-    exact = checked(tmp_path / "exact", precision="float32", device="cpu").train_step(batch)
-    losses = checked(tmp_path / "checked", precision=precision).train_step(batch)
+    given = (dataset.clips, [batch])
+    exact = checked(tmp_path / "exact", precision="float32", device="cpu").train_step(*given)
+    losses = checked(tmp_path / "checked", precision=precision).train_step(*given)
     tolerance = {"float32": 1e-3, "bfloat16": 0.05}[precision]
     assert losses == pytest.approx(exact, rel=tolerance)  # no time for a wrong step
     trainer = make_trainer(dataset, tmp_path / "timed", dropout=0.1, precision=precision)
     times: list[float] = []
 
     def step() -> None:
-        times.append(run_calls(iter([lambda: trainer.train_step(batch)]), 1, device))
+        times.append(run_calls(iter([lambda: trainer.train_step(*given)]), 1, device))
 
     benchmark.pedantic(step, rounds=10, warmup_rounds=2)
-    after = trainer.train_step(batch)
+    after = trainer.train_step(*given)
     assert sum(after.values()) < sum(losses.values())  # it does learn
     seconds, frames = np.array(times[-10:]), len(batch.images)
     facts = {"recipe": "quickstart", "device": device.type, "precision": precision}

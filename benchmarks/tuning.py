@@ -33,16 +33,19 @@ from slt_fast.ops.launching import Launch
 # Tile sizes to try besides a row's own; blocks that are not named stay as they are.
 BLOCKS: dict[str, dict[str, tuple[int, ...]]] = {
     "add_encoding": {"BLOCK": (1024, 2048, 4096, 8192), "MAPS": (1, 2, 4, 8)},
+    "block_forward": {"BLOCK_ROWS": (64, 128, 256)},
     "dbias": {"BLOCK_Q": (32, 64), "BLOCK_K": (32, 64), "BLOCK_V": (32, 64)},
     "delta": {"BLOCK_Q": (8, 16, 32, 64)},
     "flash_forward": {"BLOCK_Q": (64, 128), "BLOCK_K": (32, 64, 128), "BLOCK_V": (64, 128, 256)},
     "key_block_backward": {"BLOCK_Q": (16, 32, 64), "BLOCK_K": (32, 64)},
     "key_block_backward_narrow": {"BLOCK_Q": (32, 64, 128), "BLOCK_K": (32, 64, 128)},
+    "map_sums": {"BLOCK": (32, 64, 128, 256), "BLOCK_TERMS": (16, 32, 64, 128)},
     "projection": {
         "BLOCK_ROWS": (64, 128, 256),
         "BLOCK_COLUMNS": (64, 128, 256),
         "BLOCK_CHANNELS": (16, 32, 64),
     },
+    "total_sums": {"BLOCK": (16, 32, 64, 128), "BLOCK_TERMS": (32, 64, 128, 256)},
     "transposed_product": {"BLOCK_ROWS": (32, 64, 128), "BLOCK_COLUMNS": (32, 64, 128)},
     "weights_backward": {"BLOCK_Q": (32, 64, 128), "BLOCK_K": (32, 64, 128)},
     "whole_map_backward": {"BLOCK_V": (16, 32, 64, 128)},
@@ -57,6 +60,7 @@ SIDES = {
     "transposed_product": 28,
     "weights_backward": 14,
 }
+SUMS = ("map_sums", "total_sums")  # of the block's backward pass
 WARPS = (4, 8)
 STAGES = (1, 2, 3, 4)
 # Most values in the tile of the two largest blocks that registers can hold, by bytes a value.
@@ -97,9 +101,10 @@ def workload(row: Row) -> tuple[Case, str]:
     operator, direction = "pixel_attention", "backward"
     if row.kernel == "add_encoding":
         operator = "positional_encoding"
-    elif row.kernel == "projection" or row.kernel.endswith("_residual"):
+    elif row.kernel in ("projection", "block_forward", *SUMS) or row.kernel.endswith("_residual"):
         operator = "pixel_attention_block"
-    if operator != "pixel_attention" or row.kernel.endswith("_forward"):
+    is_backward = operator == "pixel_attention" or row.kernel in SUMS
+    if not is_backward or row.kernel.endswith("_forward"):
         direction = "forward"
     side = {64: 7, 256: 14}.get(row.max_size) or SIDES.get(base_name(row.kernel), 7)
     num_heads = 8 if row.kernel.endswith("_narrow") else 1

@@ -42,10 +42,12 @@ def run(main: Callable[[], None]) -> None:
     """Runs the main function of a command.
 
     An error that the user can mend (UserError, OSError) ends the program with one line and exit
-    status 1. Any other error is a defect and keeps its traceback; --traceback shows it for all.
+    status 1, Ctrl-C with 130, SIGTERM with 143. Any other error is a defect and keeps its
+    traceback; --traceback shows it for all.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as slt_fast.commands leaves it
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only

@@ -16,6 +16,7 @@ _Count = Annotated[int, Bounds(ge=1)]
 # Limits that no honest setting reaches: 1024 clips of 4 s are 60 GB at 224 pixels, one process per
 # core is enough, past 10 beams searches hardly gain, and 4096 characters are a page.
 _BatchSize = Annotated[int, Bounds(ge=1), Bounds(le=1024)]
+_Frames = Annotated[int, Bounds(ge=0), Bounds(le=10**6)]
 _NumWorkers = Annotated[int, Bounds(ge=0), Bounds(le=256)]
 _BeamSize = Annotated[int, Bounds(ge=1), Bounds(le=100)]
 _TextLength = Annotated[int, Bounds(ge=1), Bounds(le=4096)]
@@ -30,7 +31,19 @@ class TrainingConfig:
     epochs: _Count = 10
     """Passes over the training split."""
     batch_size: _BatchSize = 1
-    """Clips per step, in training and in scoring."""
+    """Clips per step, in training (unless frames_per_step is set) and in scoring."""
+    frames_per_step: _Frames = 0
+    """Frames per training step, in clips of like length; 0 takes batch_size clips. A longer clip is
+    a step of its own."""
+    frames_at_once: _Frames = 0
+    """Frames that are computed at once: larger steps add up the gradients of their parts, which
+    batch norm sees one by one. 0 computes steps whole."""
+    frames_per_chunk: _Frames = 0
+    """Frames whose activations are in memory at a time: the backbone computes them in chunks, which
+    batch norm sees one by one, and anew for the backward pass. 0 keeps all activations."""
+    batch_norm: Literal["batch", "frozen"] = "batch"
+    """batch: by the frames that are computed together; frozen: by the statistics at the start, as
+    for a backbone that is trained already."""
     learning_rate: _Positive = 1e-4
     """Highest learning rate of Adam."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -39,6 +52,9 @@ class TrainingConfig:
     """Decoupled weight decay (AdamW)."""
     gradient_clip: _Positive = 1.0
     """Largest norm of the whole gradient (assumed)."""
+    bad_steps: _Count = 10
+    """Steps in a row with a gradient that is not finite, after which training ends; each is left
+    out."""
     ctc_weight: _Weight = 1.0
     """Weight of the CTC loss on glosses; clips without glosses have none."""
     text_weight: _Weight = 1.0
@@ -165,6 +181,9 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
     values = {"text": asdict(TextConfig()), **values}  # earlier ones knew only words
     if isinstance(augmentation := values.get("augmentation"), dict):  # or it is refused later
         values["augmentation"] = {"other_rates": 0.0, **augmentation}
+    if isinstance(training := values.get("training"), dict):
+        newer = {"frames_per_step": 0, "frames_at_once": 0, "frames_per_chunk": 0}
+        values["training"] = {**newer, "batch_norm": "batch", "bad_steps": 10, **training}
     if "search" in values:
         return values
     training, model = dict(values["training"]), dict(values["model"])

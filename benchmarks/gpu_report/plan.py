@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.cases import OPERATORS, SIDES, Case, case_of, regime_cases
 from benchmarks.gpu_report import sanitizer, suite, timings
 from benchmarks.jobs import Job
-from benchmarks.peers import OURS, peers
+from benchmarks.peers import OURS, applies, peers
 
 FLOW_PRESETS = ("fast", "default", "best")
 FLOW_FRAMES = 65  # 64 pairs
@@ -62,6 +62,8 @@ def timing_jobs(cases: list[Case], tiny: bool) -> list[Job]:
             if is_regime and peer.name not in REGIME_PEERS:
                 continue
             compiles = peer.compile_seconds > 0
+            if not applies(case, peer):
+                continue
             if compiles and case.B in OTHER_BATCHES or tiny and (compiles or "NCHW" in peer.name):
                 continue
             kind = f"{case.dtype}{', biased' if case.biased else ''}"

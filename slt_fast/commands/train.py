@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from slt_fast import command_line
+from slt_fast.data.flow_cache.extraction import share_of_work
 from slt_fast.errors import printable
 from slt_fast.recipe import RECIPES, Recipe, differences
 from slt_fast.training.evaluation import Evaluation
@@ -72,7 +73,8 @@ def main() -> None:
     """Trains as the command line says."""
     arguments = parse_arguments()
     _, test = train(arguments.settings, arguments.run)
-    show(test, arguments)
+    if share_of_work()[0] == 0:
+        show(test, arguments)
 
 
 def entry() -> None:

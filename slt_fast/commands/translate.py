@@ -42,6 +42,9 @@ class Arguments:
         if not self.videos:
             raise UserError("videos: found none; expected at least one")
         check_settings(self)
+        if self.folder_fps is not None and all(video.is_file() for video in self.videos):
+            found = f"folder_fps: found {self.folder_fps:g}, but no folder among the videos"
+            raise UserError(f"{found}; expected a folder of frames: a video states its rate")
 
 
 def main() -> None:

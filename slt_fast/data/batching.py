@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
@@ -17,6 +16,7 @@ from slt_fast.data.flow_images import Frames
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loader_processes import InSharedMemory, checked
 from slt_fast.data.loading import ClipDataset, images_or_error, tensors_of
+from slt_fast.data.packing import seeded_generator
 from slt_fast.data.text import join_text, split_text
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError, UserError, is_out_of_memory, result_or_error
@@ -75,6 +75,7 @@ class Batch(PackedClips):
         gloss_lengths: int64 [B]; 0 for a clip without glosses.
         text: int64 [B, S], from <bos> to <eos>, padded with 0.
         errors: Clips that could not be read and are not in the batch.
+        is_good: For each clip that was asked for, in order, whether it is in the batch.
     """
 
     clips: tuple[AnnotatedClip, ...]
@@ -82,6 +83,7 @@ class Batch(PackedClips):
     gloss_lengths: torch.Tensor
     text: torch.Tensor
     errors: tuple[DataError, ...] = ()
+    is_good: tuple[bool, ...] = ()
 
 
 class Reading(NamedTuple):
@@ -156,16 +158,17 @@ class BatchMaker:
             self.augmentation,
             self.config,
             minimum_frames=minimum_ctc_frames(clip.glosses or ()),
-            generator=_generator(self.seed, *key),
+            generator=seeded_generator(self.seed, *key),
         )
 
     def _pack(self, items: Sequence[tuple[AnnotatedClip, torch.Tensor | DataError]]) -> Batch:
         errors = tuple(images for _, images in items if isinstance(images, DataError))
         good = [(clip, images) for clip, images in items if not isinstance(images, DataError)]
+        is_good = tuple(not isinstance(images, DataError) for _, images in items)
         if not good:
             empty = torch.zeros(0, dtype=torch.long)
             none = torch.zeros(0, 0, dtype=torch.long)
-            return Batch((), torch.zeros(0, 3, 1, 1), empty, none, empty, none, errors)
+            return Batch((), torch.zeros(0, 3, 1, 1), empty, none, empty, none, errors, is_good)
         words = self.vocabularies
         glosses = [torch.tensor(words.gloss.encode(clip.glosses or ())).long() for clip, _ in good]
         text = [torch.tensor([BOS, *words.encode_text(clip.text), EOS]) for clip, _ in good]
@@ -177,40 +180,33 @@ class BatchMaker:
             torch.tensor([len(tokens) for tokens in glosses]),
             pad_sequence(text, batch_first=True, padding_value=PAD),
             errors,
+            is_good,
         )
 
 
 def batches(
     dataset: ClipDataset,
     maker: BatchMaker,
+    groups: Iterable[Sequence[int]],
     *,
-    batch_size: int,
     num_workers: int = 0,
-    shuffle_epoch: int | None = None,
-    skip: int = 0,
+    epoch: int = 0,
 ) -> Iterator[Batch]:
-    """Yields the batches of one pass.
+    """Yields a batch of each group of clips.
 
     Args:
         dataset: The clips.
         maker: Makes the batches: in the workers, or here if it has a device.
-        batch_size: Clips a batch.
+        groups: Numbers of the clips of each batch.
         num_workers: Number of worker processes; 0 reads in this one.
-        shuffle_epoch: Epoch whose random order is used, a function of the maker's seed and this
-            number; None keeps the order of the clips.
-        skip: Batches to leave out at the start, to resume in the middle of an epoch.
+        epoch: Epoch of the clips' random changes.
     """
-    order = list(range(len(dataset)))
-    if shuffle_epoch is not None:
-        generator = _generator(maker.seed, shuffle_epoch)
-        order = torch.randperm(len(dataset), generator=generator).tolist()
-    keys = [(shuffle_epoch or 0, index) for index in order[skip * batch_size :]]
+    keys = [[(epoch, index) for index in group] for group in groups]
     make: Callable = list if maker.device else maker
     tensors = _read_tensors if maker.device else _batch_tensors
     loader: Iterable = DataLoader(
         Readings(dataset),
-        sampler=keys,
-        batch_size=batch_size,
+        batch_sampler=keys,
         num_workers=num_workers,
         multiprocessing_context="spawn" if num_workers else None,
         # Otherwise it draws from the global generator, which changes the dropout of resumed runs.
@@ -239,8 +235,3 @@ def too_many_frames(clips: Sequence[Clip], num_frames: int, device: torch.device
         f"clips {names}: found {num_frames} frames, more than the memory of {device} holds; "
         "expected fewer, a smaller --image-size or --batch-size, or --device cpu"
     )
-
-
-def _generator(*seeds: int) -> torch.Generator:
-    (state,) = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))

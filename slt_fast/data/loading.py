@@ -35,6 +35,7 @@ class ClipDataset(Dataset[Frames | torch.Tensor]):
             a GPU, and holds the frames of a whole clip.
         other_rates: Cameras of other frame rates that film some clips of each epoch.
         preloaded_others: By camera, images of the clips as `preload` made them.
+        num_frames: Frames of each clip; None counts them when they are asked for.
     """
 
     def __init__(
@@ -44,12 +45,27 @@ class ClipDataset(Dataset[Frames | torch.Tensor]):
         config: InputConfig | None = None,
         other_rates: OtherRates | None = None,
         preloaded_others: Sequence[Sequence[torch.Tensor]] = (),
+        num_frames: Sequence[int] | None = None,
     ) -> None:
         self.clips, self.preloaded, self.config = clips, preloaded, config
+        self._num_frames = num_frames
         self.other_rates, self.preloaded_others = other_rates, preloaded_others
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def num_frames(self) -> Sequence[int]:
+        """Counts the frames of each clip.
+
+        Raises:
+            DataError: A clip cannot be read, or is too short for its glosses.
+        """
+        if self._num_frames is None and self.preloaded:
+            self._num_frames = [len(images) for images in self.preloaded]
+        elif self._num_frames is None:
+            counts = [count_frames(clip) for clip in self.clips]
+            self._num_frames = keep_good(self.clips, counts, None)[1]
+        return self._num_frames
 
     def __getitem__(self, index: int) -> Frames | torch.Tensor:
         """Returns images, or without a config frames or flow as read_clip does."""

@@ -50,7 +50,7 @@ class Backbone(nn.Module):
                 variance.
         """
         B, _, H, W = images.shape
-        if self.training and B == 1 and max(H, W) <= self.stride:
+        if self.stem[1].training and B == 1 and max(H, W) <= self.stride:
             expected = "at least 2 frames or larger images, as batch norm needs in training"
             raise UserError(f"found a single frame of {W}x{H} pixels; expected {expected}")
         normalised = (images - self.mean) / self.std

@@ -1,5 +1,7 @@
 """Turns packed images into the memory of each clip: backbone, pixel-wise attention, time."""
 
+import math
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from slt_fast.layers import PixelAttention2d, PixelAttentionLayer
 from slt_fast.model.backbone import Backbone
 from slt_fast.model.config import ModelConfig
+from slt_fast.model.recomputing import recomputed
 from slt_fast.ops.positional_encoding import sinusoidal_encoding
 
 # Pixels of images that the backbone works on at once in inference: about 200 bytes each.
@@ -22,7 +25,7 @@ class Encoded(NamedTuple):
     memory: torch.Tensor  # [B, N, D]; the decoder attends to it
     memory_padding_mask: torch.Tensor  # bool [B, N], True = padding
     gloss_logits: torch.Tensor  # [B, T, G]; rows past the length of a clip are meaningless
-    lengths: torch.Tensor  # int64 [B], frames of each clip
+    lengths: torch.Tensor  # int64 [B], frames of each clip, on the device where they were given
 
 
 class Encoder(nn.Module):
@@ -31,7 +34,16 @@ class Encoder(nn.Module):
     Args:
         config: Settings of the network.
         num_glosses: G, entries of the gloss vocabulary, including the blank.
+
+    Attributes:
+        frames_per_chunk: Training computes the frames in chunks of at most so many, which batch
+            norm sees one by one; 0 computes all at once.
+        recomputes_chunks: Whether the activations of a chunk are computed anew for the backward
+            pass instead of kept.
     """
+
+    frames_per_chunk = 0
+    recomputes_chunks = True
 
     def __init__(self, config: ModelConfig, num_glosses: int) -> None:
         super().__init__()
@@ -84,10 +96,9 @@ class Encoder(nn.Module):
                 f"encoder: found lengths {counts} for {len(images)} images; "
                 "expected positive ones with that sum"
             )
-        lengths = lengths.to(images.device)
         vectors, maps = self._encode_frames(images)
         frames = _pad(vectors, counts)
-        padding = _padding_mask(lengths, frames.shape[1])
+        padding = _padding_mask(lengths.to(images.device), frames.shape[1])
         for convolution in self.temporal:
             frames = convolution(frames, padding)
         frames = self.memory_norm(frames)
@@ -102,15 +113,18 @@ class Encoder(nn.Module):
 
     def _encode_frames(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns vectors [sum(T), D], and maps [sum(T), C, h, w] if they are in the memory."""
-        at_once = len(images)
+        at_once, compute = self.frames_per_chunk or len(images), self._encode_chunk
         if not (self.training or torch.is_grad_enabled()):  # no frame depends on another
             at_once = max(1, _PIXELS_AT_ONCE[images.device.type] // images[0, 0].numel())
-        vectors, kept = [], []
-        for part in images.split(at_once):
-            maps = self.layer(self.backbone(part.float()))
-            vectors.append(self._frame_vectors(maps))
-            kept.append(maps if self.pixel_projection else maps[:0])
-        return torch.cat(vectors), torch.cat(kept)
+        elif self.frames_per_chunk and self.recomputes_chunks:
+            compute = partial(recomputed, self._encode_chunk, module=self)
+        chunks = images.tensor_split(math.ceil(len(images) / at_once))
+        vectors, maps = zip(*map(compute, chunks), strict=True)
+        return torch.cat(vectors), torch.cat(maps)
+
+    def _encode_chunk(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = self.layer(self.backbone(images.float()))
+        return self._frame_vectors(maps), maps if self.pixel_projection else maps[:0]
 
     def _frame_vectors(self, maps: torch.Tensor) -> torch.Tensor:
         """Projects maps [sum(T), C, h, w] to vectors [sum(T), D]."""

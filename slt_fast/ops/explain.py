@@ -8,13 +8,14 @@ from typing import Any
 import torch
 
 from slt_fast.ops.backend import choose_backend
-from slt_fast.ops.launching import Call, Launch, Plan, memory_format
+from slt_fast.ops.launching import Call, Launch, Plan
 from slt_fast.ops.pixel_attention import operator, plan
 from slt_fast.ops.pixel_attention.operator import pixel_attention, to_autocast_type
 from slt_fast.ops.pixel_attention.reference import additive
 from slt_fast.ops.pixel_attention_block import operator as block_operator
 from slt_fast.ops.pixel_attention_block import plan as block_plan
 from slt_fast.ops.pixel_attention_block.operator import pixel_attention_block
+from slt_fast.ops.pixel_attention_block.sums import Needed
 from slt_fast.ops.positional_encoding import operator as encoding_operator
 from slt_fast.ops.positional_encoding.operator import add_positional_encoding_2d
 
@@ -72,10 +73,12 @@ def _pixel_attention_block(x, qkv_weight, qkv_bias, gamma, key_channels, num_hea
     lines, is_fused = _backend_line("pixel_attention_block", others["backend"], x.device, refusal)
     if is_fused:
         settings = (key_channels, num_heads, 1.0)
-        given = (x, weight, bias, gamma, encoding, *settings)
+        given = (x, weight, bias, gamma, encoding, *settings, True, True)
         forward = block_plan.forward_plan.plan(x.device, *given)
         saved = [forward.memory.get(name) for name in ("qkv", "attended", "row_statistics")]
-        given = (x, weight, gamma, *saved, memory_format(x), *settings)
+        learns_encoding = encoding is not None and encoding.requires_grad
+        needed = Needed(True, True, bias is not None, True, learns_encoding)
+        given = (x, x, weight, gamma, encoding, *saved, *settings, needed)
         backward = block_plan.backward_plan.plan(x.device, *given)
         lines += _plan_lines("forward", forward) + _plan_lines("backward", backward)
         N = x.shape[2] * x.shape[3]

@@ -76,6 +76,7 @@ def define(
     memory: Function,
     backward: Backward | None,
     vmap: Function,
+    inference: Function | None = None,
 ) -> Callable[[], Callable[..., torch.Tensor]]:
     """Registers torch.ops.slt_fast.NAME (and NAME_backward) and returns the function to call.
 
@@ -90,6 +91,8 @@ def define(
         backward: The backward pass; None if the gradient of the only tensor is that of the output.
         vmap: (operator, info, in_dims, *arguments) -> results and their dimensions, as for
             torch.library; `call_by_call` fits any operator with a tuple of results.
+        inference: As `kernels`, for eager calls without gradients, and returns the output alone;
+            None for `kernels`.
 
     Returns:
         A function without arguments that returns one for calls of one layout: it takes the tensors
@@ -121,6 +124,8 @@ def define(
             results = in_transforms(*arguments)
         elif torch.is_grad_enabled() and _needs_gradient(arguments[:num_tensors]):
             return in_eager(plans, *arguments)
+        elif inference is not None:
+            return inference(plans, *arguments)
         else:
             results = kernels(plans, *arguments)
         return results if is_single else results[0]

@@ -12,7 +12,6 @@ from slt_fast.checkpoint import (
 )
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.flow_cache.cache import cached_rate, open_flow_cache
-from slt_fast.data.flow_cache.extraction import share_of_work
 from slt_fast.data.sources import data_root, split_names
 from slt_fast.device import autocast, choose_device
 from slt_fast.errors import DataError, UserError, is_out_of_memory
@@ -22,14 +21,6 @@ from slt_fast.training.resuming import check_same_recipe, has_checkpoint_to_resu
 from slt_fast.training.run import RunConfig
 from slt_fast.training.starting import Start, start_from
 from slt_fast.training.translations import check_translations_file
-
-
-def check_one_process() -> None:
-    """Raises UserError if torchrun started several processes, each of which would train alone."""
-    _, num_processes = share_of_work()
-    if num_processes > 1:
-        expected = "one, as training on several GPUs is left to a later version"
-        raise UserError(f"torchrun: found {num_processes} processes; expected {expected}")
 
 
 def check_resumable(run: RunConfig) -> None:

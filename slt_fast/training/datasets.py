@@ -107,7 +107,7 @@ def read_clips(
         UserError: No clip can be read.
     """
     settings, split = recipe.training, clips[0].split
-    images, others = None, list[list[torch.Tensor]]()
+    images, others, frames = None, list[list[torch.Tensor]](), None
     device = flow_device(recipe.input, choose_device(settings.device))
     if settings.preload:
         make = partial(
@@ -116,11 +116,11 @@ def read_clips(
         clips, images = keep_good(clips, make(clips, label=f"reading {split}"), on_error)
         others = [] if other_rates is None else _preload_others(clips, images, other_rates, make)
     elif checks_clips:
-        clips, _ = keep_good(clips, [count_frames(clip) for clip in clips], on_error)
+        clips, frames = keep_good(clips, [count_frames(clip) for clip in clips], on_error)
     if not clips:
         raise UserError(f"{data}: found no readable clip in {split!r}; expected at least one")
     config = None if device else recipe.input
-    return ClipDataset(clips, images, config, other_rates, others)
+    return ClipDataset(clips, images, config, other_rates, others, frames)
 
 
 def _preload_others(

@@ -12,7 +12,8 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.input import flow_device
 from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
-from slt_fast.errors import ErrorHandler, UserError, handle
+from slt_fast.data.packing import in_groups
+from slt_fast.errors import DataError, ErrorHandler, UserError, handle
 from slt_fast.inference.translate import Translation, translate_batch
 from slt_fast.metrics import (
     Score,
@@ -23,6 +24,7 @@ from slt_fast.metrics import (
     word_error_rate,
 )
 from slt_fast.recipe import SearchConfig
+from slt_fast.training.ranks import Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ def evaluate(
     *,
     search: SearchConfig,
     on_error: ErrorHandler | None = None,
+    ranks: Ranks | None = None,
 ) -> Evaluation:
     """Translates and scores a split; leaves the network in the mode it was in.
 
@@ -63,33 +66,22 @@ def evaluate(
         dataset: The clips.
         search: Settings of the search.
         on_error: Called with each clip that cannot be read, which is left out; None raises it.
+        ranks: The processes that share the work, each of which gets the whole result; None means
+            this one.
 
     Raises:
         DataError: A clip cannot be read and on_error is None.
         UserError: No clip can be read, or a batch needs more memory than there is.
     """
-    network = trained.network
-    clips: list[AnnotatedClip] = []
-    translations: list[Translation] = []
-    was_training = network.training
-    network.eval()
-    settings, config = trained.recipe.training, trained.recipe.input
-    device = flow_device(config, next(network.parameters()).device)
-    maker = BatchMaker(trained.vocabularies, config, device=device)
-    num_workers = dataset.num_workers(settings.num_workers)
-    loader = batches(dataset, maker, batch_size=settings.batch_size, num_workers=num_workers)
-    with tqdm(
-        total=len(dataset), desc="translating", unit="clip", leave=False, disable=None
-    ) as bar:
-        for batch in loader:
-            for error in batch.errors:
-                handle(error, on_error)
-            bar.update(len(batch.clips) + len(batch.errors))
-            if not batch.clips:
-                continue
-            translations += translate_batch(trained, batch, search=search)
-            clips += batch.clips
-    network.train(was_training)
+    ranks = ranks or Ranks()
+    found = _translate(trained, dataset, search, on_error, ranks)
+    clips, translations = [], []
+    for clip, said in zip(dataset.clips, found, strict=True):
+        if isinstance(said, DataError):
+            handle(said, on_error)
+        else:
+            clips.append(clip)
+            translations.append(said)
     if not clips:
         raise UserError("scoring: found no readable clip; expected a split with at least one")
     evaluation = Evaluation(score(clips, translations), clips, translations)
@@ -97,6 +89,36 @@ def evaluate(
         split = clips[0].split
         logger.warning("more than half of the %s translations are the same sentence", split)
     return evaluation
+
+
+def _translate(
+    trained: TrainedModel,
+    dataset: ClipDataset,
+    search: SearchConfig,
+    on_error: ErrorHandler | None,
+    ranks: Ranks,
+) -> list[Translation | DataError]:
+    """Returns the translation of each clip, or its error; without on_error raises the first."""
+    network, settings = trained.network, trained.recipe.training
+    was_training = network.training
+    network.eval()
+    device = flow_device(trained.recipe.input, next(network.parameters()).device)
+    maker = BatchMaker(trained.vocabularies, trained.recipe.input, device=device)
+    num_workers = dataset.num_workers(settings.num_workers)
+    ours = range(ranks.rank, len(dataset), ranks.number)
+    groups = in_groups(ours, settings.batch_size)
+    found: list[Translation | DataError] = []
+    with tqdm(total=len(ours), desc="translating", unit="clip", leave=False, disable=None) as bar:
+        for batch in batches(dataset, maker, groups, num_workers=num_workers):
+            said = iter(translate_batch(trained, batch, search=search) if batch.clips else [])
+            errors = iter(batch.errors)
+            if batch.errors and on_error is None:
+                raise batch.errors[0]
+            found += [next(said) if is_good else next(errors) for is_good in batch.is_good]
+            bar.update(len(batch.is_good))
+    network.train(was_training)
+    shared = ranks.gather(found)
+    return [shared[index % ranks.number][index // ranks.number] for index in range(len(dataset))]
 
 
 def score(clips: Sequence[AnnotatedClip], translations: Sequence[Translation]) -> dict[str, Score]:

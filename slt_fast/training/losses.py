@@ -1,10 +1,37 @@
 """The two losses of the paper: CTC on glosses and cross-entropy on text."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import torch
 from torch.nn import functional
 
+from slt_fast.data.batching import Vocabularies
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.vocabulary import BLANK, PAD
 from slt_fast.model.network import Output
+
+
+class Counts(NamedTuple):
+    """What each loss of a step is divided by."""
+
+    text: int  # tokens, with <eos>
+    ctc: int  # glosses
+
+    def plus(self, other: Counts) -> Counts:
+        """Returns the sum of both."""
+        return Counts(self.text + other.text, self.ctc + other.ctc)
+
+
+def counts_of(clips: Iterable[AnnotatedClip], vocabularies: Vocabularies) -> Counts:
+    """Counts the tokens and glosses of the clips of a step."""
+    tokens = glosses = 0
+    for clip in clips:
+        tokens += len(vocabularies.encode_text(clip.text)) + 1
+        glosses += len(clip.glosses or ())
+    return Counts(tokens, glosses)
 
 
 def translation_loss(
@@ -12,6 +39,7 @@ def translation_loss(
     glosses: torch.Tensor,
     gloss_lengths: torch.Tensor,
     text: torch.Tensor,
+    counts: Counts,
     *,
     ctc_weight: float = 1.0,
     text_weight: float = 1.0,
@@ -19,13 +47,17 @@ def translation_loss(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Computes the weighted sum of both losses, in float32.
 
+    The losses of clips are shares of their step: however a step is divided, they add up to the same
+    loss, and so do their gradients.
+
     Args:
         output: Output of the network for these clips; its text logits predict text[:, 1:].
-        glosses: int64 [B, longest], padded.
+        glosses: int64 [B, longest], padded; on the CPU, as all lengths, a GPU waits for none.
         gloss_lengths: int64 [B]; clips with 0 have no glosses and no share in the CTC loss.
         text: int64 [B, S], from <bos> to <eos>, padded with 0.
-        ctc_weight: Weight of the CTC loss (mean over clips of the loss per gloss).
-        text_weight: Weight of the cross-entropy (mean over tokens without padding).
+        counts: Tokens and glosses of the whole step, of which these clips may be a part.
+        ctc_weight: Weight of the CTC loss per gloss.
+        text_weight: Weight of the cross-entropy per token.
         label_smoothing: Label smoothing of the cross-entropy.
 
     Returns:
@@ -34,26 +66,33 @@ def translation_loss(
     Raises:
         ValueError: A clip has more glosses than CTC can align with its frames.
     """
-    parts = {
-        "text": functional.cross_entropy(
-            output.text_logits.float().flatten(0, 1),
-            text[:, 1:].flatten(),
-            ignore_index=PAD,
-            label_smoothing=label_smoothing,
-        )
-    }
+    summed = functional.cross_entropy(
+        output.text_logits.float().flatten(0, 1),
+        text[:, 1:].flatten(),
+        ignore_index=PAD,
+        label_smoothing=label_smoothing,
+        reduction="sum",
+    )
+    parts = {"text": summed / counts.text}
     total = text_weight * parts["text"]
+    gloss_lengths, lengths = gloss_lengths.cpu(), output.gloss_lengths.cpu()
     glossed = gloss_lengths > 0
     if glossed.any():
-        _check_ctc_lengths(output.gloss_lengths, glosses, gloss_lengths)
-        log_probabilities = output.gloss_logits[glossed].float().log_softmax(-1)
-        parts["ctc"] = functional.ctc_loss(
+        _check_ctc_lengths(lengths, glosses.cpu(), gloss_lengths)
+        log_probabilities = output.gloss_logits.float().log_softmax(-1)
+        targets = glosses.to(log_probabilities.device)
+        if not glossed.all():
+            numbers = glossed.nonzero().flatten().to(targets.device)
+            log_probabilities, targets = log_probabilities[numbers], targets[numbers]
+        summed = functional.ctc_loss(
             log_probabilities.transpose(0, 1),
-            glosses[glossed],
-            output.gloss_lengths[glossed],
+            targets,
+            lengths[glossed],
             gloss_lengths[glossed],
             blank=BLANK,
+            reduction="sum",
         )
+        parts["ctc"] = summed / counts.ctc
         total = total + ctc_weight * parts["ctc"]
     return total, {name: part.detach() for name, part in parts.items()}
 
@@ -65,7 +104,7 @@ def _check_ctc_lengths(
     inside = torch.arange(1, glosses.shape[1], device=glosses.device) < gloss_lengths.unsqueeze(1)
     repeats = ((glosses[:, 1:] == glosses[:, :-1]) & inside).sum(1)
     needed = gloss_lengths + repeats
-    for clip in (lengths < needed).nonzero().flatten().tolist():  # syncs the GPU
+    for clip in (lengths < needed).nonzero().flatten().tolist():
         raise ValueError(
             f"CTC: clip {clip} of the batch: found {int(lengths[clip])} frames for "
             f"{int(gloss_lengths[clip])} glosses; expected at least {int(needed[clip])}"

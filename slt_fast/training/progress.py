@@ -1,5 +1,6 @@
 """How far a run has come, as its checkpoints keep it in training.json."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ class Progress:
 
     Args:
         loss_sums: Sums of the losses of the current epoch, by name; empty in earlier checkpoints.
-        loss_counts: Number of steps in each of these sums.
+        loss_counts: Tokens or glosses in each of these sums.
     """
 
     epoch: Annotated[int, Bounds(ge=0)] = 0
@@ -34,11 +35,11 @@ class Progress:
             found, expected = sorted(self.loss_counts), sorted(self.loss_sums)
             raise UserError(f"loss_counts: found {found}; expected {expected}, as in loss_sums")
 
-    def add_losses(self, losses: dict[str, float]) -> None:
-        """Adds the losses of one step to those of the epoch."""
-        for name, value in losses.items():
+    def add_losses(self, sums: Mapping[str, float], counts: Mapping[str, int]) -> None:
+        """Adds the losses of one step to those of the epoch, with what each is divided by."""
+        for name, value in sums.items():
             self.loss_sums[name] = self.loss_sums.get(name, 0.0) + value
-            self.loss_counts[name] = self.loss_counts.get(name, 0) + 1
+            self.loss_counts[name] = self.loss_counts.get(name, 0) + counts[name]
 
     def mean_losses(self) -> dict[str, float]:
         """Returns the mean losses of the epoch so far."""

@@ -1,4 +1,4 @@
-"""Optimiser and random states as named tensors, so that a resumed run equals an unbroken one."""
+"""The optimiser's state as named tensors, so that a resumed run equals an unbroken one."""
 
 import re
 
@@ -11,30 +11,35 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def pack_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Returns the random states and those of an optimiser whose state is only tensors."""
-    tensors = {"random.cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    """Returns the state of an optimiser that consists of tensors."""
+    tensors: dict[str, torch.Tensor] = {}
     for number, values in optimizer.state_dict()["state"].items():
         for name, tensor in values.items():
             tensors[f"optimizer.{number}.{name}"] = tensor
     return tensors
 
 
-def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Restores the states that `pack_state` returned for the same parameters in the same order.
+def restore_state(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], steps: int
+) -> None:
+    """Restores what `pack_state` returned for the same parameters in the same order.
+
+    Args:
+        optimizer: The optimiser.
+        tensors: Its state after so many steps; earlier versions added random states.
+        steps: The steps.
 
     Raises:
-        UserError: There are no states, or states of other parameters.
+        UserError: There is no state, or one of other parameters.
     """
-    if "random.cpu" not in tensors:
-        raise UserError("training state: found no 'random.cpu'; expected the states of a run")
+    if steps and not any(key.startswith("optimizer.") for key in tensors):
+        raise UserError(f"training state: found none after {steps} steps; expected the optimiser's")
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         if part := re.fullmatch(r"optimizer\.([0-9]{1,9})\.(\w+)", key):
             state.setdefault(int(part[1]), {})[part[2]] = tensor
         elif key not in ("random.cpu", "random.cuda"):
-            raise UserError(f"training state: found {key!r}; expected the states of a run")
+            raise UserError(f"training state: found {key!r}; expected the state of a run")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for number, values in state.items():
         parameter = parameters[number] if number < len(parameters) else None
@@ -44,12 +49,6 @@ def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Ten
             values[name] = torch.empty_like(parameters[number]).copy_(values[name])
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-    try:
-        torch.set_rng_state(tensors["random.cpu"])
-        if "random.cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["random.cuda"])
-    except (RuntimeError, TypeError) as error:  # another size, kind or content
-        raise UserError(f"random state: found {error}; expected the state of a run") from error
 
 
 def _check_values(

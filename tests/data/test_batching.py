@@ -81,7 +81,7 @@ def test_collate_packs_and_tokenises() -> None:
     batch = maker()([readings[0, index] for index in range(3)])
     assert batch.images.shape == (12, 3, 32, 32)
     assert batch.images.dtype == torch.float16  # what worker processes send
-    (found,) = batches(ClipDataset(CLIPS[:3]), maker(), batch_size=3)
+    (found,) = batches(ClipDataset(CLIPS[:3]), maker(), [[0, 1, 2]])
     assert found.images.dtype == torch.float32 and torch.equal(found.images.half(), batch.images)
     assert batch.lengths.tolist() == [3, 4, 5]
     assert levels(batch) == [0] * 3 + [10] * 4 + [20] * 5
@@ -96,26 +96,18 @@ def test_unknown_words_and_glosses() -> None:
     assert batch.text.tolist() == [[1, 3, 2]] and batch.glosses.tolist() == [[1, 2]]
 
 
-def test_batches_in_order_and_shuffled() -> None:
-    def order(**options) -> list[str]:
-        found = batches(ClipDataset(CLIPS), maker(seed=1), batch_size=2, **options)
-        return [clip.id for batch in found for clip in batch.clips]
-
-    names = [clip.id for clip in CLIPS]
-    assert order() == names
-    shuffles = [order(shuffle_epoch=epoch) for epoch in range(6)]
-    assert all(sorted(shuffle) == names for shuffle in shuffles)
-    assert len(set(map(tuple, shuffles))) > 3
-    assert order(shuffle_epoch=4) == shuffles[4]
-    assert order(shuffle_epoch=4, skip=1) == shuffles[4][2:]
-    assert order(shuffle_epoch=4, skip=3) == []
+def test_batches_are_those_of_the_groups() -> None:
+    groups = [[3, 1], [0], [4, 2, 1]]
+    found = batches(ClipDataset(CLIPS), maker(), groups)
+    assert [[CLIPS.index(clip) for clip in batch.clips] for batch in found] == groups
+    assert not list(batches(ClipDataset(CLIPS), maker(), []))
 
 
 def test_batches_leave_the_global_generator_alone() -> None:
     """Else the dropout of a run that resumes within an epoch would differ."""
     before = torch.get_rng_state()
     augmenting = maker(augmentation=AugmentationConfig(zoom=0.1, shift=0.1))
-    assert len(list(batches(ClipDataset(CLIPS), augmenting, batch_size=2, shuffle_epoch=0))) == 3
+    assert len(list(batches(ClipDataset(CLIPS), augmenting, [[0, 4], [2, 3], [1]]))) == 3
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -230,7 +222,7 @@ def test_a_defect_raises_with_its_traceback(num_workers: int, where: str) -> Non
             preload([CLIPS[0], broken], RGB, num_workers=num_workers, label="x")
         else:
             dataset = ClipDataset([CLIPS[0], broken])
-            list(batches(dataset, maker(), batch_size=2, num_workers=num_workers))
+            list(batches(dataset, maker(), [[0, 1]], num_workers=num_workers))
     printed = "".join(traceback.format_exception(caught.value))
     assert ("in image_parts" if where == "images" else "in read\n") in printed
     assert not isinstance(caught.value, UserError)
@@ -243,7 +235,7 @@ def test_frames_that_are_no_files_are_named(tmp_path: Path, num_workers: int) ->
     (tmp_path / "6" / "folder.png").mkdir(parents=True)
     bad = [clip(number, source=VideoSource(tmp_path / str(number))) for number in (5, 6)]
     dataset = ClipDataset([CLIPS[0], *bad])
-    (batch,) = batches(dataset, maker(FLOW), batch_size=3, num_workers=num_workers)
+    (batch,) = batches(dataset, maker(FLOW), [[0, 1, 2]], num_workers=num_workers)
     assert batch.clips == (CLIPS[0],)
     first, second = map(str, batch.errors)
     assert "link.png: found No such file or directory; expected a file that can be read" in first
@@ -252,11 +244,11 @@ def test_frames_that_are_no_files_are_named(tmp_path: Path, num_workers: int) ->
 
 def test_bad_clips_are_listed_beside_the_batch() -> None:
     dataset = ClipDataset([CLIPS[0], *bad_clips(), CLIPS[3]])
-    first, second = batches(dataset, maker(FLOW), batch_size=4)
+    first, second = batches(dataset, maker(FLOW), [[0, 1, 2, 3], [4]])
     assert [str(error)[:8] for error in first.errors] == [message[:8] for message in MESSAGES]
     assert first.clips == (CLIPS[0],) and first.lengths.tolist() == [3]
     assert second.clips == (CLIPS[3],) and not second.errors
-    (empty,) = batches(ClipDataset(bad_clips()), maker(FLOW), batch_size=4)
+    (empty,) = batches(ClipDataset(bad_clips()), maker(FLOW), [[0, 1, 2]])
     assert not empty.clips and not len(empty.images) and len(empty.errors) == 3
 
 
@@ -283,7 +275,7 @@ def test_worker_processes_give_the_same() -> None:
         maker(FLOW, augmentation=AugmentationConfig(shift=0.1)),
     )
     here, there = (
-        list(batches(dataset, augmenting, batch_size=2, num_workers=number, shuffle_epoch=1))
+        list(batches(dataset, augmenting, [[2, 0], [1]], num_workers=number, epoch=1))
         for number in (0, 1)
     )
     for first, second in zip(here, there, strict=True):

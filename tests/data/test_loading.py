@@ -42,8 +42,9 @@ WORDS = Vocabularies.build(CLIPS)
 @pytest.mark.parametrize(("augmentation", "num_workers"), [(None, 0), (EVERYTHING, 1)])
 def test_batches_are_the_same(augmentation: AugmentationConfig | None, num_workers: int) -> None:
     makers = [BatchMaker(WORDS, FLOW, augmentation, 5, device) for device in (None, CPU)]
-    options = {"batch_size": 2, "num_workers": num_workers, "shuffle_epoch": 1}
-    there, here = (list(batches(ClipDataset(CLIPS), maker, **options)) for maker in makers)
+    groups = [[2, 0], [3, 1]]
+    options = {"num_workers": num_workers, "epoch": 1}
+    there, here = (list(batches(ClipDataset(CLIPS), maker, groups, **options)) for maker in makers)
     for first, second in zip(there, here, strict=True):
         assert first.clips == second.clips and torch.equal(first.text, second.text)
         assert torch.equal(first.images, second.images) and second.images.dtype == torch.float32
@@ -68,7 +69,7 @@ def test_preloaded_images_are_the_same() -> None:
     assert str(there.pop(2)) == str(here.pop(2))
     assert all(map(torch.equal, there, here))
     on_device, in_workers = (BatchMaker(WORDS, FLOW, EVERYTHING, device=d) for d in (CPU, None))
-    (batch,) = batches(ClipDataset(CLIPS[:2], here), on_device, batch_size=2)
+    (batch,) = batches(ClipDataset(CLIPS[:2], here), on_device, [[0, 1]])
     readings = Readings(ClipDataset(CLIPS[:2], there))
     expected = [in_workers.images(readings[0, index]) for index in (0, 1)]
     assert torch.equal(batch.images, torch.cat(expected))
@@ -99,7 +100,7 @@ def test_other_tensors_make_no_images(read) -> None:
 def test_a_clip_that_flow_refuses_is_an_error_of_its_own() -> None:
     small = clip(0, SyntheticSource("a", ("DOG",), "statement", 0, (0, 0), (6, 40)))
     maker = BatchMaker(WORDS, FLOW, device=CPU)
-    (batch,) = batches(ClipDataset([small, CLIPS[0]]), maker, batch_size=2)
+    (batch,) = batches(ClipDataset([small, CLIPS[0]]), maker, [[0, 1]])
     assert batch.clips == (CLIPS[0],)
     assert "found frames of 6x40 pixels" in str(batch.errors[0])
 
@@ -121,7 +122,7 @@ def test_too_little_memory_is_told(monkeypatch) -> None:
     total = sum(len(clip.source.read()) for clip in CLIPS[:2])
     message = f"clips clip-0, clip-1: found {total} frames, more than the memory of cpu holds"
     with pytest.raises(UserError, match=message):
-        list(batches(ClipDataset(CLIPS[:2]), BatchMaker(WORDS, FLOW, device=CPU), batch_size=2))
+        list(batches(ClipDataset(CLIPS[:2]), BatchMaker(WORDS, FLOW, device=CPU), [[0, 1]]))
 
 
 def test_packing_beyond_the_memory_is_an_error_of_the_batch(monkeypatch) -> None:

@@ -6,10 +6,11 @@ from slt_fast.inference.search import beam_search
 from slt_fast.model.config import ModelConfig
 from slt_fast.model.encoder import Encoded
 from slt_fast.model.network import TranslationNetwork
-from slt_fast.training.losses import translation_loss
+from slt_fast.training.losses import Counts, translation_loss
 
 TEXT = torch.tensor([[1, 4, 5, 6, 2], [1, 6, 4, 2, 0]])
 GLOSSES, GLOSS_LENGTHS = torch.tensor([[2, 3, 2], [3, 2, 0]]), torch.tensor([3, 2])
+COUNTS = Counts(text=7, ctc=5)
 VARIANTS = [
     {},
     {"memory": "pixel", "temporal_convolution": 3},
@@ -46,7 +47,7 @@ def test_every_weight_learns(settings) -> None:
     assert output.gloss_logits.shape == (2, 6, 4)
     assert output.gloss_lengths.tolist() == [6, 5]
     assert output.text_logits.shape == (2, 4, 8)
-    total, _ = translation_loss(output, GLOSSES, GLOSS_LENGTHS, TEXT)
+    total, _ = translation_loss(output, GLOSSES, GLOSS_LENGTHS, TEXT, COUNTS)
     total.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -62,7 +63,7 @@ def test_autocast_comes_close(settings) -> None:
         output = model(images, lengths, TEXT)
     for half, single in zip(output[::2], expected[::2], strict=True):
         assert (half - single).abs().max() < 0.15 * single.std() + 0.05
-    total, parts = translation_loss(output, GLOSSES, GLOSS_LENGTHS, TEXT)
+    total, parts = translation_loss(output, GLOSSES, GLOSS_LENGTHS, TEXT, COUNTS)
     assert {total.dtype, *(part.dtype for part in parts.values())} == {torch.float32}
     total.backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
@@ -80,7 +81,9 @@ def test_learns_two_clips_by_heart(memory) -> None:
     model, (images, lengths) = network(memory=memory), clips()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(60):
-        total, _ = translation_loss(model(images, lengths, TEXT), GLOSSES, GLOSS_LENGTHS, TEXT)
+        total, _ = translation_loss(
+            model(images, lengths, TEXT), GLOSSES, GLOSS_LENGTHS, TEXT, COUNTS
+        )
         optimizer.zero_grad()
         total.backward()
         optimizer.step()

@@ -22,7 +22,9 @@ from triton.compiler import ASTSource
 from slt_fast.ops import kernel_table
 from slt_fast.ops.launching import Blocks, Launch, Operand
 from slt_fast.ops.pixel_attention import plan as attention
+from slt_fast.ops.pixel_attention_block import one_kernel
 from slt_fast.ops.pixel_attention_block import plan as block
+from slt_fast.ops.pixel_attention_block.sums import Needed
 from slt_fast.ops.positional_encoding import operator as encoding
 
 TYPES = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
@@ -60,9 +62,13 @@ def block_launches(job: dict, dtype: torch.dtype) -> list[Launch]:
     weight, bias = meta(2 * K + C, C, dtype=dtype), meta(2 * K + C, dtype=dtype)
     gamma, encoding = meta(dtype=torch.float32), meta(C, side, side, dtype=dtype)
     settings = (K, 1, K**-0.5)
-    forward = block.forward_plan.plan(META, x, weight, bias, gamma, encoding, *settings)
+    one_kernel.set_one_kernel(job.get("one_kernel", False))
+    given = (x, weight, bias, gamma, encoding, *settings, job.get("saves", True), True)
+    forward = block.forward_plan.plan(META, *given)
+    if job.get("forward_only"):
+        return forward.launches
     saved = [forward.memory.get(name) for name in ("qkv", "attended", "row_statistics")]
-    given = (x, weight, gamma, *saved, torch.channels_last, *settings)
+    given = (x, x, weight, gamma, encoding, *saved, *settings, Needed(*[True] * 5))
     return forward.launches + block.backward_plan.plan(META, *given).launches
 
 

@@ -29,6 +29,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from slt_fast.ops import add_positional_encoding_2d, pixel_attention, pixel_attention_block
 from slt_fast.ops.launching import Planner, Plans, machine_state
 from slt_fast.ops.layouts import layouts_of
+from slt_fast.ops.pixel_attention_block.one_kernel import set_one_kernel
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 SIDES = (7, 9, 17)  # whole maps, whole rows and flash attention
@@ -155,22 +156,38 @@ def attention_call(
 
 
 def block_call(
-    side: int, dtype: torch.dtype, *, bias: bool, encoding: bool, gradients: bool
+    side: int, dtype: torch.dtype, *, bias: bool, encoding: bool, wanted: tuple[bool, ...]
 ) -> Call:
-    like = {"dtype": dtype, "requires_grad": gradients}
+    """A call with the gradients that are wanted of map, weight, bias, gamma and encoding."""
     x = torch.randn(2, 32, side, side, dtype=dtype).to(memory_format=torch.channels_last)
-    x.requires_grad_(gradients)
-    weight = torch.randn(64, 32, **like)
-    qkv_bias = torch.randn(64, **like) if bias else None
-    gamma = torch.ones((), requires_grad=gradients)
-    added = torch.randn(32, side, side, **like) if encoding else None
+    weight = torch.randn(64, 32, dtype=dtype)
+    qkv_bias = torch.randn(64, dtype=dtype) if bias else None
+    added = torch.randn(32, side, side, dtype=dtype) if encoding else None
+    given = (x, weight, qkv_bias, torch.ones(()), added)
+    leaves = [t for t, wants in zip(given, wanted, strict=True) if wants and t is not None]
+    for leaf in leaves:
+        leaf.requires_grad_()
     options = {"key_channels": 16, "positional_encoding": added, "backend": "triton"}
-    leaves = [t for t in (x, weight, qkv_bias, gamma, added) if t is not None and t.requires_grad]
 
     def call() -> None:
-        y = pixel_attention_block(x, weight, qkv_bias, gamma, **options)
-        if gradients:
+        y = pixel_attention_block(*given[:4], **options)
+        if leaves:
             torch.autograd.grad(y.sum(), leaves)
+
+    return call
+
+
+def one_kernel_call(dtype: torch.dtype, *, gradients: bool) -> Call:
+    """A call with so many channels that one kernel computes the block's forward pass."""
+    x = torch.randn(3, 64, 3, 5, dtype=dtype).to(memory_format=torch.channels_last)
+    x.requires_grad_(gradients)
+    weight, encoding = torch.randn(192, 64, dtype=dtype), torch.randn(64, 3, 5, dtype=dtype)
+    options = {"key_channels": 64, "positional_encoding": encoding, "backend": "triton"}
+
+    def call() -> None:
+        y = pixel_attention_block(x, weight, None, torch.ones(()), **options)
+        if gradients:
+            torch.autograd.grad(y.sum(), x)
 
     return call
 
@@ -181,14 +198,23 @@ def encoding_call(side: int, dtype: torch.dtype) -> Call:
 
 
 def calls(sides: tuple[int, ...], dtypes: tuple[torch.dtype, ...]) -> Iterator[Call]:
-    """Yields calls of regimes and types, with and without bias, encoding and gradients."""
+    """Yields calls of regimes and types, with and without bias, encoding and gradients.
+
+    Of the block also with any part of its gradients.
+    """
     both = (False, True)
     for side, dtype, gradients in itertools.product(sides, dtypes, both):
         for bias in (None, "mask", "fixed", "learned"):
             yield attention_call(side, dtype, bias, gradients=gradients)
         for bias, encoding in itertools.product(both, both):
-            yield block_call(side, dtype, bias=bias, encoding=encoding, gradients=gradients)
+            wanted = (gradients,) * 5
+            yield block_call(side, dtype, bias=bias, encoding=encoding, wanted=wanted)
         yield encoding_call(side, dtype)
+        if dtype != torch.float32 and side == SIDES[0]:
+            yield one_kernel_call(dtype, gradients=gradients)
+    for dtype, wanted in itertools.product(dtypes, itertools.product(both, repeat=5)):
+        if any(wanted):
+            yield block_call(sides[0], dtype, bias=True, encoding=True, wanted=wanted)
 
 
 def check_regimes(sides: tuple[int, ...], dtypes: tuple[torch.dtype, ...]) -> None:
@@ -272,6 +298,7 @@ def check_changes(sequence: list[Call]) -> None:
 
 
 if __name__ == "__main__":
+    set_one_kernel(True)  # of the maps that it takes
     if sys.argv[1:] == ["all"]:
         check_regimes(SIDES, DTYPES)
     else:

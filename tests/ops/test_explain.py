@@ -10,7 +10,7 @@ from slt_fast.ops import (
     pixel_attention_block,
     set_workspace_limit,
 )
-from slt_fast.ops.launching import Launch
+from slt_fast.ops.launching import Call, Launch
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +85,30 @@ def test_the_block_says_what_its_layout_costs() -> None:
     assert "forward: projection (" in text and "forward: whole_row_forward_residual (" in text
     assert "backward: projection (" in text and "one more transposing pass" in text
     assert "transposing" not in block(x.to(memory_format=torch.channels_last), backend="triton")
+
+
+@pytest.mark.parametrize("learns", [False, True], ids=["fixed", "learned"])
+def test_the_block_names_the_steps_that_run(monkeypatch, learns) -> None:
+    """Compared with the steps themselves, of kernels and of torch."""
+    x = torch.empty(2, 64, 7, 7).to(memory_format=torch.channels_last)
+    weight, bias, gamma = torch.empty(96, 64), torch.empty(96), torch.zeros(())
+    encoding = torch.empty(64, 7, 7, requires_grad=learns)
+    options = {"key_channels": 16, "positional_encoding": encoding, "backend": "triton"}
+    lines = explain(pixel_attention_block, x, weight, bias, gamma, **options).splitlines()
+    named = [line.split()[1] for line in lines if line.startswith(("forward: ", "backward: "))]
+    leaves = [t.requires_grad_() for t in (x, weight, bias, gamma)] + [encoding] * learns
+    steps = []
+    monkeypatch.setattr(Launch, "start", lambda launch, _: steps.append(launch.row.kernel))
+    monkeypatch.setattr(
+        Call, "start", lambda call, _: steps.append(call.function.__name__.strip("_"))
+    )
+    y = pixel_attention_block(x, weight, bias, gamma, **options)
+    torch.autograd.grad(y, leaves, torch.zeros_like(y))
+    assert steps == named
+    assert steps[2:4] == ["projection", "whole_row_forward_residual"]
+    products = ["multiply", "add_product", "projection"]
+    sums = ["whole_map_backward", "map_sums", "total_sums"]
+    assert steps[4:] == [*sums, *products, *["map_sums"] * learns]
 
 
 def test_the_encoding() -> None:

@@ -13,8 +13,8 @@ from slt_fast.checkpoint import checkpoint_folder, load_model, load_tensors
 from slt_fast.files import read_json
 from slt_fast.ops.extension import cuda_refusal
 from slt_fast.training.datasets import read_splits
-from slt_fast.training.loop import Trainer
 from slt_fast.training.run import RunConfig
+from slt_fast.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 BY_HEART = (

@@ -6,6 +6,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from slt_fast.checkpoint import build_network, checkpoint_folder, load_model, save_checkpoint
+from slt_fast.commands.translate import Arguments
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, Vocabulary
 from slt_fast.errors import UserError
 from slt_fast.inference import translate, translator
@@ -63,6 +64,15 @@ def test_the_rate_of_a_folder(run_script, checkpoint: Path, manifest: Path, monk
     assert lengths[1] == (lengths[0] + 1) // 2
     with pytest.raises(UserError, match="^folder_fps: found '50'; expected a finite number"):
         Translator.load(checkpoint)(folder, folder_fps="50")
+
+
+def test_the_rate_of_a_folder_needs_a_folder(tmp_path: Path) -> None:
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"a")
+    with pytest.raises(UserError, match="^folder_fps: found 50, but no folder among the videos"):
+        Arguments((video, video), tmp_path, folder_fps=50.0)
+    assert Arguments((video, tmp_path), tmp_path, folder_fps=50.0).folder_fps == 50
+    assert Arguments((video,), tmp_path).folder_fps is None
 
 
 def test_part_of_a_video(run_script, checkpoint: Path, manifest: Path, tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from slt_fast.model.backbone import Backbone
 from slt_fast.ops.optical_flow import raft
 from slt_fast.state_dict import check_state_dict, read_state_dict
 from slt_fast.training.datasets import read_splits
-from slt_fast.training.loop import Trainer, train
+from slt_fast.training.loop import train
 from slt_fast.training.run import RunConfig
+from slt_fast.training.trainer import Trainer
 
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 10**6, 2**63, 10**400, 0.5, math.nan, math.inf, -math.inf),

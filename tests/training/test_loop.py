@@ -11,17 +11,20 @@ import torch
 from safetensors.torch import load_file
 
 from slt_fast.checkpoint import checkpoint_folder, load_model
-from slt_fast.data.batching import batches
+from slt_fast.data.batching import Batch, batches
 from slt_fast.data.flow_cache.cache import open_flow_cache
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json
 from slt_fast.metrics import Score
 from slt_fast.recipe import Recipe
 from slt_fast.training import loop
+from slt_fast.training import trainer as trainer_module
 from slt_fast.training.datasets import read_splits
 from slt_fast.training.evaluation import Evaluation
-from slt_fast.training.loop import Trainer, train
+from slt_fast.training.loop import train
 from slt_fast.training.run import RunConfig
+from slt_fast.training.state import pack_state
+from slt_fast.training.trainer import Trainer
 
 
 def with_search(recipe: Recipe, **settings) -> Recipe:
@@ -96,7 +99,8 @@ def scored(monkeypatch, scores: list[float]) -> None:
         result = real(*arguments, **options)
         return replace(result, scores=result.scores | {"bleu4": Score(next(calls))})
 
-    monkeypatch.setattr(loop, "evaluate", evaluate)
+    for module in (loop, trainer_module):
+        monkeypatch.setattr(module, "evaluate", evaluate)
 
 
 def test_keeps_the_checkpoint_that_is_best_on_dev(tiny_recipe, run, monkeypatch) -> None:
@@ -166,10 +170,22 @@ def test_memory_that_runs_out_names_the_clips(trainer: Trainer, monkeypatch, kin
         trainer.train_epoch()
 
 
-def test_each_loss_is_averaged_over_the_steps_that_have_it(trainer: Trainer, monkeypatch) -> None:
-    losses = iter([{"text": 1.0, "ctc": 4.0}, {}, {"text": 2.0}])
-    monkeypatch.setattr(trainer, "train_step", lambda batch: next(losses))
-    assert trainer.train_epoch() == {"text": 1.5, "ctc": 4.0}
+def test_losses_are_averaged_over_tokens_and_glosses(trainer: Trainer, monkeypatch) -> None:
+    seen, real = [], trainer.train_step
+
+    def train_step(clips, parts) -> dict[str, float]:
+        seen.append((clips, real(clips, parts)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(trainer, "train_step", train_step)
+    means = trainer.train_epoch()
+    counts = {"text": [], "ctc": []}
+    for clips, _ in seen:
+        counts["text"].append(sum(len(clip.text.split()) + 1 for clip in clips))
+        counts["ctc"].append(sum(len(clip.glosses) for clip in clips))
+    for name, weights in counts.items():
+        total = sum(losses[name] * n for (_, losses), n in zip(seen, weights, strict=True))
+        assert means[name] == pytest.approx(total / sum(weights))
 
 
 def test_a_clip_of_one_frame(tiny_recipe, run, own_manifest: Path) -> None:
@@ -184,15 +200,19 @@ def test_a_clip_of_one_frame(tiny_recipe, run, own_manifest: Path) -> None:
         train(recipe, run)
 
 
-def first_batch(trainer: Trainer):
-    return next(batches(trainer.train_set, trainer.maker, batch_size=2, shuffle_epoch=None))
+def first_batch(trainer: Trainer) -> Batch:
+    return next(batches(trainer.train_set, trainer.maker, [[0, 1]]))
+
+
+def step(trainer: Trainer, *parts: Batch) -> dict[str, float]:
+    return trainer.train_step([clip for batch in parts for clip in batch.clips], parts)
 
 
 def test_a_step_changes_the_weights_and_lowers_the_loss(trainer: Trainer) -> None:
     trainer.recipe = with_training(trainer.recipe, schedule="constant")
     batch, before = first_batch(trainer), trainer.trained.network.state_dict()
     before = {name: value.clone() for name, value in before.items()}
-    losses = [trainer.train_step(batch) for _ in range(12)]
+    losses = [step(trainer, batch) for _ in range(12)]
     assert losses[0].keys() == {"ctc", "text"}
     assert trainer.progress.step == 12
     for name, parameter in trainer.trained.network.named_parameters():
@@ -201,8 +221,8 @@ def test_a_step_changes_the_weights_and_lowers_the_loss(trainer: Trainer) -> Non
 
 
 def test_gradient_is_clipped(trainer: Trainer) -> None:
-    trainer.recipe = with_training(trainer.recipe, gradient_clip=1e-3)
-    trainer.train_step(first_batch(trainer))
+    trainer.stepper.settings = replace(trainer.stepper.settings, gradient_clip=1e-3)
+    step(trainer, first_batch(trainer))
     gradients = [parameter.grad for parameter in trainer.trained.network.parameters()]
     norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
     assert float(norm) == pytest.approx(1e-3, rel=1e-3)
@@ -210,22 +230,32 @@ def test_gradient_is_clipped(trainer: Trainer) -> None:
 
 def test_a_gradient_that_is_not_finite(trainer: Trainer) -> None:
     batch = first_batch(trainer)
-    batch.images[0] = math.nan
-    weight = next(trainer.trained.network.parameters()).clone()
-    message = r"^step 0, clips clip0, clip1: found a gradient of norm nan .*; expected a finite one"
-    with pytest.raises(ValueError, match=message):
-        trainer.train_step(batch)
-    assert torch.equal(next(trainer.trained.network.parameters()), weight)
+    step(trainer, batch)
+    before = {name: value.clone() for name, value in trainer.trained.network.state_dict().items()}
+    state = {name: value.clone() for name, value in pack_state(trainer.stepper.optimizer).items()}
+    bad = replace(batch, images=torch.full_like(batch.images, math.nan))
+    trainer.recipe = with_training(trainer.recipe, bad_steps=2)
+    assert step(trainer, bad) == {}  # left out
+    assert trainer.progress.step == 2 and len(trainer.progress.loss_counts) == 2
+    message = r"^2 steps in a row, the last one 2, clips clip0, clip1: found a gradient of norm nan"
+    with pytest.raises(UserError, match=message):
+        step(trainer, bad)
+    for name, value in trainer.trained.network.state_dict().items():
+        assert torch.equal(value, before[name]) or name.endswith("num_batches_tracked"), name
+    for name, value in pack_state(trainer.stepper.optimizer).items():
+        assert torch.equal(value, state[name]), name
+    assert (trainer.run.output / "last").exists()
+    assert step(trainer, batch) and not trainer.bad_steps
 
 
 def test_a_batch_without_a_readable_clip(trainer: Trainer) -> None:
     error = DataError("a.mp4", "no such file", "a video")
     batch = replace(first_batch(trainer), clips=(), errors=(error,))
     with pytest.raises(DataError, match=r"a\.mp4: found no such file"):
-        trainer.train_step(batch)
+        step(trainer, batch)
     errors: list[DataError] = []
     trainer.on_error = errors.append
-    assert trainer.train_step(batch) == {} and errors == [error]
+    assert step(trainer, batch) == {} and errors == [error]
     assert trainer.progress.step == 0
 
 

@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from slt_fast.model.network import Output
-from slt_fast.training.losses import translation_loss
+from slt_fast.training.losses import Counts, translation_loss
 
 B, T, G, S, V = 3, 6, 4, 5, 7
 TEXT = torch.tensor([[1, 4, 5, 6, 2], [1, 4, 2, 0, 0], [1, 6, 5, 2, 0]])
 GLOSSES = torch.tensor([[2, 2, 3], [1, 0, 0], [3, 1, 0]])
 GLOSS_LENGTHS = torch.tensor([3, 1, 2])
+COUNTS = Counts(text=9, ctc=6)
 
 
 def output(dtype: torch.dtype = torch.float64) -> Output:
@@ -43,8 +44,8 @@ def ctc_loss(out: Output, clips: list[int]) -> torch.Tensor:
     for clip in clips:
         glosses = GLOSSES[clip, : GLOSS_LENGTHS[clip]].tolist()
         logits = out.gloss_logits[clip, : out.gloss_lengths[clip]]
-        losses.append(-log_likelihood(logits, glosses) / len(glosses))
-    return torch.stack(losses).mean()
+        losses.append(-log_likelihood(logits, glosses))
+    return torch.stack(losses).sum() / GLOSS_LENGTHS[clips].sum()
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -56,6 +57,7 @@ def test_is_the_weighted_sum_of_both(smoothing, ctc_weight, text_weight) -> None
         GLOSSES,
         GLOSS_LENGTHS,
         TEXT,
+        COUNTS,
         ctc_weight=ctc_weight,
         text_weight=text_weight,
         label_smoothing=smoothing,
@@ -73,14 +75,14 @@ def test_is_the_weighted_sum_of_both(smoothing, ctc_weight, text_weight) -> None
 
 def test_clips_without_glosses_are_left_out_of_the_mean() -> None:
     out = output()
-    _, parts = translation_loss(out, GLOSSES, torch.tensor([3, 0, 2]), TEXT)
+    _, parts = translation_loss(out, GLOSSES, torch.tensor([3, 0, 2]), TEXT, Counts(9, 5))
     assert parts["ctc"].item() == pytest.approx(ctc_loss(out, [0, 2]).item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("longest", [0, 3])
 def test_without_any_glosses_there_is_no_ctc_loss(longest) -> None:
     out, none = output(), torch.zeros(B, longest, dtype=torch.long)
-    total, parts = translation_loss(out, none, torch.zeros(B, dtype=torch.long), TEXT)
+    total, parts = translation_loss(out, none, torch.zeros(B, dtype=torch.long), TEXT, Counts(9, 0))
     assert set(parts) == {"text"}
     assert total.item() == pytest.approx(text_loss(out).item(), rel=1e-5)
     total.backward()
@@ -89,7 +91,7 @@ def test_without_any_glosses_there_is_no_ctc_loss(longest) -> None:
 
 def test_padding_has_no_gradient() -> None:
     out = output()
-    total, _ = translation_loss(out, GLOSSES, GLOSS_LENGTHS, TEXT)
+    total, _ = translation_loss(out, GLOSSES, GLOSS_LENGTHS, TEXT, COUNTS)
     total.backward()
     padded_text = TEXT[:, 1:] == 0
     padded_frames = torch.arange(T) >= out.gloss_lengths[:, None]
@@ -104,7 +106,7 @@ def test_padding_has_no_gradient() -> None:
 def test_half_types_are_summed_in_float32(dtype) -> None:
     out = output(dtype)
     exact = Output(out.gloss_logits.double(), out.gloss_lengths, out.text_logits.double())
-    total, parts = translation_loss(out, GLOSSES, GLOSS_LENGTHS, TEXT)
+    total, parts = translation_loss(out, GLOSSES, GLOSS_LENGTHS, TEXT, COUNTS)
     assert total.dtype == parts["ctc"].dtype == parts["text"].dtype == torch.float32
     expected = (text_loss(exact) + ctc_loss(exact, [0, 1, 2])).item()
     assert total.item() == pytest.approx(expected, rel=1e-5)
@@ -123,11 +125,11 @@ def test_more_glosses_than_frames_are_named(lengths, glosses, message) -> None:
     out = output()._replace(gloss_lengths=torch.tensor(lengths))
     gloss_lengths = (glosses != 0).sum(1)
     with pytest.raises(ValueError, match=f"CTC: {message}"):
-        translation_loss(out, glosses, gloss_lengths, TEXT)
+        translation_loss(out, glosses, gloss_lengths, TEXT, COUNTS)
 
 
 def test_just_enough_frames_are_enough() -> None:
     out = output()._replace(gloss_lengths=torch.tensor([4, 1, 2]))
-    total, parts = translation_loss(out, GLOSSES, GLOSS_LENGTHS, TEXT)
+    total, parts = translation_loss(out, GLOSSES, GLOSS_LENGTHS, TEXT, COUNTS)
     assert parts["ctc"].item() == pytest.approx(ctc_loss(out, [0, 1, 2]).item(), rel=1e-5)
     assert total.isfinite()

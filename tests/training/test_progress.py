@@ -16,19 +16,20 @@ def test_progress_of_earlier_versions_is_read(tmp_path: Path) -> None:
     progress = read_progress(path)
     assert progress == Progress(epoch=1, batch=7, step=3, seconds=2.5, best_score=30.0)
     assert progress.mean_losses() == {}
-    progress.add_losses({"text": 3.0})
-    assert progress.mean_losses() == {"text": 3.0}
+    progress.add_losses({"text": 3.0}, {"text": 2, "ctc": 1})
+    assert progress.mean_losses() == {"text": 1.5}
 
 
 def test_losses_go_on_from_what_was_written(tmp_path: Path) -> None:
     progress, path = Progress(), tmp_path / "training.json"
     for number in range(7):
-        progress.add_losses({"ctc": number / 3, "text": 1.1} if number % 2 else {"text": 0.1})
+        losses = {"ctc": number / 3, "text": 1.1} if number % 2 else {"text": 0.1}
+        progress.add_losses(losses, {"ctc": number, "text": 1})
         write_json(path, asdict(progress))
         assert read_progress(path) == progress
         progress = read_progress(path)
     assert progress.mean_losses() == {
-        "ctc": (1 / 3 + 1 + 5 / 3) / 3,
+        "ctc": (1 / 3 + 1 + 5 / 3) / 9,
         "text": progress.loss_sums["text"] / 7,
     }
     progress.finish_epoch()

@@ -29,6 +29,8 @@ class Converter:
         self._path, self._reformatter = path, VideoReformatter()
         self._size: tuple[int, int] | None = None
         self._last: tuple[av.VideoFrame, np.ndarray] | None = None
+        self._rotation: int | None = None
+        self._matrix: np.ndarray | None = None
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         """Returns the picture of a frame, uint8 [H, W, 3] RGB.
@@ -45,15 +47,26 @@ class Converter:
         # swscale warns of full-range colours, which it treats rightly.
         with messages(), refusing(self._refuse):
             rgb = self._reformatter.reformat(frame, W, H, **_RGB).to_ndarray()
-            matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-        if matrix is not None:
-            rgb = _upright(self._path, rgb, np.frombuffer(matrix, np.int32)[[0, 1, 3, 4]])
+            if frame.rotation != self._rotation:
+                self._rotation, self._matrix = frame.rotation, _display_matrix(frame)
+        if self._matrix is not None:
+            rgb = _upright(self._path, rgb, self._matrix)
         picture = np.ascontiguousarray(rgb)
         self._last = frame, picture
         return picture
 
     def _refuse(self, reason: str) -> DataError:
         return DataError(self._path, f"a frame ({reason})", "one that can be shown in RGB")
+
+
+def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
+    """Returns a, b, c and d of a frame's display matrix; None if it has none.
+
+    A frame that was asked for its side data refers to itself, and stays in memory until Python
+    looks for such circles: hundreds of frames later.
+    """
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else np.frombuffer(matrix, np.int32)[[0, 1, 3, 4]].copy()
 
 
 def _upright(path: Path, rgb: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -103,7 +103,7 @@ def _automatic_choice(device: torch.device | None) -> tuple[str, str]:
 # Does what torch.compiler.assume_constant_result does, without importing the whole compiler: a
 # graph is traced for one device, and cannot hold the extension's answers, which are no tensors.
 for _function in (_refusal, _automatic_choice):
-    _function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    vars(_function)["_dynamo_marked_constant"] = True
 
 
 @functools.cache

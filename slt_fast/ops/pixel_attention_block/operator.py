@@ -15,7 +15,7 @@ import torch
 
 from slt_fast.ops.backend import autocast_dtype, check_tensors, choose_backend
 from slt_fast.ops.calls import Calls, Prepared
-from slt_fast.ops.launching import Plans, aligned, empty_map, memory_format
+from slt_fast.ops.launching import Plans, aligned, empty_map
 from slt_fast.ops.pixel_attention.operator import factor, to_autocast_type
 from slt_fast.ops.pixel_attention.plan import empty_token_major, refusal, regime
 from slt_fast.ops.pixel_attention_block import plan
@@ -23,7 +23,9 @@ from slt_fast.ops.pixel_attention_block.reference import (
     pixel_attention_block_gradients,
     pixel_attention_block_reference,
 )
+from slt_fast.ops.pixel_attention_block.sums import Needed
 from slt_fast.ops.registering import Backward, call_by_call, define
+from slt_fast.ops.steps import Tensors
 
 
 def pixel_attention_block(
@@ -170,9 +172,19 @@ def _kernels(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Returns the output, qkv, and attended and row_statistics (None without flash kernels)."""
     tensors = (x, qkv_weight, qkv_bias, gamma, positional_encoding)
-    results = plans.run(plan.forward_plan, x.device, *tensors, key_channels, num_heads, scale)
+    results = _forward(plans, True, *tensors, key_channels, num_heads, scale)
     saved: Any = results.get("attended"), results.get("row_statistics")
     return results["out"], results["qkv"], *saved
+
+
+def _inference(plans: Plans, *arguments: Any) -> torch.Tensor:
+    return _forward(plans, False, *arguments)["out"]
+
+
+def _forward(plans: Plans, saves: bool, *arguments: Any) -> Tensors:
+    x, qkv_weight = arguments[:2]
+    state = (saves, (x.data_ptr() | qkv_weight.data_ptr()) % 16 == 0)
+    return plans.run(plan.forward_plan, x.device, *arguments, *state, key=state)
 
 
 def _memory(x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, num_heads, scale):
@@ -187,51 +199,18 @@ def _memory(x, qkv_weight, qkv_bias, gamma, positional_encoding, key_channels, n
 
 def _backward_kernels(plans, gradient, *arguments):
     x, qkv_weight, _, gamma, encoding, qkv, attended, row_statistics, *settings, needed = arguments
-    needs_x, needs_weight, needs_bias, needs_gamma, needs_encoding = needed
     if attended is not None and not attended.numel():
         attended = row_statistics = None
-    gradient = aligned(gradient)
-    tensors = (gradient, qkv_weight, gamma, qkv, attended, row_statistics)
-    dx_format = memory_format(x) if needs_x or needs_encoding else None
-    key = (gradient.stride(), gradient.dtype, dx_format)
-    given = (*tensors, dx_format, *settings)
-    results = plans.run(plan.backward_plan, x.device, *given, key=key)
-    dgamma = dencoding = None
-    if needs_encoding:
-        dencoding = results["dx"].sum(0).to(encoding.dtype).contiguous()
-    if needs_gamma:
-        dgamma = results["delta"].sum().reshape(gamma.shape).to(gamma.dtype)
-    dweight, dbias = _projection_gradients(results["dqkv"], x, encoding, needs_weight, needs_bias)
-    return results.get("dx"), dweight, dbias, dgamma, dencoding
-
-
-def _projection_gradients(dqkv, x, positional_encoding, needs_weight, needs_bias):
-    """Computes dqkv^T x + (sum of dqkv over maps)^T encoding, and the sum of dqkv."""
-    dweight = dbias = None
-    by_position: Any = None
-    encoding = _encoding_tokens(positional_encoding) if needs_weight else None
-    if needs_bias or encoding is not None:
-        by_position = dqkv.sum(0, dtype=torch.float32)
-    if needs_bias:
-        dbias = by_position.sum(0).to(dqkv.dtype)
-    if needs_weight:
-        flat = dqkv.flatten(0, 1)
-        tokens = x.permute(0, 2, 3, 1).reshape(len(flat), -1)
-        dweight = flat.mT @ tokens.to(flat.dtype)
-        if encoding is not None:
-            dweight.addmm_(by_position.mT.to(flat.dtype), encoding.to(flat.dtype))
-    return dweight, dbias
+    gradient, needed = aligned(gradient), Needed(*needed)
+    given = (gradient, x, qkv_weight, gamma, encoding, qkv, attended, row_statistics)
+    strides = (gradient.stride(), x.stride())  # of x, as one who keeps saved tensors may copy them
+    key = (strides, gradient.dtype, needed)
+    results = plans.run(plan.backward_plan, x.device, *given, *settings, needed, key=key)
+    return tuple(map(results.get, Needed._fields))
 
 
 def _gradient_memory(number: int, tensor: torch.Tensor) -> torch.Tensor:
     return empty_map(tensor) if number == 0 else tensor.new_empty(tensor.shape)
-
-
-def _encoding_tokens(positional_encoding: torch.Tensor | None) -> torch.Tensor | None:
-    """[C, H, W] -> [N, C] with adjacent channels."""
-    if positional_encoding is None:
-        return None
-    return positional_encoding.permute(1, 2, 0).flatten(0, 1).contiguous()
 
 
 _fused = define(
@@ -241,4 +220,5 @@ _fused = define(
     memory=_memory,
     backward=Backward(_backward_kernels, pixel_attention_block_gradients, _gradient_memory),
     vmap=call_by_call,
+    inference=_inference,
 )

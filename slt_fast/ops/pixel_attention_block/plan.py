@@ -1,4 +1,4 @@
-"""The block's kernels: a projection and an attention; backward an attention and a projection.
+"""The block's kernels: a projection and an attention, or one; backward an attention and others.
 
     qkv = x qkv_weight^T + (encoding qkv_weight^T + qkv_bias)
     y   = x + encoding + gamma * attention(q, k, v)
@@ -10,8 +10,22 @@ neither the encoding nor gamma and the residual cost a pass over the maps.
 import torch
 
 from slt_fast.ops import kernel_table
-from slt_fast.ops.launching import Plan, Planner, ceil_divide, empty_map, precision, strided
+from slt_fast.ops.launching import (
+    Plan,
+    Planner,
+    ceil_divide,
+    empty_map,
+    memory_format,
+    precision,
+    strided,
+)
 from slt_fast.ops.pixel_attention.plan import Attention, add_backward, add_forward
+from slt_fast.ops.pixel_attention_block.one_kernel import (
+    add_block_forward,
+    repeated_encoding,
+    takes_one_kernel,
+)
+from slt_fast.ops.pixel_attention_block.sums import Needed, add_sum, add_sums
 
 
 @Planner
@@ -25,13 +39,21 @@ def forward_plan(
     key_channels: int,
     num_heads: int,
     scale: float,
+    saves: bool,
+    is_aligned: bool,
 ) -> None:
-    """Plans `out`, `qkv`, and `attended` and `row_statistics` of the flash kernels."""
+    """Plans `out`, `qkv`, and `attended` and `row_statistics` of the flash kernels.
+
+    One kernel needs aligned addresses, and writes no `qkv` unless it saves for a backward pass.
+    """
+    layouts = (x, qkv_weight, qkv_bias, positional_encoding)
+    if is_aligned and takes_one_kernel(plan.device, *layouts, num_heads):
+        _add_one_kernel(plan, *layouts, gamma, scale, saves)
+        return
     tokens = tokens_of(token_major(plan, "tokens", x))
-    B, N, _ = tokens.shape
     encoding = encoding_tokens(plan, positional_encoding)
     table = position_table(plan, encoding, qkv_weight, qkv_bias)
-    qkv = plan.allocate("qkv", qkv_weight.new_empty(B, N, len(qkv_weight)))
+    qkv = _allocate_qkv(plan, x, qkv_weight)
     add_projection(plan, tokens, qkv_weight, table, qkv)
     out = plan.allocate("out", empty_map(x))
     q, k, v = _parts(qkv, key_channels, num_heads)
@@ -43,24 +65,46 @@ def forward_plan(
     )
 
 
+def _add_one_kernel(
+    plan: Plan,
+    x: torch.Tensor,
+    qkv_weight: torch.Tensor,
+    qkv_bias: torch.Tensor | None,
+    positional_encoding: torch.Tensor | None,
+    gamma: torch.Tensor,
+    scale: float,
+    saves: bool,
+) -> None:
+    encoding = repeated_encoding(plan, positional_encoding)
+    first = None if encoding is None else encoding[0]
+    table = position_table(plan, first, qkv_weight, qkv_bias)
+    qkv = _allocate_qkv(plan, x, qkv_weight) if saves else None
+    out = plan.allocate("out", empty_map(x))
+    add_block_forward(plan, (x, qkv_weight, gamma), table, encoding, qkv, out, scale)
+
+
+def _allocate_qkv(plan: Plan, x: torch.Tensor, qkv_weight: torch.Tensor) -> torch.Tensor:
+    B, _, H, W = x.shape
+    return plan.allocate("qkv", qkv_weight.new_empty(B, H * W, len(qkv_weight)))
+
+
 @Planner
 def backward_plan(
     plan: Plan,
     gradient: torch.Tensor,
+    x: torch.Tensor,
     qkv_weight: torch.Tensor,
     gamma: torch.Tensor,
+    positional_encoding: torch.Tensor | None,
     qkv: torch.Tensor,
     attended: torch.Tensor | None,
     row_statistics: torch.Tensor | None,
-    memory_format: torch.memory_format | None,
     key_channels: int,
     num_heads: int,
     scale: float,
+    needed: Needed,
 ) -> None:
-    """Plans `dqkv`, `delta`, and `dx` in a memory format, or no `dx` if that is None.
-
-    gradient is [B, C, H, W] in any layout.
-    """
+    """Plans the gradients that are needed: `dx`, `dweight`, `dbias`, `dgamma` and `dencoding`."""
     tokens = tokens_of(token_major(plan, "gradient_tokens", gradient))
     dqkv = plan.allocate("dqkv", torch.empty_like(qkv))
     q, k, v = _parts(qkv, key_channels, num_heads)
@@ -71,9 +115,41 @@ def backward_plan(
         attended,
         row_statistics,
     )
-    if memory_format is not None:
-        dx = plan.allocate("dx", torch.empty_like(gradient, memory_format=memory_format))
+    by_position = add_sums(plan, dqkv, gamma, positional_encoding is not None, needed)
+    if needed.dweight:
+        _add_dweight(plan, dqkv, x, by_position, positional_encoding)
+    if needed.dx or needed.dencoding:
+        dx = plan.allocate("dx", torch.empty_like(gradient, memory_format=memory_format(x)))
         add_projection(plan, dqkv, qkv_weight.mT, tokens, tokens_of(dx))
+        if needed.dencoding:
+            assert positional_encoding is not None
+            _add_dencoding(plan, dx, positional_encoding)
+
+
+def _add_dweight(
+    plan: Plan,
+    dqkv: torch.Tensor,
+    x: torch.Tensor,
+    by_position: torch.Tensor | None,
+    positional_encoding: torch.Tensor | None,
+) -> None:
+    """Plans dweight = dqkv^T x + by_position^T encoding."""
+    flat = dqkv.flatten(0, 1)
+    dweight = plan.allocate("dweight", dqkv.new_empty(dqkv.shape[2], x.shape[1]))
+    plan.call(_multiply, flat.mT, _matrix_of(plan, "x_rows", x, dqkv.dtype), dweight)
+    if by_position is not None:
+        assert positional_encoding is not None
+        encoding = _matrix_of(plan, "encoding_rows", positional_encoding[None], dqkv.dtype)
+        plan.call(_add_product, by_position.mT, encoding, dweight)
+
+
+def _add_dencoding(plan: Plan, dx: torch.Tensor, positional_encoding: torch.Tensor) -> None:
+    """Plans dencoding [C, H, W], the sum of dx over maps."""
+    dencoding = plan.allocate("dencoding", positional_encoding.new_empty(dx.shape[1:]))
+    values, sums = dx.flatten(2), dencoding.flatten(1)
+    if not values.is_contiguous():
+        values, sums = values.mT, sums.mT
+    add_sum(plan, "map_sums", values, None, sums)
 
 
 def add_projection(
@@ -164,6 +240,22 @@ def _multiply_and_add(
     added: torch.Tensor, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor
 ) -> None:
     torch.addmm(added, a, b, out=out)
+
+
+def _add_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+    out.addmm_(a, b)
+
+
+def _matrix_of(plan: Plan, name: str, maps: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """[B, C, H, W] -> [B * N, C] in a type, for torch: a view, or one of a planned copy."""
+    rows = maps.permute(0, 2, 3, 1).flatten(0, 2)
+    is_view = rows._base is not None
+    if is_view and rows.dtype == dtype:
+        return rows
+    like = torch.empty_like(maps, dtype=dtype, memory_format=torch.channels_last)
+    copy = plan.allocate(name, like)
+    plan.call(torch.Tensor.copy_, copy, maps)
+    return copy.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def tokens_of(maps: torch.Tensor) -> torch.Tensor:

@@ -113,7 +113,7 @@ def test_frames_are_neither_read_nor_counted(cache: FlowCache, data: Path, monke
     for name in ("read", "num_frames"):
         monkeypatch.setattr(VideoSource, name, lambda self: pytest.fail("the frames were read"))
     maker = BatchMaker(Vocabularies.build(clips), FLOW)
-    (batch,) = batches(ClipDataset(clips), maker, batch_size=1)
+    (batch,) = batches(ClipDataset(clips), maker, [[0]])
     torch.testing.assert_close(batch.images, expected.float(), rtol=0, atol=2e-3)
     assert batch.lengths.tolist() == [5] and count_frames(clips[0]) == 5
     tight = replace(clips[0], glosses=("A", "B") * 3)

@@ -1,0 +1,220 @@
+"""One optimisation step: gradients of its parts, their sum over processes, and the update."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from slt_fast.data.batching import Batch, Vocabularies, too_many_frames
+from slt_fast.data.clip import AnnotatedClip
+from slt_fast.data.packing import seeded_generator
+from slt_fast.device import autocast
+from slt_fast.errors import ErrorHandler, UserError, handle, is_out_of_memory
+from slt_fast.recipe import TrainingConfig
+from slt_fast.training.losses import Counts, counts_of, translation_loss
+from slt_fast.training.ranks import Ranks
+from slt_fast.training.statistics import RunningStatistics
+
+logger = logging.getLogger(__name__)
+
+# Steps after which the host asks the device for their losses, for which it waits.
+_STEPS_AT_A_TIME = {"cpu": 1, "cuda": 20}
+_LOSSES = Counts._fields
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step found.
+
+    Args:
+        step: Its number.
+        clips: Its clips.
+        sums: Losses by name, summed over the tokens or glosses that `counts` counts.
+        counts: Tokens and glosses of the clips that could be read.
+        norm: Norm of the gradient; if it is not finite, the step changed nothing.
+    """
+
+    step: int
+    clips: Sequence[AnnotatedClip]
+    sums: dict[str, float]
+    counts: Counts
+    norm: float
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the step changed the weights."""
+        return math.isfinite(self.norm)
+
+    def means(self) -> dict[str, float]:
+        """Returns the losses per token and per gloss."""
+        return {name: total / getattr(self.counts, name) for name, total in self.sums.items()}
+
+
+class Stepper:
+    """Changes the weights of a network, one step after the other.
+
+    Args:
+        network: The network, on its device.
+        vocabularies: Its vocabularies.
+        settings: Settings of the training.
+        ranks: The processes that train together.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        vocabularies: Vocabularies,
+        settings: TrainingConfig,
+        ranks: Ranks,
+    ) -> None:
+        self.network, self.vocabularies, self.settings = network, vocabularies, settings
+        self.ranks = ranks
+        self.parameters = list(network.parameters())
+        self.device = self.parameters[0].device
+        self.statistics = RunningStatistics(network)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=0.0, weight_decay=settings.weight_decay, fused=True
+        )
+        self._waiting: list[tuple[int, Sequence[AnnotatedClip], Counts, Counts, torch.Tensor]] = []
+
+    def take(
+        self,
+        step: int,
+        clips: Sequence[AnnotatedClip],
+        parts: Iterable[Batch],
+        learning_rate: float,
+        on_error: ErrorHandler | None,
+    ) -> bool:
+        """Takes a step; returns whether any clip could be read.
+
+        A step whose gradient is not finite leaves weights and statistics as they are.
+
+        Args:
+            step: Number of the step, which is the seed of its dropout.
+            clips: All clips of the step, those of other processes as well.
+            parts: Batches of this process's clips, which are computed one after the other.
+            learning_rate: Learning rate.
+            on_error: Called with each clip that cannot be read; None raises it.
+
+        Raises:
+            UserError: Something is wrong with some clips, or needs too much memory.
+        """
+        seeds = (self.settings.seed, step, self.ranks.rank)
+        torch.manual_seed(seeded_generator(*seeds).initial_seed())
+        self.statistics.remember()
+        self.optimizer.zero_grad(set_to_none=True)
+        planned, read = counts_of(clips, self.vocabularies), Counts(0, 0)
+        values = torch.zeros(len(_LOSSES) + 1, device=self.device)
+        for batch in parts:
+            for error in batch.errors:
+                handle(error, on_error)
+            if batch.clips:
+                with _naming(step, batch, self.device):
+                    values[: len(_LOSSES)] += self._add_gradient(batch, planned)
+                read = read.plus(counts_of(batch.clips, self.vocabularies))
+        read = self._sum_over_ranks(read, values)
+        if not read.text:
+            return False
+        values[-1] = self._update(learning_rate)
+        self._waiting.append((step, clips, planned, read, values))
+        return True
+
+    def forget(self) -> None:
+        """Undoes what a step that was broken off did to the statistics."""
+        self.statistics.restore(torch.tensor(True, device=self.device))
+
+    def results(self, *, at_once: bool = False) -> list[StepResult]:
+        """Returns what the steps since the last results found; often none, as it waits for them.
+
+        Args:
+            at_once: Waits for all steps.
+        """
+        if not self._waiting:
+            return []
+        if len(self._waiting) < _STEPS_AT_A_TIME[self.device.type] and not at_once:
+            return []
+        waiting, self._waiting = self._waiting, []
+        rows = torch.stack([values for *_, values in waiting]).tolist()
+        return [
+            StepResult(step, clips, _sums(row, planned, read), read, row[-1])
+            for (step, clips, planned, read, _), row in zip(waiting, rows, strict=True)
+        ]
+
+    def _add_gradient(self, batch: Batch, planned: Counts) -> torch.Tensor:
+        """Adds the gradient of a part of a step; returns its losses, in the order of Counts."""
+        settings, device = self.settings, self.device
+        text = batch.text.to(device)
+        with autocast(device, settings.precision):
+            output = self.network(batch.images.to(device), batch.lengths, text)
+        total, losses = translation_loss(
+            output,
+            batch.glosses,
+            batch.gloss_lengths,
+            text,
+            planned,
+            ctc_weight=settings.ctc_weight,
+            text_weight=settings.text_weight,
+            label_smoothing=settings.label_smoothing,
+        )
+        total.backward()
+        none = total.new_zeros(())
+        return torch.stack([losses.get(name, none) for name in _LOSSES])
+
+    def _sum_over_ranks(self, read: Counts, losses: torch.Tensor) -> Counts:
+        """Sums counts, losses and gradients over the processes, and averages the statistics."""
+        if self.ranks.number == 1:
+            return read
+        has_gradient = [parameter.grad is not None for parameter in self.parameters]
+        message = torch.tensor([*read, *has_gradient])
+        self.ranks.sum(message)
+        read, used = Counts(*message[: len(read)].tolist()), message[len(read) :].tolist()
+        for parameter, number in zip(self.parameters, used, strict=True):
+            if number and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        self.statistics.values /= self.ranks.number
+        self.ranks.sum(losses, self.statistics.values, *gradients)
+        return read
+
+    def _update(self, learning_rate: float) -> torch.Tensor:
+        """Changes the weights, unless the gradient is not finite; returns its norm."""
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
+        is_bad = ~norm.isfinite()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        # As torch's own scaler of gradients does it: fused optimisers ask on the device.
+        self.optimizer.found_inf = is_bad.float()  # type: ignore[attr-defined]
+        self.optimizer.step()
+        self.statistics.restore(is_bad)
+        return norm
+
+
+def _sums(row: Sequence[float], planned: Counts, read: Counts) -> dict[str, float]:
+    """Returns the losses that a step has, from its means over all clips that it should have."""
+    return {
+        name: value * getattr(planned, name)
+        for name, value in zip(_LOSSES, row, strict=False)
+        if getattr(read, name)
+    }
+
+
+@contextmanager
+def _naming(step: int, batch: Batch, device: torch.device) -> Iterator[None]:
+    """Names step and clips in whatever goes wrong."""
+    names = ", ".join(clip.id for clip in batch.clips)
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"step {step}, clips {names}: {error}") from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            reason = too_many_frames(batch.clips, len(batch.images), device)
+            raise UserError(f"step {step}, {reason}") from error
+        logger.error("step %d failed with clips %s", step, names)
+        raise

@@ -1,0 +1,271 @@
+"""A model in training: its optimiser, its progress, and what an epoch does to it."""
+
+import itertools
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from slt_fast.checkpoint import (
+    TrainedModel,
+    build_network,
+    checkpoint_folder,
+    load_model,
+    load_tensors,
+    save_checkpoint,
+    without_weights,
+)
+from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches
+from slt_fast.data.clip import AnnotatedClip
+from slt_fast.data.input import flow_device
+from slt_fast.data.loader_processes import naming_killed_loaders
+from slt_fast.data.loading import ClipDataset
+from slt_fast.device import choose_device
+from slt_fast.errors import DataError, ErrorHandler, UserError
+from slt_fast.metrics import deciding_score
+from slt_fast.model.batch_norm import set_training
+from slt_fast.recipe import Recipe
+from slt_fast.training.datasets import trained_on
+from slt_fast.training.evaluation import evaluate
+from slt_fast.training.log import RunLog
+from slt_fast.training.progress import Progress, read_progress
+from slt_fast.training.ranks import Ranks
+from slt_fast.training.resuming import check_same_run, has_checkpoint_to_resume
+from slt_fast.training.run import RunConfig
+from slt_fast.training.schedule import learning_rate
+from slt_fast.training.starting import Start, start_from
+from slt_fast.training.state import pack_state, restore_state
+from slt_fast.training.step import Stepper, StepResult
+from slt_fast.training.steps import Steps
+from slt_fast.training.stopping import Stop, noting_signals
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer:
+    """A model with its optimiser and its progress."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: RunConfig,
+        train_set: ClipDataset,
+        on_error: ErrorHandler | None,
+        *,
+        start: Start | None = None,
+        started: float | None = None,  # time.monotonic(); None means now
+        ranks: Ranks | None = None,  # None means this process alone
+    ) -> None:
+        settings = recipe.training
+        torch.manual_seed(settings.seed)
+        self.recipe, self.run, self.train_set, self.on_error = recipe, run, train_set, on_error
+        self.ranks = ranks or Ranks()
+        self.device = choose_device(settings.device)
+        vocabularies = Vocabularies.build(train_set.clips, recipe.text.text_units)
+        maker_device = flow_device(recipe.input, self.device)
+        self.maker = BatchMaker(
+            vocabularies, recipe.input, recipe.augmentation, settings.seed, maker_device
+        )
+        fresh = without_weights(recipe) if has_checkpoint_to_resume(run) else recipe
+        network = build_network(fresh, vocabularies)
+        network.to(self.device).to(memory_format=torch.channels_last)
+        network.encoder.frames_per_chunk = settings.frames_per_chunk
+        data = trained_on(run, train_set.clips)
+        self.trained = TrainedModel(network, recipe, vocabularies, data)
+        if start:
+            message = start_from(network, vocabularies, start)
+            if self.ranks.is_first:
+                logger.info(message)
+        self.stepper = Stepper(network, vocabularies, settings, self.ranks)
+        self.progress = Progress()
+        self.log = RunLog(run.output)
+        self.started = time.monotonic() if started is None else started
+        self.saved = time.monotonic()
+        divides = settings.frames_per_step or settings.frames_at_once or self.ranks.number > 1
+        frames = train_set.num_frames() if divides else [1] * len(train_set)
+        self.steps = Steps(frames, settings)
+        self.bad_steps: list[StepResult] = []  # the latest in a row
+
+    def seconds(self) -> float:
+        """Returns the seconds of this run so far, including those before a resumption."""
+        now = time.monotonic()
+        self.progress.seconds += now - self.started
+        self.started = now
+        return self.progress.seconds
+
+    @naming_killed_loaders()
+    def train_epoch(self) -> dict[str, float]:
+        """Trains the rest of the current epoch; returns the mean losses of the whole epoch.
+
+        SIGTERM or Ctrl-C ends it after a step, with a checkpoint.
+        """
+        progress, settings = self.progress, self.recipe.training
+        steps = self.steps.of_epoch(progress.epoch)
+        todo = steps[progress.batch :]
+        parts = [self.steps.parts(self.ranks.share(step, self.steps.frames)) for step in todo]
+        loader = batches(
+            self.train_set,
+            self.maker,
+            itertools.chain.from_iterable(parts),
+            num_workers=self.train_set.num_workers(settings.num_workers),
+            epoch=progress.epoch,
+        )
+        set_training(self.trained.network, settings.batch_norm)
+        label = f"epoch {progress.epoch + 1}/{settings.epochs}"
+        disable = None if self.ranks.is_first else True
+        with (
+            noting_signals() as stop,
+            tqdm(desc=label, total=len(steps), unit="step", leave=False, disable=disable) as bar,
+        ):
+            bar.update(progress.batch)
+            for step, divided in zip(todo, parts, strict=True):
+                clips = [self.train_set.clips[number] for number in step]
+                batches_of_step = itertools.islice(loader, len(divided))
+                losses = self._step_unless_stopped(clips, batches_of_step, stop)
+                progress.batch += 1
+                bar.update()
+                bar.set_postfix({name: f"{value:.2f}" for name, value in losses.items()})
+                self._save_if_due(stop)
+        self._read_results(at_once=True)
+        return progress.mean_losses()
+
+    def _step_unless_stopped(
+        self, clips: Sequence[AnnotatedClip], parts: Iterable[Batch], stop: Stop
+    ) -> dict[str, float]:
+        """Takes a step; ends the training if the signal that stops it broke the step off.
+
+        A signal to all processes of a job ends the loader processes as well.
+        """
+        try:
+            return self.train_step(clips, parts)
+        except Exception:
+            if stop.signal is None or self.ranks.number > 1:
+                raise
+            self.stepper.forget()
+            self._end(stop)
+            raise
+
+    def _save_if_due(self, stop: Stop) -> None:
+        """Writes a checkpoint now and then; ends the training with one if a signal asked for it."""
+        minutes = (time.monotonic() - self.saved) / 60
+        is_due = minutes > self.recipe.training.checkpoint_minutes
+        stops, is_due = self.ranks.any(stop.signal is not None, is_due)
+        if stops:
+            self._end(stop)
+        elif is_due:
+            self.save("last")
+
+    def _end(self, stop: Stop) -> None:
+        self.save("last")
+        logger.warning("stopped: the checkpoint of step %d is written", self.progress.step)
+        stop.end()
+
+    def train_step(
+        self, clips: Sequence[AnnotatedClip], parts: Iterable[Batch]
+    ) -> dict[str, float]:
+        """Takes one optimisation step.
+
+        Args:
+            clips: All clips of the step.
+            parts: Batches of this process's clips, which are computed one after the other.
+
+        Returns:
+            The mean losses per token and per gloss of the latest step that they are known of; none
+            if no clip could be read.
+        """
+        progress = self.progress
+        rate = learning_rate(self.recipe.training, progress.step, self.steps.total)
+        if not self.stepper.take(progress.step, clips, parts, rate, self.on_error):
+            return {}
+        progress.step += 1
+        return self._read_results()
+
+    def _read_results(self, *, at_once: bool = False) -> dict[str, float]:
+        """Logs what the latest steps found; returns the losses of the last one.
+
+        Raises:
+            UserError: So many steps in a row left the weights alone that training ends, with a
+                checkpoint.
+        """
+        means: dict[str, float] = {}
+        for result in self.stepper.results(at_once=at_once):
+            if result.is_good:
+                self.bad_steps.clear()
+                self.progress.add_losses(result.sums, result.counts._asdict())
+                means = result.means()
+                if self.ranks.is_first:
+                    self.log.step(means, result.step + 1)
+                continue
+            self.bad_steps.append(result)
+            names = ", ".join(clip.id for clip in result.clips)
+            found = f"found a gradient of norm {result.norm}"
+            logger.warning("step %d, clips %s: %s; left out", result.step, names, found)
+            if len(self.bad_steps) == self.recipe.training.bad_steps:
+                self.save("last")
+                expected = "expected a finite one: try a lower --learning-rate"
+                steps = f"{len(self.bad_steps)} steps in a row, the last one {result.step}"
+                raise UserError(f"{steps}, clips {names}: {found}; {expected}")
+        return means
+
+    def finish_epoch(self, losses: dict[str, float], dev_set: ClipDataset) -> None:
+        """Scores dev when it is time, logs, and saves."""
+        progress, settings = self.progress, self.recipe.training
+        epoch, pointers = progress.epoch + 1, ["last"]
+        record: dict[str, Any] = {"epoch": epoch, "step": progress.step}
+        record |= {f"train.{name}": value for name, value in losses.items()}
+        if epoch == settings.epochs or epoch % settings.evaluate_every == 0:
+            self.save("last")  # scoring may need more memory than training
+            search = self.recipe.search.greedy()
+            dev = evaluate(
+                self.trained, dev_set, search=search, on_error=self.on_error, ranks=self.ranks
+            )
+            record |= dev.flat("dev")
+            score = dev.scores[deciding_score([clip.text for clip in dev.clips])].value
+            if score >= progress.best_score:  # of equals, the later
+                progress.best_score = score
+                pointers.append("best")
+        progress.finish_epoch()
+        # In this order no line is ever missing: resuming drops that of an epoch that was not saved.
+        if self.ranks.is_first:
+            self.log.epoch(record | {"seconds": self.seconds()})
+        self.save(*pointers)
+
+    def save(self, *pointers: str) -> None:
+        """Writes a checkpoint that these pointers name; the other processes wait for it."""
+        self._read_results(at_once=True)
+        self.seconds()
+        if self.ranks.is_first:
+            save_checkpoint(
+                self.run.output,
+                self.progress.step,
+                pointers,
+                self.trained,
+                tensors=pack_state(self.stepper.optimizer),
+                progress=asdict(self.progress),
+            )
+        self.saved = time.monotonic()
+        self.ranks.wait()
+
+    def resume(self) -> None:
+        """Continues from the last checkpoint; starts over if the run has none yet.
+
+        Raises:
+            DataError: The checkpoint is broken, or has another recipe or other data.
+        """
+        if not has_checkpoint_to_resume(self.run):
+            logger.warning("%s holds no checkpoint yet: starting over", self.run.output)
+            return
+        folder = checkpoint_folder(self.run.output / "last")
+        found = load_model(folder)
+        tensors = load_tensors(folder / "training.safetensors")
+        check_same_run(folder, found, self.trained)
+        self.trained.network.load_state_dict(found.network.state_dict())
+        self.progress = read_progress(folder / "training.json")
+        try:
+            restore_state(self.stepper.optimizer, tensors, self.progress.step)
+        except UserError as error:
+            raise DataError(folder, str(error), "the state that slt_fast writes") from error

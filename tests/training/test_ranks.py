@@ -1,0 +1,126 @@
+"""Two processes on one CPU train as one does."""
+
+import json
+import multiprocessing
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from slt_fast.checkpoint import checkpoint_folder
+from slt_fast.files import read_json
+from slt_fast.recipe import Recipe
+from slt_fast.training.loop import train
+from slt_fast.training.ranks import Ranks
+from slt_fast.training.run import RunConfig
+
+# Batch norm by the clips beside a clip, and dropout of its own in each process, would differ.
+EQUAL = {"batch_norm": "frozen", "epochs": 2, "batch_size": 3, "preload": False, "num_workers": 0}
+
+
+def recipe_of(recipe: Recipe, **settings) -> Recipe:
+    model = replace(recipe.model, dropout=0.0)
+    return replace(recipe, model=model, training=replace(recipe.training, **settings))
+
+
+def train_as(rank: int, port: int, recipe: Recipe, run: RunConfig, number: int = 2) -> None:
+    """Trains as torchrun's process of this rank."""
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(number), "LOCAL_RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    train(recipe, run)
+
+
+def train_together(recipe: Recipe, run: RunConfig) -> list[int | None]:
+    """Trains in two processes; returns their exit codes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    ranks = [context.Process(target=train_as, args=(n, port, recipe, run)) for n in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(300)
+    return [process.exitcode for process in ranks]
+
+
+def losses(run: RunConfig) -> list[dict[str, float]]:
+    lines = (run.output / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return [
+        {k: v for k, v in record.items() if isinstance(v, float) and k != "seconds"}
+        for record in records
+    ]
+
+
+def weights(run: RunConfig) -> dict[str, torch.Tensor]:
+    return load_file(checkpoint_folder(run.output / "last") / "model.safetensors")
+
+
+def without_key_bias(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Drops the bias of keys: softmax does not feel it, and Adam enlarges its rounding errors."""
+    if not name.endswith("in_proj_bias"):
+        return tensor
+    query, _, value = tensor.chunk(3)
+    return torch.cat([query, value])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, pytest.param({"frames_per_step": 30, "frames_at_once": 10}, marks=pytest.mark.slow)],
+)
+def test_losses_weights_and_scores_are_those_of_one_process(tiny_recipe, run, settings) -> None:
+    """The last step of an epoch has fewer clips than processes need."""
+    recipe = recipe_of(tiny_recipe, **EQUAL, **settings)
+    alone, together = (replace(run, output=run.output / name) for name in ("one", "two"))
+    metrics, _ = train(recipe, alone)
+    assert train_together(recipe, together) == [0, 0]
+    for ours, theirs in zip(losses(together), losses(alone), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    others = weights(alone)
+    for name, value in weights(together).items():
+        ours, theirs = (without_key_bias(name, tensor) for tensor in (value, others[name]))
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4, msg=name)
+    shared = read_json(together.output / "metrics.json")
+    for name, value in metrics.items():
+        if not name.endswith("seconds_total"):
+            assert shared[name] == value, name
+
+
+def test_a_process_without_clips_and_bad_clips_of_both(tiny_recipe, run, own_manifest) -> None:
+    text = own_manifest.read_text().replace("clip1,clip1,", "clip1,gone,")
+    own_manifest.write_text(text.replace("clip6,clip6,", "clip6,missing,"))
+    run = replace(run, data=f"manifest:{own_manifest}", skip_bad=True)
+    recipe = recipe_of(tiny_recipe, **{**EQUAL, "batch_size": 1})
+    assert train_together(recipe, run) == [0, 0]
+    lines = (run.output / "skipped.txt").read_text().splitlines()
+    assert len(lines) == 2 and "gone" in lines[0] and "missing" in lines[1]
+    assert len(losses(run)) == 2
+
+
+def test_a_resumed_run_equals_an_unbroken_one(tiny_recipe, run) -> None:
+    """With dropout and batch norm by the clips of each process."""
+    training = replace(tiny_recipe.training, epochs=2)
+    recipe = replace(tiny_recipe, training=training)
+    first = replace(recipe, training=replace(training, epochs=1, schedule="constant"))
+    second = replace(recipe, training=replace(training, schedule="constant"))
+    unbroken = replace(run, output=run.output / "unbroken")
+    broken = replace(run, output=run.output / "broken")
+    assert train_together(second, unbroken) == [0, 0]
+    assert train_together(first, broken) == [0, 0]
+    assert train_together(second, replace(broken, resume=True)) == [0, 0]
+    others = weights(unbroken)
+    for name, value in weights(broken).items():
+        assert torch.equal(value, others[name]), name
+
+
+def test_one_process_needs_no_messages(tmp_path: Path) -> None:
+    ranks, values = Ranks(), torch.tensor([1.0, 2.0])
+    ranks.sum(values)
+    assert values.tolist() == [1, 2] and ranks.gather("x") == ["x"]
+    assert ranks.any(True, False) == (True, False) and ranks.share([3, 1], [1] * 4) == [3, 1]
