@@ -31,6 +31,7 @@ class Case:
     num_heads: int = 1
     dtype: str = "float32"  # its name in torch
     device: str = "cpu"  # or "cuda"
+    biased: bool = False  # attention alone: a learned bias [heads, N, N] is added to the scores
 
     @property
     def N(self) -> int:
@@ -84,6 +85,25 @@ def case_of(operator: str, side: int, device: str) -> Case:
     return Case(operator, B, side, side, dtype="bfloat16", device=device)
 
 
+def regime_cases(device: str) -> list[Case]:
+    """Returns calls for the kernels that no call of `case_of` takes, and float32 ones."""
+    attention, block = "pixel_attention", "pixel_attention_block"
+    half = {"dtype": "bfloat16", "device": device}
+    exact = {"dtype": "float32", "device": device}
+    vit = Case(attention, 32, 24, 24, C=768, key_channels=768, num_heads=12, **half)
+    swin = Case(attention, 1024, 7, 7, C=96, key_channels=96, num_heads=3, biased=True, **half)
+    return [
+        vit,  # blocks of keys with narrow values
+        dataclasses.replace(vit, biased=True),
+        swin,  # whole maps, and the gradient of their bias
+        Case(attention, 256, 14, 14, biased=True, **half),  # by weights
+        Case(attention, 64, 28, 28, biased=True, **half),  # blocks of keys with wide values
+        Case(attention, 4, 56, 56, **exact),  # sums over the most keys, in two levels
+        Case(block, 64, 28, 28, **exact),
+        Case(block, 64, 17, 19, **exact),
+    ]
+
+
 def moving_clip(T: int, H: int, W: int, seed: int = 0) -> torch.Tensor:
     """Returns frames of smooth noise, [T, H, W] uint8.
 
@@ -118,20 +138,22 @@ def make_inputs(case: Case, layout: str, seed: int = 0) -> Inputs:
     # Values and gradients of one sign in the mean keep gamma's gradient away from 0, where a
     # relative error means nothing.
     gradient = random(*shapes[-1]) + 0.5
+    if case.biased:
+        leaves.append(random(case.num_heads, case.N, case.N))
     if case.operator == "pixel_attention_block":
         rows = 2 * case.key_channels + case.C
         leaves += [random(rows, case.C) * case.C**-0.5, random(rows).abs() / 2]
         leaves.append(torch.tensor(0.7, device=case.device))
-    names = ("q", "k", "v") if is_attention else ("x", "qkv_weight", "qkv_bias", "gamma")
+    names = ("q", "k", "v", "bias") if is_attention else ("x", "qkv_weight", "qkv_bias", "gamma")
     inputs = Inputs(tuple(leaves), tuple(constants), gradient, len(shapes), names[: len(leaves)])
     return inputs.changed(lambda tensor: _placed(tensor.to(case.torch_dtype), layout, is_attention))
 
 
 def _placed(tensor: torch.Tensor, layout: str, is_attention: bool) -> torch.Tensor:
     """Lays out [B, heads, N, channels] as a map in the layout, or [.., C, H, W]."""
-    if is_attention:
+    if is_attention and tensor.ndim == 4:
         axes = (2, 3) if layout == "nchw" else (1, 2)
         return tensor.transpose(*axes).contiguous().transpose(*axes)
-    if layout == "nchw" or tensor.ndim < 3:  # weights and scalars have no layout
+    if is_attention or layout == "nchw" or tensor.ndim < 3:  # others have no layout
         return tensor
     return tensor.movedim(-3, -1).contiguous().movedim(-1, -3)

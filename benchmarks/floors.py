@@ -69,9 +69,10 @@ def _attention(case: Case, direction: str) -> Work:
     pairs = 2 * case.B * case.N**2
     keys, values = case.key_channels, case.C
     tokens = case.B * case.N * case.torch_dtype.itemsize
+    bias = case.num_heads * case.N**2 * case.torch_dtype.itemsize if case.biased else 0
     if direction == "forward":
-        return Work(pairs * (keys + values), tokens * (2 * keys + 2 * values))
-    return Work(pairs * (3 * keys + 2 * values), tokens * (4 * keys + 3 * values))
+        return Work(pairs * (keys + values), tokens * (2 * keys + 2 * values) + bias)
+    return Work(pairs * (3 * keys + 2 * values), tokens * (4 * keys + 3 * values) + 2 * bias)
 
 
 def _block_bytes(case: Case) -> tuple[float, float, float]:

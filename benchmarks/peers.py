@@ -54,7 +54,7 @@ def ours(case: Case, backend: str = "auto", one_kernel: bool | None = None) -> F
     if case.operator == "positional_encoding":
         return lambda x, encoding: add_positional_encoding_2d(x, backend=backend)
     if case.operator == "pixel_attention":
-        return functools.partial(pixel_attention, backend=backend)
+        return lambda q, k, v, bias=None: pixel_attention(q, k, v, bias=bias, backend=backend)
     options = {"key_channels": case.key_channels, "num_heads": case.num_heads, "backend": backend}
 
     def block(*leaves_and_encoding: torch.Tensor) -> torch.Tensor:
@@ -106,8 +106,8 @@ def peer_of(case: Case, name: str, backend: str = "auto") -> Peer:
     return next(p for p in peers(case.operator, case.device, backend) if p.name == name)
 
 
-def checked(case: Case, peer: Peer) -> tuple[Function, Inputs, float]:
-    """Returns a peer's function, its inputs, and its worst error in units of the bound for ours.
+def checked(case: Case, peer: Peer) -> tuple[Function, Inputs, parity.Parity]:
+    """Returns a peer's function, its inputs, and its errors with the bounds for ours.
 
     Raises:
         WrongResult: Its output or a gradient is wrong.
@@ -117,7 +117,7 @@ def checked(case: Case, peer: Peer) -> tuple[Function, Inputs, float]:
     found = parity.check(function, inputs, _reference(case), poison)
     # Others round in their own way.
     found.require(peer.name, slack=1.0 if peer.name.startswith("ours") else 4.0)
-    return function, inputs, found.worst
+    return function, inputs, found
 
 
 @functools.lru_cache(maxsize=1)

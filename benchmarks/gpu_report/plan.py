@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from benchmarks.cases import OPERATORS, SIDES, Case, case_of
+from benchmarks.cases import OPERATORS, SIDES, Case, case_of, regime_cases
 from benchmarks.gpu_report import sanitizer, suite, timings
 from benchmarks.jobs import Job
 from benchmarks.peers import OURS, applies, peers
@@ -12,6 +12,7 @@ FLOW_PRESETS = ("fast", "default", "best")
 FLOW_FRAMES = 65  # 64 pairs
 FLOW_SIZES = ((224, 224), (260, 210))
 OTHER_BATCHES = (100, 300)
+REGIME_PEERS = (OURS, "eager, channels_last")
 MIN_SECONDS = 3.0
 
 
@@ -41,26 +42,32 @@ def flow_jobs(device: str, tiny: bool) -> list[Job]:
 
 
 def timed_cases(device: str, tiny: bool) -> list[Case]:
-    """Returns each operator's cases: one batch at each size, and other batches at 7x7."""
+    """Returns each operator's cases: each size, other batches at 7x7, and the other kernels."""
     if tiny:
         small = Case("", 2, 3, 3, C=32, key_channels=16, device=device)
-        return [dataclasses.replace(small, operator=operator) for operator in OPERATORS]
+        cases = [dataclasses.replace(small, operator=operator) for operator in OPERATORS]
+        return [*cases, dataclasses.replace(cases[0], biased=True)]
     order = ("pixel_attention_block", "pixel_attention", "positional_encoding")
     cases = [case_of(operator, side, device) for side in SIDES for operator in order]
-    return cases + [dataclasses.replace(case, B=B) for case in cases[:3] for B in OTHER_BATCHES]
+    cases += [dataclasses.replace(case, B=B) for case in cases[:3] for B in OTHER_BATCHES]
+    return cases + regime_cases(device)
 
 
 def timing_jobs(cases: list[Case], tiny: bool) -> list[Job]:
     """Returns a job for each peer of each case: those without a compiler first, ours before all."""
     jobs = []
     for case in cases:
+        is_regime = case.biased or case in regime_cases(case.device)
         for peer in peers(case.operator, case.device, "triton"):
+            if is_regime and peer.name not in REGIME_PEERS:
+                continue
             compiles = peer.compile_seconds > 0
             if not applies(case, peer):
                 continue
             if compiles and case.B in OTHER_BATCHES or tiny and (compiles or "NCHW" in peer.name):
                 continue
-            name = f"{case.operator} {case.H}x{case.W} B={case.B} {peer.name}"
+            kind = f"{case.dtype}{', biased' if case.biased else ''}"
+            name = f"{case.operator} {case.H}x{case.W} B={case.B} {kind} {peer.name}"
             arguments = {"case": case, "name": peer.name, "seconds": 0.01 if tiny else 0.05}
             # The encoding alone has nothing to compute backward.
             backward = [] if case.operator == "positional_encoding" else ["backward"]

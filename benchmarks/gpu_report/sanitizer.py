@@ -36,19 +36,23 @@ def run(tool: str, device: str, deadline: float) -> dict:
 
 
 def main() -> None:
-    """Runs the flow, and both directions of each operator at each size and with a bias."""
+    """Runs the flow, and both directions of each operator at each size, and with a bias.
+
+    With a bias the values are narrow and wide, as some kernels are for one of these.
+    """
     if cuda_refusal() is None:
         frames = moving_clip(3, 65, 90).cuda()
         for preset in ("fast", "default", "best"):
             optical_flow(frames, preset=preset)
         rgb_to_grey(frames[..., None].expand(-1, -1, -1, 3))
     for side in (5, 9, 17):  # up to 64 positions, up to 256, and beyond: regimes of the kernels
-        q, bias = (
-            torch.randn(shape, dtype=torch.bfloat16, device="cuda", requires_grad=True)
-            for shape in ((2, 2, side**2, 16), (2, side**2, side**2))
-        )
-        y = pixel_attention(q, q, q, bias=bias, backend="triton")
-        torch.autograd.grad(y.square().sum(), [q, bias])
+        for channels in (16, 144):
+            q, v, bias = (
+                torch.randn(shape, dtype=torch.bfloat16, device="cuda", requires_grad=True)
+                for shape in ((2, 2, side**2, 16), (2, 2, side**2, channels), (2, side**2, side**2))
+            )
+            y = pixel_attention(q, q, v, bias=bias, backend="triton")
+            torch.autograd.grad(y.square().sum(), [q, v, bias])
         for operator in OPERATORS:
             case = Case(operator, 2, side, side, 32, 16, dtype="bfloat16", device="cuda")
             parity.results(ours(case, "triton"), make_inputs(case, "channels_last"))

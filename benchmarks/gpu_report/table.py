@@ -13,7 +13,7 @@ NOTE = (
     "Median (20th to 80th percentile), share of the ideal floor. On a GPU through CUDA graphs with "
     "inputs that are not in the L2 cache. Launched, hot: calls launched one by one on the same "
     "inputs, in us, in the same order. Error: the worst in units of its bound for ours; the bound "
-    "of others is 4."
+    "of others is 4; in float32 the relative errors follow."
 )
 
 
@@ -67,7 +67,7 @@ def _timings(outcomes: list[Outcome], ceilings: Ceilings) -> list[str]:
     for case, rows in cases.items():
         times = (f"{direction}, us" for direction in rows[0].job.arguments["directions"])
         shape = f"{case.B}x{case.C}x{case.H}x{case.W}, keys {case.key_channels}/{case.num_heads}"
-        title = f"{case.operator}, {shape}, {case.dtype}"
+        title = f"{case.operator}, {shape}, {case.dtype}{', biased' if case.biased else ''}"
         header = ("peer", *times, "launched, hot", "error")
         lines += _table(title, header, [_peer_row(case, outcome, ceilings) for outcome in rows])
     return [*lines, "", NOTE] if lines else []
@@ -85,7 +85,10 @@ def _peer_row(case: Case, outcome: Outcome, ceilings: Ceilings) -> tuple[str, ..
         share = ceilings.seconds(floors.ideal(case, direction)) * 1e6 / median
         cells.append(f"{median:.1f} ({p20:.1f} to {p80:.1f}), {share:.0%}")
         launched.append(f"{modes.get('hot', modes.get('cold'))['median'] * 1e6:.1f}")
-    return name, *cells, " / ".join(launched), f"{result['worst']:.2f}"
+    error = f"{result['worst']:.2f}"
+    if case.dtype == "float32":
+        error += "".join(f", {part} {value:.1e}" for part, value in result["errors"].items())
+    return name, *cells, " / ".join(launched), error
 
 
 def _not_done(report: Report) -> list[str]:

@@ -26,16 +26,17 @@ def time_peer(case: Case, name: str, directions: Sequence[str], seconds: float) 
     """Times a peer whose output and gradients are right.
 
     Returns:
-        {"worst": error / bound, "times": {direction: {mode: Timing or a sentence}}} and, on a GPU,
-        "peak bytes": {direction: ...}; for a wrong result {"refused": why} and no time.
+        {"worst": error / bound, "errors": {name: error}, "times": {direction: {mode: Timing or a
+        sentence}}} and, on a GPU, "peak bytes": {direction: ...}; for a wrong result
+        {"refused": why} and no time.
     """
     peer = peer_of(case, name, "triton")
     try:
-        function, inputs, worst = checked(case, peer)
+        function, inputs, found = checked(case, peer)
     except parity.WrongResult as error:
         return {"refused": str(error)}
     sets = timing.input_sets(case, peer.layout, inputs)
-    result: dict = {"worst": worst, "times": {}, "peak bytes": {}}
+    result: dict = {"worst": found.worst, "errors": found.errors, "times": {}, "peak bytes": {}}
     for direction in directions:
         if case.device == "cuda":
             step = timing.make_step(function, inputs, direction)

@@ -1,4 +1,4 @@
-/* The functions of the CUDA driver that Triton calls; each succeeds and does nothing. */
+/* The functions of the CUDA driver that Triton calls. They do nothing, and succeed; only a tensor map is checked. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -98,7 +98,23 @@ Result cuPointerGetAttribute(void* data, int attribute, Pointer pointer) {
   return 0;
 }
 Result cuPointerGetAttributes(unsigned count, int* attributes, void** data, Pointer pointer) { return 0; }
-Result cuTensorMapEncodeTiled(void* map, ...) { return 0; }
+/* Refuses what the documentation of CUDA 13 forbids for a map that is not interleaved. */
+Result cuTensorMapEncodeTiled(void* map, int type, uint32_t rank, void* address, const uint64_t* sizes,
+                              const uint64_t* strides, const uint32_t* box, const uint32_t* steps, int interleave,
+                              int swizzle, int promotion, int fill) {
+  static const uint32_t element_bytes[] = {1, 2, 4, 4, 8, 8, 2, 4, 8, 2, 4, 4, 4};
+  static const uint32_t swizzled_bytes[] = {256 * 8, 32, 64, 128};
+  if (type < 0 || type > 12 || swizzle < 0 || swizzle > 3 || interleave != 0 || rank < 1 || rank > 5) return 1;
+  uint32_t row = box[0] * element_bytes[type];
+  int is_right = (uintptr_t)map % 64 == 0 && (uintptr_t)address % 16 == 0;
+  is_right &= row % 16 == 0 && row <= swizzled_bytes[swizzle];
+  for (uint32_t i = 0; i < rank; i++) {
+    is_right &= 0 < sizes[i] && sizes[i] <= 1ull << 32;
+    is_right &= 0 < box[i] && box[i] <= 256 && 0 < steps[i] && steps[i] <= 8;
+    if (i + 1 < rank) is_right &= strides[i] % 16 == 0 && strides[i] < 1ull << 40;
+  }
+  return is_right ? 0 : 1;
+}
 Result cuTensorMapEncodeIm2col(void* map, ...) { return 0; }
 Result cuStreamSynchronize(void* stream) { return 0; }
 Result cuMemcpyDtoH_v2(void* target, Pointer source, size_t size) { return 0; }

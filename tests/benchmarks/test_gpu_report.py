@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from benchmarks.gpu_report.report import Report
 from benchmarks.jobs import ROOT, Job, Outcome
 from benchmarks.parity import WrongResult
 from benchmarks.peers import OURS
+from slt_fast.ops import kernel_table
 
 # Hides packages that the report must run without, from this Python and all that it starts.
 HIDING = """
@@ -247,6 +249,40 @@ def test_an_operator_whose_test_failed_gets_no_time() -> None:
     assert f"| {attention} | 1 | 1 | 0 | 0 |" in markdown
 
 
+def test_each_kernel_of_half_types_is_timed(monkeypatch) -> None:
+    compile_kernels = pytest.importorskip("tests.ops.compile_kernels", reason="needs triton")
+    properties = types.SimpleNamespace(total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr(kernel_table, "architecture_of", lambda device: 90)
+    names = {"positional_encoding": "add_positional_encoding_2d"}
+    timed = []
+    for case in plan.timed_cases("cuda", tiny=False):
+        heads = case.num_heads
+        job = {"N": case.N, "dk": case.key_channels // heads, "dv": case.C // heads}
+        job |= {"heads": heads, "bias": case.biased}
+        launches = compile_kernels.LAUNCHERS[names.get(case.operator, case.operator)]
+        timed += [launch.row for launch in launches(job, case.torch_dtype)]
+    kinds = {(row.kernel, row.biased) for row in timed if row.itemsize == 2}
+    table = {(row.kernel, row.biased) for row in kernel_table.rows() if row.itemsize == 2}
+    assert kinds == table
+    sums = {row.kernel for row in timed if row.itemsize == 4}
+    assert sums >= {"flash_forward", "flash_forward_residual", "projection", "weights_backward"}
+
+
+def test_errors_of_float32_are_reported() -> None:
+    report = report_of(*((f"{path}::t[float32]", "passed") for path in suite.PARITY_FILES.values()))
+    case = Case("pixel_attention", 2, 3, 3, 32, 16, biased=True)
+    found = timings.time_peer(case, OURS, ["forward"], 0.001)
+    assert found["errors"].keys() == {"output", "q", "k", "v", "bias"}
+    ceilings = Outcome(Job("ceilings", "", suite.run), "done", {"bandwidth": 1.0, "rate": 1.0})
+    job = Job("timings", "", suite.run, {"case": case, "name": OURS, "directions": ["forward"]})
+    report.outcomes += [ceilings, Outcome(job, "done", found)]
+    markdown = table.render(report)
+    assert "float32, biased" in markdown
+    assert f"output {found['errors']['output']:.1e}, q " in markdown
+    assert targets.measured(report.section("timings"))[1] == {}  # no target is for it
+
+
 def test_a_peer_that_does_not_compile_gets_no_time() -> None:
     report = report_of((f"{suite.PARITY_FILES['pixel_attention']}::test[float32]", "passed"))
     case = Case("pixel_attention", 2, 3, 3)
@@ -286,6 +322,8 @@ def test_targets() -> None:
         (block, 7, OURS, "backward"): 70e-6,
         (block, 7, "eager, NCHW", "forward"): 90e-6,
         (block, 7, "eager, channels_last", "forward"): 72e-6,
+        (block, 7, OURS, "both, launched"): 80e-6,
+        (block, 7, "eager, NCHW", "both, launched"): 100e-6,
     }
     device = "NVIDIA H100 80GB HBM3"
     ceilings = Ceilings(3.0e12, 800e12)
@@ -295,6 +333,8 @@ def test_targets() -> None:
     assert verdicts[f"{block} 7x7, B = 256, backward <= 60 us"] == ("70.0 us", False)
     assert verdicts[f"{block} 7x7 forward against the faster eager >= 2.5x"] == ("2.40x", False)
     assert verdicts[f"{block} 7x7 forward against torch.compile >= 1.5x"] == ("not measured", None)
+    launched = f"{block} 7x7 both, launched against the faster eager >= 1.0x"
+    assert verdicts[launched] == ("1.25x", True)
 
 
 def test_medians_are_of_the_first_case() -> None:

@@ -81,8 +81,8 @@ def test_a_joined_gradient_that_reaches_other_maps_is_refused() -> None:
 def test_a_wrong_peer_is_not_handed_out(monkeypatch) -> None:
     case = Case("pixel_attention", **TINY)
     peer = peer_of(case, "eager, channels_last")
-    function, inputs, worst = checked(case, peer)
-    assert worst <= 1 and function(*inputs.leaves).shape == inputs.gradient.shape
+    function, inputs, found = checked(case, peer)
+    assert found.worst <= 1 and function(*inputs.leaves).shape == inputs.gradient.shape
     monkeypatch.setattr("benchmarks.peers.ours", lambda case, backend: plain(case))
     checked(case, peer_of(case, "ours, channels_last"))
     wrong = functools.partial(slightly_larger, case)

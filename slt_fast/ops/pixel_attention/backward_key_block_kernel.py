@@ -86,6 +86,8 @@ def key_block_backward_kernel(
     keys = first_key + tl.arange(0, BLOCK_K)
     map_index = program // key_blocks
     b, head = map_index // heads, map_index % heads
+    # A signed number keeps a register for its sign, which spills in Triton 3.6.
+    entry = map_index.to(tl.uint32)
     bias_matrix = transposed(matrix_of(bias, b % bias_batches, head))
     k_tile = _load_rows(k, b, head, first_key, Nk, DK, BLOCK_K, BLOCK_DK, DESCRIBED)
     v_tile = _load_rows(v, b, head, first_key, Nk, DV, BLOCK_K, BLOCK_V, DESCRIBED)
@@ -93,8 +95,8 @@ def key_block_backward_kernel(
     dv_tile = tl.zeros([BLOCK_K, BLOCK_V], tl.float32)
     for start in tl.range(0, Nq, BLOCK_Q):
         rows = start + tl.arange(0, BLOCK_Q)
-        row_max, row_factor = load_row_statistics(row_statistics, map_index, rows, Nq)
-        row = map_index.to(tl.int64) * Nq + rows
+        row_max, row_factor = load_row_statistics(row_statistics, entry, rows, Nq)
+        row = entry.to(tl.int64) * Nq + rows
         row_delta = tl.load(delta + row, mask=rows < Nq, other=0.0)
         q_tile = _load_rows(q, b, head, start, Nq, DK, BLOCK_Q, BLOCK_DK, DESCRIBED)
         g_tile = _load_rows(gradient, b, head, start, Nq, DV, BLOCK_Q, BLOCK_V, DESCRIBED)
