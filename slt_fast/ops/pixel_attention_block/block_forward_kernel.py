@@ -24,11 +24,10 @@ def _project(
 
 
 @triton.jit
-def _nan_of_bad_maps(is_finite, MAPS: tl.constexpr, BLOCK_POSITIONS: tl.constexpr):
-    """Returns for each row NaN if any value of its map is not finite, else 0."""
-    is_bad = tl.max(tl.where(is_finite, 0, 1), 1).reshape(MAPS, BLOCK_POSITIONS)
-    is_bad = tl.broadcast_to(tl.max(is_bad, 1)[:, None], (MAPS, BLOCK_POSITIONS))
-    return tl.where(is_bad.reshape(MAPS * BLOCK_POSITIONS) > 0, float("nan"), 0.0)
+def _sum_of_map(rows, MAPS: tl.constexpr, BLOCK_POSITIONS: tl.constexpr):
+    """Returns for each row the sum over the rows of its map."""
+    total = tl.sum(rows.reshape(MAPS, BLOCK_POSITIONS), 1)[:, None]
+    return tl.broadcast_to(total, (MAPS, BLOCK_POSITIONS)).reshape(MAPS * BLOCK_POSITIONS)
 
 
 @triton.jit
@@ -77,10 +76,10 @@ def block_forward_kernel(
             qkv.store([first, 0, 0, output], v_block)
         # Weights between maps are 0, and 0 times NaN would spoil the neighbours of a bad map. So
         # values that are not finite leave the product, and make these channels of their map NaN.
-        is_finite = tl.abs(v.to(tl.float32)) < float("inf")
-        v = tl.where(is_finite, v, 0.0).to(weight.dtype)
-        tile = tl.dot(weights, v, input_precision=PRECISION) * factor
-        tile += _nan_of_bad_maps(is_finite, MAPS, BLOCK_POSITIONS)[:, None]
+        zero_or_nan = v.to(tl.float32) * 0.0
+        nan_of_map = _sum_of_map(tl.sum(zero_or_nan, 1), MAPS, BLOCK_POSITIONS)
+        v = tl.where(zero_or_nan == 0.0, v, 0.0).to(weight.dtype)
+        tile = tl.dot(weights, v, input_precision=PRECISION) * factor + nan_of_map[:, None]
         h = x_blocks.load([first, 0, 0, start]).reshape(BLOCK_ROWS, BLOCK_COLUMNS)
         tile += h.to(tl.float32)
         if encoding is not None:
