@@ -28,6 +28,8 @@ TESTS = [
     *PARITY_FILES.values(),
     "tests/ops/test_kernels_on_gpu.py",
     "tests/ops/test_registration.py",
+    "tests/ops/test_launching.py",
+    "tests/ops/test_calls.py",
     "tests/ops/test_flow_on_gpu.py",
 ]
 if importlib.util.find_spec("cv2"):

@@ -4,10 +4,11 @@ The figures are those of the project's plan for an H100: 1.5 times the floors of
 and of three backward, at 7x7 with 256 maps in bfloat16. Other GPUs are asked for the same factor.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks import floors
-from benchmarks.cases import Case, regime_cases
+from benchmarks.cases import SIDES, Case, regime_cases
 from benchmarks.floors import Ceilings
 from benchmarks.gpu_report.report import Report
 from benchmarks.jobs import Outcome
@@ -19,6 +20,18 @@ FACTOR = 1.5
 FLOW_CLIP, FLOW_SECONDS = "flow default 224x224", 60e-6
 H100_SECONDS = {"forward": 36e-6, "backward": 60e-6}
 LAUNCHED = ("forward, launched", "both, launched")
+COMPILED = ("torch.compile",)
+# Operator, side, direction and peers that have to take so many times as long.
+RATIOS = [
+    *(("pixel_attention", side, "backward", COMPILED, 1.0) for side in (14, 28)),
+    ("pixel_attention", 56, "backward", EAGER, 1 / 0.9),
+    *(
+        ("pixel_attention_block", side, direction, peers, 1.0)
+        for side in SIDES
+        for direction in ("forward", "both")
+        for peers in (EAGER, COMPILED)
+    ),
+]
 MATRIX_SHARE = 0.55
 # The GPU's own time with nothing in the cache comes first; on a CPU there is only the last.
 MODES = ("cold graph", "cold", "hot")
@@ -97,7 +110,19 @@ def timing_targets(
             ours, other = (medians.get((operator, 56, p, direction)) for p in (OURS, EFFICIENT))
             name = f"{operator} 56x56 {direction} against SDPA memory-efficient"
             result.append(_speedup(name, ours, other, 2.0))
-    return result
+    return result + [ratio for row in RATIOS if row[:2] in cases for ratio in _ratio(medians, *row)]
+
+
+def _ratio(
+    medians: Medians, operator: str, side: int, direction: str, peers: Sequence[str], factor: float
+) -> Iterator[Target]:
+    """Yields the target of a row of RATIOS, as far as the faster of its peers was measured."""
+    found = [key for peer in peers if (key := (operator, side, peer, direction)) in medians]
+    if found:
+        fastest = min(found, key=medians.__getitem__)
+        ours = medians.get((operator, side, OURS, direction))
+        name = f"{operator} {side}x{side} {direction} against {fastest[2]}"
+        yield _speedup(name, ours, medians[fastest], factor)
 
 
 def flow_targets(outcomes: list[Outcome]) -> list[Target]:

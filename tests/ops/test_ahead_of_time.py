@@ -31,7 +31,9 @@ ENCODING = {"operator": "add_positional_encoding_2d", "N": 49, "dk": 0, "dv": 51
 SIZES = (49, 196, 784)
 PLAIN = [{**BLOCK, "N": N, "dk": 64, "dv": 512} for N in SIZES]
 ONE_KERNEL = [
-    {**PLAIN[0], "one_kernel": True, "forward_only": True, "saves": s} for s in (True, False)
+    {**PLAIN[0], "N": N, "dv": C, "one_kernel": True, "forward_only": True, "saves": saves}
+    for N, C in ((49, 512), (25, 192), (9, 64))
+    for saves in (True, False)
 ]
 UNFUSED = [{**ATTENTION, "forward_only": True, "N": N, "dk": 64, "dv": 512} for N in SIZES]
 BIASED = [{**ATTENTION, "bias": True, "N": N, "dk": 64, "dv": 512} for N in SIZES]

@@ -20,7 +20,7 @@ from slt_fast.ops.launching import (
 
 KEY_CHANNELS = 64  # also the channels of a block of values
 MAX_CHANNELS, MAX_POSITIONS = 512, 64
-MULTIPROCESSORS = 132  # of an H100, each of which holds one program
+MULTIPROCESSORS = 132  # of an H100 SXM, each of which holds one program
 WAVE = 29.0  # microseconds of a program
 POSITION = 0.2 / 49  # microseconds of two kernels for a position of a map
 GAIN = 0.9  # one kernel has to take at most this share of the time of two
@@ -63,11 +63,14 @@ def takes_one_kernel(
         and can_describe(_positions(x))
         and can_describe(qkv_weight[None, None])
     )
-    return fits and (_is_faster(B, H * W) if _choice is None else _choice)
+    return fits and (_is_faster(device, B, H * W) if _choice is None else _choice)
 
 
-def _is_faster(B: int, N: int) -> bool:
-    waves = ceil_divide(ceil_divide(B, _maps(N)), MULTIPROCESSORS)
+def _is_faster(device: torch.device, B: int, N: int) -> bool:
+    at_once = MULTIPROCESSORS
+    if device.type == "cuda":
+        at_once = torch.cuda.get_device_properties(device).multi_processor_count
+    waves = ceil_divide(ceil_divide(B, _maps(N)), at_once)
     return WAVE * waves <= GAIN * POSITION * N * B
 
 
