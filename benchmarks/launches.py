@@ -18,7 +18,9 @@ import torch
 
 from benchmarks import eager
 from slt_fast.ops import add_positional_encoding_2d, pixel_attention, pixel_attention_block
+from slt_fast.ops.pixel_attention_block.one_kernel import set_one_kernel
 
+ONE_KERNEL = "pixel_attention_block in one kernel"
 B, C, K, SIDE = 2, 64, 16, 2
 CALLS_A_SAMPLE = 50
 
@@ -29,6 +31,16 @@ bias, gamma = torch.randn(2 * K + C, requires_grad=True), torch.tensor(0.5, requ
 encoding = torch.randn(C, SIDE, SIDE)
 q, k = (torch.randn(B, 1, SIDE * SIDE, K, requires_grad=True) for _ in range(2))
 v = torch.randn(B, 1, SIDE * SIDE, C, requires_grad=True)
+# As one kernel takes them on sm_90.
+KEYS = 64
+half = {"dtype": torch.bfloat16}
+x_half = x.detach().to(**half).requires_grad_()
+weight_half = torch.randn(2 * KEYS + C, C, **half, requires_grad=True)
+bias_half, encoding_half = (
+    torch.randn(2 * KEYS + C, **half, requires_grad=True),
+    encoding.to(**half),
+)
+set_one_kernel(True)
 
 
 def block() -> torch.Tensor:
@@ -38,6 +50,16 @@ def block() -> torch.Tensor:
 
 def eager_block() -> torch.Tensor:
     return eager.block(x, weight, bias, gamma, encoding, key_channels=K, num_heads=1)
+
+
+def one_kernel() -> torch.Tensor:
+    options = {"key_channels": KEYS, "positional_encoding": encoding_half, "backend": "triton"}
+    return pixel_attention_block(x_half, weight_half, bias_half, gamma, **options)
+
+
+def eager_half_block() -> torch.Tensor:
+    given = (x_half, weight_half, bias_half, gamma, encoding_half)
+    return eager.block(*given, key_channels=KEYS, num_heads=1)
 
 
 def attention() -> torch.Tensor:
@@ -66,6 +88,7 @@ def calls() -> dict[str, Callable]:
     found: dict[str, Callable] = {}
     for name, leaves, ours, peer in (
         ("pixel_attention_block", (x, weight, bias, gamma), block, eager_block),
+        (ONE_KERNEL, (x_half, weight_half, bias_half, gamma), one_kernel, eager_half_block),
         ("pixel_attention", (q, k, v), attention, eager_attention),
         ("add_positional_encoding_2d", (x,), encoded, lambda: x + encoding),
     ):

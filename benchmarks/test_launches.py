@@ -11,7 +11,12 @@ from benchmarks import comparison
 
 pytest.importorskip("triton", reason="needs triton, which is a package for Linux")
 
-NAMES = ("pixel_attention_block", "pixel_attention", "add_positional_encoding_2d")
+NAMES = (
+    "pixel_attention_block",
+    "pixel_attention_block in one kernel",
+    "pixel_attention",
+    "add_positional_encoding_2d",
+)
 
 
 @pytest.fixture(scope="module")
