@@ -29,13 +29,13 @@ def checked(*which: str) -> tuple[int, int]:
 
 def test_replays_start_kernels_as_triton_does() -> None:
     num_calls, num_launches = checked()
-    assert num_calls == 2 * (9 + 1) + 31 < num_launches
+    assert num_calls == 2 * (10 + 1) + 31 < num_launches
 
 
 @pytest.mark.slow
 def test_replays_of_all_regimes_and_types() -> None:
     num_calls, num_launches = checked("all")
-    assert num_calls == 3 * (3 * 2 * 9 + 31) + 2 * 2 < num_launches
+    assert num_calls == 3 * (3 * 2 * 10 + 31) + 2 * 2 < num_launches
 
 
 def test_only_known_versions_of_triton_are_replayed(monkeypatch) -> None:

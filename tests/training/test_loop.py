@@ -110,7 +110,7 @@ def test_keeps_the_checkpoint_that_is_best_on_dev(tiny_recipe, run, monkeypatch)
     assert best["epoch"] == 3  # of equals the later
     assert read_json(checkpoint_folder(run.output / "last") / "training.json")["epoch"] == 4
     assert metrics["best_dev_bleu4"] == 30 and metrics["test.bleu4"] == 77
-    assert len(list((run.output / "checkpoints").iterdir())) == 2
+    assert len(list((run.output / "checkpoints").iterdir())) == 3  # best, last, previous
 
 
 def test_scores_dev_when_asked_and_at_the_end(tiny_recipe, run) -> None:

@@ -16,8 +16,9 @@ from tests.training.test_ranks import losses, weights
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """Those of the commands; afterwards the ones before."""
+    """Those of the commands; afterwards the ones before, which in workers of pytest are others."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     yield
     for number, handler in before.items():
