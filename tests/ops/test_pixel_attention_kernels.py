@@ -366,3 +366,19 @@ def test_a_backward_pass_in_another_state_leaves_no_plan(kernel_device, monkeypa
             assert precisions[-1] == expected
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="of the interpreter")
+def test_the_interpreter_is_not_given_bfloat16() -> None:
+    """It would multiply the bits as whole numbers."""
+    q = torch.randn(1, 1, 9, 16, dtype=torch.bfloat16)
+    with pytest.raises(ValueError, match=r"found torch\.bfloat16, which Triton's interpreter"):
+        pixel_attention(q, q, q, backend="triton")
+    assert pixel_attention(q, q, q).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("num_bytes", [1e6, True, "1", None, float("nan")])
+def test_a_workspace_limit_is_a_whole_number(num_bytes: object) -> None:
+    with pytest.raises(TypeError, match="set_workspace_limit: found .* expected a whole number"):
+        plan.set_workspace_limit(num_bytes)
+    assert plan.workspace_limit() == 256 * 2**20

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from slt_fast.ops import kernel_table
-from slt_fast.ops.backend import KERNEL_DTYPES
+from slt_fast.ops.backend import KERNEL_DTYPES, interprets
 from slt_fast.ops.kernel_table import Row
 from slt_fast.ops.launching import Plan, ceil_divide, power_of_two, precision, strided
 
@@ -34,6 +34,8 @@ def refusal(dtypes: set[torch.dtype], shape: Shape) -> str | None:
     (dtype,) = dtypes
     if dtype not in KERNEL_DTYPES:
         return f"found {dtype}, the kernels take float32, float16 and bfloat16"
+    if dtype == torch.bfloat16 and interprets():
+        return f"found {dtype}, which Triton's interpreter multiplies as whole numbers"
     if dk % 16 or not 16 <= dk <= 128:
         return f"found {dk} key channels a head, the kernels take multiples of 16 up to 128"
     if dv % 16 or not 16 <= dv <= 512:

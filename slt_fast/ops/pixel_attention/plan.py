@@ -30,9 +30,13 @@ def set_workspace_limit(num_bytes: int) -> None:
         num_bytes: Bytes for each call, 256 MiB at first.
 
     Raises:
+        TypeError: No whole number.
         ValueError: Fewer than one byte.
     """
     global MAX_WORKSPACE
+    if not hasattr(num_bytes, "__index__") or num_bytes is True:
+        found = f"found {num_bytes!r} bytes; expected a whole number"
+        raise TypeError(f"set_workspace_limit: {found}")
     if num_bytes < 1:
         raise ValueError(f"set_workspace_limit: found {num_bytes} bytes; expected 1 or more")
     MAX_WORKSPACE = num_bytes
