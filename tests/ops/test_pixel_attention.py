@@ -285,3 +285,10 @@ def test_tensors_without_values_give_one() -> None:
     q = torch.empty(2, 1, 6, 8, device="meta")
     out = pixel_attention(q, q, torch.empty(2, 1, 6, 5, device="meta"))
     assert out.shape == (2, 1, 6, 5) and out.is_meta
+
+
+def test_autocast_leaves_float64() -> None:
+    q, k, v = inputs(dtype=torch.float64)
+    expected = pixel_attention(q, k, v)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(pixel_attention(q, k, v), expected)

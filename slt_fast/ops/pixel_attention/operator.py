@@ -119,10 +119,13 @@ def kernel_refusal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str | N
 
 
 def to_autocast_type(tensor: MaybeTensor) -> MaybeTensor:
-    """Casts a floating-point tensor to the type of autocast if that is on for its device."""
+    """Casts a floating-point tensor to the type of autocast if that is on for its device.
+
+    As everywhere in torch, float64 stays.
+    """
     if tensor is None or (dtype := autocast_dtype(tensor.device)) is None:
         return tensor
-    return tensor.to(dtype)
+    return tensor if tensor.dtype == torch.float64 else tensor.to(dtype)
 
 
 def check(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> None:
