@@ -4,11 +4,14 @@ import functools
 import importlib.util
 import logging
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 
 from slt_fast.errors import UserError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 BACKENDS = ("auto", "reference", "triton")
 # Data-centre GPUs (A100, H100, B200) have it; the block sizes are for them. Others have 99 KiB.
@@ -85,14 +88,19 @@ def check_tensors(operator: str, tensors: dict[str, Any], optional: tuple[str, .
             raise ValueError(f"{operator}: {found}; expected {device}, as its first tensor")
 
 
+def constant_in_graphs(function: Function) -> Function:
+    """Lets a graph hold what a function answers while it is traced, always for one device.
+
+    Does what torch.compiler.assume_constant_result does, without importing the whole compiler.
+    """
+    vars(function)["_dynamo_marked_constant"] = True
+    return function
+
+
+@constant_in_graphs
 def machine_refusal(device: torch.device) -> str | None:
     """Returns why Triton's kernels cannot run on a device; None if they can."""
     return _machine_refusal(device)
-
-
-# Does what torch.compiler.assume_constant_result does, without importing the whole compiler: a
-# graph is traced for one device, so the answer is a constant.
-machine_refusal._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.cache

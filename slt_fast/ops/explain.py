@@ -10,6 +10,7 @@ import torch
 from slt_fast.ops.backend import choose_backend
 from slt_fast.ops.launching import Call, Launch, Plan
 from slt_fast.ops.pixel_attention import operator, plan
+from slt_fast.ops.pixel_attention.attention import regime
 from slt_fast.ops.pixel_attention.operator import pixel_attention, to_autocast_type
 from slt_fast.ops.pixel_attention.reference import additive
 from slt_fast.ops.pixel_attention_block import operator as block_operator
@@ -146,7 +147,7 @@ def _step_text(step: Launch | Call) -> str:
 
 
 def _regime_notes(Nq: int, Nk: int, dtype: torch.dtype) -> list[str]:
-    if plan.regime(Nq, Nk, dtype) == "flash":
+    if regime(Nq, Nk, dtype) == "flash":
         return [f"note: no program holds a whole row of {Nk} scores of {dtype}"]
     return []
 

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from tqdm import tqdm
@@ -147,7 +147,6 @@ class Trainer:
                 raise
             self.stepper.forget()
             self._end(stop)
-            raise
 
     def _save_if_due(self, stop: Stop) -> None:
         """Writes a checkpoint now and then; ends the training with one if a signal asked for it."""
@@ -159,7 +158,8 @@ class Trainer:
         elif is_due:
             self.save("last")
 
-    def _end(self, stop: Stop) -> None:
+    def _end(self, stop: Stop) -> NoReturn:
+        """Ends the program as the signal asked for, with a checkpoint."""
         self.save("last")
         logger.warning("stopped: the checkpoint of step %d is written", self.progress.step)
         stop.end()

@@ -6,6 +6,7 @@ import logging
 import torch
 
 from slt_fast.errors import UserError
+from slt_fast.ops.backend import constant_in_graphs
 from slt_fast.ops.extension import EXTENSION, REFUSAL, cuda_refusal
 from slt_fast.ops.optical_flow.opencv import opencv_refusal
 from slt_fast.ops.optical_flow.presets import DISVR_PRESETS, OPENCV_PRESETS, PRESETS, RAFT_PRESETS
@@ -74,6 +75,8 @@ def _only_backend(preset: str) -> str | None:
     return "opencv" if preset in OPENCV_PRESETS else None
 
 
+# A graph cannot hold calls of the extension whose answers are no tensors.
+@constant_in_graphs
 def _refusal(backend: str, device: torch.device | None) -> str | None:
     """Returns why a backend cannot run and what to use instead; None if it can."""
     # Those of the same flow, as far as they are here.
@@ -87,6 +90,7 @@ def _refusal(backend: str, device: torch.device | None) -> str | None:
     return f"{refusal}; use {others}" if refusal else None
 
 
+@constant_in_graphs
 def _automatic_choice(device: torch.device | None) -> tuple[str, str]:
     if EXTENSION is None and opencv_refusal() is None:
         return "opencv", REFUSAL
@@ -98,12 +102,6 @@ def _automatic_choice(device: torch.device | None) -> tuple[str, str]:
     if refusal:
         return "cpu", f"the extension; no kernels on a GPU: {refusal}"
     return "cuda", "the extension's kernels, as the frames are on a GPU"
-
-
-# Does what torch.compiler.assume_constant_result does, without importing the whole compiler: a
-# graph is traced for one device, and cannot hold the extension's answers, which are no tensors.
-for _function in (_refusal, _automatic_choice):
-    vars(_function)["_dynamo_marked_constant"] = True
 
 
 @functools.cache

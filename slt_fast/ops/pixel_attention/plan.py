@@ -11,8 +11,6 @@ import torch
 from slt_fast.ops.launching import Plan, Planner, ceil_divide, forget_plans, strided
 from slt_fast.ops.pixel_attention import backward_steps as steps
 from slt_fast.ops.pixel_attention.attention import Attention
-from slt_fast.ops.pixel_attention.attention import refusal as refusal  # for other operators
-from slt_fast.ops.pixel_attention.attention import regime as regime
 from slt_fast.ops.pixel_attention.backward_parts import allocate_gradients
 
 FULL_CHIP = 264  # programs that keep a large GPU busy: two for each of 132 multiprocessors

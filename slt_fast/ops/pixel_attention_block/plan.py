@@ -19,7 +19,8 @@ from slt_fast.ops.launching import (
     precision,
     strided,
 )
-from slt_fast.ops.pixel_attention.plan import Attention, add_backward, add_forward
+from slt_fast.ops.pixel_attention.attention import Attention
+from slt_fast.ops.pixel_attention.plan import add_backward, add_forward
 from slt_fast.ops.pixel_attention_block.one_kernel import (
     add_block_forward,
     repeated_encoding,
