@@ -73,6 +73,24 @@ class TrainingConfig:
     """Seed of weights, order, dropout and augmentation."""
     evaluate_every: _Count = 1
     """Epochs between two scorings of the dev split."""
+    best_by: Literal[
+        "auto",
+        "bleu1",
+        "bleu2",
+        "bleu3",
+        "bleu4",
+        "rouge_l",
+        "chrf",
+        "exact_match",
+        "wer",
+        "text",
+        "ctc",
+    ] = "auto"
+    """Score of the dev split, or its loss on the text or the glosses, that chooses the best
+    checkpoint; auto takes BLEU-4, or exact matches if all texts are shorter than four tokens."""
+    patience: Annotated[int, Bounds(ge=0)] = 0
+    """Scorings of the dev split in a row without a better score, after which training ends; 0 goes
+    on for all epochs."""
     checkpoint_minutes: _Positive = 10.0
     """Minutes after which a checkpoint is also written within an epoch."""
 
@@ -182,8 +200,9 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(augmentation := values.get("augmentation"), dict):  # or it is refused later
         values["augmentation"] = {"other_rates": 0.0, **augmentation}
     if isinstance(training := values.get("training"), dict):
-        newer = {"frames_per_step": 0, "frames_at_once": 0, "frames_per_chunk": 0}
-        values["training"] = {**newer, "batch_norm": "batch", "bad_steps": 10, **training}
+        newer = {"frames_per_step": 0, "frames_at_once": 0, "frames_per_chunk": 0, "patience": 0}
+        kept = {"batch_norm": "batch", "bad_steps": 10, "best_by": "auto"}
+        values["training"] = {**newer, **kept, **training}
     if "search" in values:
         return values
     training, model = dict(values["training"]), dict(values["model"])

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
-from tqdm import tqdm
+
+from slt_fast.progress_bar import ProgressBar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,7 +39,7 @@ def in_processes(
     Raises:
         OSError: A process was killed, for example by the system because memory ran out.
     """
-    with tqdm(total=len(items), desc=label, unit="clip", leave=False, disable=None) as bar:
+    with ProgressBar(total=len(items), desc=label, unit="clip") as bar:
         for result in _results(work, items, num_workers, ahead):
             bar.update()
             yield result

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # From the ground up. A room is a file or a folder of slt_fast; those on one floor are strangers.
 FLOORS = [
-    {"threads", "errors", "version"},
+    {"threads", "errors", "version", "progress_bar"},
     {"files", "workers", "settings", "device", "command_line", "metrics"},
     {"state_dict"},
     {"ops"},

@@ -1,6 +1,8 @@
 """From clips to sentences: search on the decoder, best path on the gloss head."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -32,12 +34,51 @@ class Translation:
     glosses: tuple[str, ...]
 
 
+def encode_batch(trained: TrainedModel, batch: PackedClips) -> Encoded:
+    """Encodes a batch on the device and in the precision of the model, which is evaluating.
+
+    Raises:
+        UserError: The batch has more frames than the device's memory holds.
+    """
+    device = next(trained.network.parameters()).device
+    with evaluating(trained, batch):
+        return trained.network.encode(batch.images.to(device), batch.lengths.to(device))
+
+
 def translate_batch(
-    trained: TrainedModel, batch: PackedClips, *, search: SearchConfig
+    trained: TrainedModel,
+    batch: PackedClips,
+    *,
+    search: SearchConfig,
+    encoded: Encoded | None = None,
 ) -> list[Translation]:
     """Translates each clip of a batch, in order, on the device and in the precision of the model.
 
     The model is in evaluation mode.
+
+    Args:
+        trained: The model.
+        batch: The clips.
+        search: Settings of the search.
+        encoded: What encode_batch returned for the batch; None encodes it.
+
+    Raises:
+        UserError: The batch has more frames than the device's memory holds.
+    """
+    encoded = encode_batch(trained, batch) if encoded is None else encoded
+    with evaluating(trained, batch):
+        texts = _search(trained.network, encoded, search)
+    words, glosses = trained.vocabularies, trained.vocabularies.gloss
+    lines = greedy_ctc(encoded.gloss_logits, encoded.lengths)
+    return [
+        Translation(words.decode_text(text), tuple(glosses.decode(line).split()))
+        for text, line in zip(texts, lines, strict=True)
+    ]
+
+
+@contextmanager
+def evaluating(trained: TrainedModel, batch: PackedClips) -> Iterator[None]:
+    """Computes without gradients, in the precision of the model.
 
     Raises:
         UserError: The batch has more frames than the device's memory holds.
@@ -45,18 +86,11 @@ def translate_batch(
     device = next(trained.network.parameters()).device
     try:
         with torch.no_grad(), autocast(device, trained.recipe.training.precision):
-            encoded = trained.network.encode(batch.images.to(device), batch.lengths.to(device))
-            texts = _search(trained.network, encoded, search)
+            yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         raise UserError(too_many_frames(batch.clips, len(batch.images), device)) from error
-    words, glosses = trained.vocabularies, trained.vocabularies.gloss
-    lines = greedy_ctc(encoded.gloss_logits, encoded.lengths)
-    return [
-        Translation(words.decode_text(text), tuple(glosses.decode(line).split()))
-        for text, line in zip(texts, lines, strict=True)
-    ]
 
 
 def trained_rate(trained: TrainedModel, asked: FrameRate | None = None) -> FrameRate:

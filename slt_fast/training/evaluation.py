@@ -1,20 +1,20 @@
 """Scores of a model on a split, and the translations behind them."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-from tqdm import tqdm
+import torch
 
 from slt_fast.checkpoint import TrainedModel
-from slt_fast.data.batching import BatchMaker, batches
+from slt_fast.data.batching import Batch, BatchMaker, batches
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.input import flow_device
 from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
 from slt_fast.data.packing import in_groups
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle
-from slt_fast.inference.translate import Translation, translate_batch
+from slt_fast.inference.translate import Translation, encode_batch, evaluating, translate_batch
 from slt_fast.metrics import (
     Score,
     clean_phoenix_gloss,
@@ -23,19 +23,38 @@ from slt_fast.metrics import (
     translation_scores,
     word_error_rate,
 )
+from slt_fast.model.encoder import Encoded
+from slt_fast.model.network import Output
+from slt_fast.progress_bar import ProgressBar
 from slt_fast.recipe import SearchConfig
+from slt_fast.training.losses import Counts, counts_of, translation_loss
 from slt_fast.training.ranks import Ranks
 
 logger = logging.getLogger(__name__)
 
+_LOSSES = Counts._fields
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores by name (of glosses only if clips have any), and the translation of each clip."""
+    """Scores of a model on clips.
+
+    Args:
+        scores: Scores by name, of glosses only if clips have any.
+        clips: The clips.
+        translations: The translation of each clip.
+        losses: Losses per token ("text") and per gloss ("ctc"), as training has them, but without
+            augmentation and dropout.
+    """
 
     scores: dict[str, Score]
     clips: list[AnnotatedClip]
     translations: list[Translation]
+    losses: dict[str, float] = field(default_factory=dict)
+
+    def value(self, name: str) -> float:
+        """Returns a score or a loss by its name."""
+        return self.losses[name] if name in self.losses else self.scores[name].value
 
     def most_common_share(self) -> float:
         """Returns the share (0 to 1) of the clips that got the most common translation."""
@@ -44,7 +63,7 @@ class Evaluation:
     def flat(self, split: str) -> dict[str, float | str]:
         """Returns the flat keys of metrics.json, such as test.bleu4_low and test.num_clips."""
         counts = {"most_common_share": self.most_common_share(), "num_clips": len(self.clips)}
-        values = {**flat_scores(self.scores), **counts}
+        values = {**self.losses, **flat_scores(self.scores), **counts}
         return {f"{split}.{name}": value for name, value in values.items()}
 
 
@@ -74,7 +93,7 @@ def evaluate(
         UserError: No clip can be read, or a batch needs more memory than there is.
     """
     ranks = ranks or Ranks()
-    found = _translate(trained, dataset, search, on_error, ranks)
+    found, losses = _translate(trained, dataset, search, on_error, ranks)
     clips, translations = [], []
     for clip, said in zip(dataset.clips, found, strict=True):
         if isinstance(said, DataError):
@@ -84,7 +103,7 @@ def evaluate(
             translations.append(said)
     if not clips:
         raise UserError("scoring: found no readable clip; expected a split with at least one")
-    evaluation = Evaluation(score(clips, translations), clips, translations)
+    evaluation = Evaluation(score(clips, translations), clips, translations, losses)
     if evaluation.most_common_share() > 0.5 and len(clips) > 1:
         split = clips[0].split
         logger.warning("more than half of the %s translations are the same sentence", split)
@@ -97,8 +116,11 @@ def _translate(
     search: SearchConfig,
     on_error: ErrorHandler | None,
     ranks: Ranks,
-) -> list[Translation | DataError]:
-    """Returns the translation of each clip, or its error; without on_error raises the first."""
+) -> tuple[list[Translation | DataError], dict[str, float]]:
+    """Returns the translation of each clip, or its error; without on_error raises the first.
+
+    The losses are those of all clips that could be read.
+    """
     network, settings = trained.network, trained.recipe.training
     was_training = network.training
     network.eval()
@@ -108,17 +130,44 @@ def _translate(
     ours = range(ranks.rank, len(dataset), ranks.number)
     groups = in_groups(ours, settings.batch_size)
     found: list[Translation | DataError] = []
-    with tqdm(total=len(ours), desc="translating", unit="clip", leave=False, disable=None) as bar:
+    sums = torch.zeros(2 * len(_LOSSES), dtype=torch.float64)
+    with ProgressBar(total=len(ours), desc="translating", unit="clip") as bar:
         for batch in batches(dataset, maker, groups, num_workers=num_workers):
-            said = iter(translate_batch(trained, batch, search=search) if batch.clips else [])
+            said: Iterator[Translation] = iter([])
             errors = iter(batch.errors)
             if batch.errors and on_error is None:
                 raise batch.errors[0]
+            if batch.clips:
+                encoded = encode_batch(trained, batch)
+                said = iter(translate_batch(trained, batch, search=search, encoded=encoded))
+                sums += _losses(trained, batch, encoded)
             found += [next(said) if is_good else next(errors) for is_good in batch.is_good]
             bar.update(len(batch.is_good))
     network.train(was_training)
-    shared = ranks.gather(found)
-    return [shared[index % ranks.number][index // ranks.number] for index in range(len(dataset))]
+    ranks.sum(sums)
+    totals, counts = sums.view(2, -1).tolist()
+    parts = zip(_LOSSES, totals, counts, strict=True)
+    losses = {name: total / count for name, total, count in parts if count}
+    shared, numbers = ranks.gather(found), range(len(dataset))
+    return [shared[index % ranks.number][index // ranks.number] for index in numbers], losses
+
+
+def _losses(trained: TrainedModel, batch: Batch, encoded: Encoded) -> torch.Tensor:
+    """Returns the sums of the losses of a batch, then the tokens and glosses they are sums of."""
+    settings, text = trained.recipe.training, batch.text.to(encoded.memory.device)
+    with evaluating(trained, batch):
+        logits = trained.network.decode(encoded, text[:, :-1])
+        _, losses = translation_loss(
+            Output(encoded.gloss_logits, encoded.lengths, logits),
+            batch.glosses,
+            batch.gloss_lengths,
+            text,
+            Counts(1, 1),
+            label_smoothing=settings.label_smoothing,
+        )
+    counts = counts_of(batch.clips, trained.vocabularies)
+    values = [float(losses.get(name, 0.0)) for name in _LOSSES]
+    return torch.tensor([*values, *counts], dtype=torch.float64)
 
 
 def score(clips: Sequence[AnnotatedClip], translations: Sequence[Translation]) -> dict[str, Score]:

@@ -10,8 +10,8 @@ from slt_fast.checkpoint import load_model
 from slt_fast.data.skipped import SkippedClips
 from slt_fast.device import keep_compiled_convolutions
 from slt_fast.files import write_json
-from slt_fast.metrics import deciding_score
 from slt_fast.recipe import Recipe
+from slt_fast.training.best import choosing_score
 from slt_fast.training.checks import (
     check_flow_cache,
     check_recipe,
@@ -64,6 +64,7 @@ def _train(
     units = recipe.text.text_units
     warn_of_long_texts(train_set.clips, recipe.search.max_text_length, units)
     warn_of_rare_words(train_set.clips, units)
+    choosing_score(recipe.training.best_by, dev_set.clips)  # or refuses it before training
     trainer = Trainer(recipe, run, train_set, skipped, start=start, started=started, ranks=ranks)
     del start  # or its weights would stay in memory
     if run.resume:
@@ -75,15 +76,22 @@ def _train(
         if skipped:
             skipped.open(run.output / "skipped.txt", append=run.resume)
     ranks.wait()
-    while trainer.progress.epoch < recipe.training.epochs:
+    settings = recipe.training
+    while not trainer.progress.is_done(settings.epochs, settings.patience):
         losses = trainer.train_epoch()
         trainer.finish_epoch(losses, dev_set)
+    if (epochs := trainer.progress.epoch) < settings.epochs:
+        logger.info(
+            "no better dev score in %d scorings: ended after epoch %d",
+            settings.patience,
+            epochs,
+        )
     best = load_model(run.output / "best")
     best.network.to(trainer.device)
     test = evaluate(best, test_set, search=recipe.search, on_error=skipped, ranks=ranks)
     metrics: dict[str, Any] = test.flat(run.test_split)
     metrics[f"{run.test_split}.seconds_total"] = trainer.seconds()
-    decided = deciding_score([clip.text for clip in dev_set.clips])
+    decided = choosing_score(recipe.training.best_by, dev_set.clips)
     metrics[f"best_dev_{decided}"] = trainer.progress.best_score
     if ranks.is_first:
         write_json(run.output / "metrics.json", metrics)

@@ -39,10 +39,11 @@ def settings_to_resume(run: RunConfig) -> tuple[Recipe, RunConfig]:
 def check_same_recipe(folder: Path, found: Recipe, wanted: Recipe) -> None:
     """Raises DataError if a checkpoint has other settings than the run that resumes it.
 
-    There may be more epochs. Files of backbone weights may have moved: the checkpoint holds what
-    became of them.
+    There may be more epochs, and another patience. Files of backbone weights may have moved: the
+    checkpoint holds what became of them.
     """
     changes = differences(found, wanted)
+    changes.pop("training.patience", None)
     if not {"imagenet", "none"} & set(changes.get(_BACKBONE_WEIGHTS, ("none",))):
         del changes[_BACKBONE_WEIGHTS]
     epochs, wanted_epochs = changes.get("training.epochs", (0, 0))

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -28,6 +29,18 @@ _STEPS_AT_A_TIME = {"cpu": 1, "cuda": 20}
 _LOSSES = Counts._fields
 
 
+class _Taken(NamedTuple):
+    """A step whose losses and norm, in this order in `values`, may still be computed."""
+
+    step: int
+    clips: Sequence[AnnotatedClip]
+    planned: Counts
+    read: Counts
+    frames: int
+    learning_rate: float
+    values: torch.Tensor
+
+
 @dataclass(frozen=True)
 class StepResult:
     """What a step found.
@@ -37,14 +50,18 @@ class StepResult:
         clips: Its clips.
         sums: Losses by name, summed over the tokens or glosses that `counts` counts.
         counts: Tokens and glosses of the clips that could be read.
+        frames: Their frames.
         norm: Norm of the gradient; if it is not finite, the step changed nothing.
+        learning_rate: Learning rate.
     """
 
     step: int
     clips: Sequence[AnnotatedClip]
     sums: dict[str, float]
     counts: Counts
+    frames: int
     norm: float
+    learning_rate: float
 
     @property
     def is_good(self) -> bool:
@@ -81,7 +98,7 @@ class Stepper:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=0.0, weight_decay=settings.weight_decay, fused=True
         )
-        self._waiting: list[tuple[int, Sequence[AnnotatedClip], Counts, Counts, torch.Tensor]] = []
+        self._waiting: list[_Taken] = []
 
     def take(
         self,
@@ -109,7 +126,7 @@ class Stepper:
         torch.manual_seed(seeded_generator(*seeds).initial_seed())
         self.statistics.remember()
         self.optimizer.zero_grad(set_to_none=True)
-        planned, read = counts_of(clips, self.vocabularies), Counts(0, 0)
+        planned, read, frames = counts_of(clips, self.vocabularies), Counts(0, 0), 0
         values = torch.zeros(len(_LOSSES) + 1, device=self.device)
         for batch in parts:
             for error in batch.errors:
@@ -118,11 +135,12 @@ class Stepper:
                 with _naming(step, batch, self.device):
                     values[: len(_LOSSES)] += self._add_gradient(batch, planned)
                 read = read.plus(counts_of(batch.clips, self.vocabularies))
-        read = self._sum_over_ranks(read, values)
+                frames += len(batch.images)
+        read, frames = self._sum_over_ranks(read, frames, values)
         if not read.text:
             return False
         values[-1] = self._update(learning_rate)
-        self._waiting.append((step, clips, planned, read, values))
+        self._waiting.append(_Taken(step, clips, planned, read, frames, learning_rate, values))
         return True
 
     def forget(self) -> None:
@@ -140,11 +158,8 @@ class Stepper:
         if len(self._waiting) < _STEPS_AT_A_TIME[self.device.type] and not at_once:
             return []
         waiting, self._waiting = self._waiting, []
-        rows = torch.stack([values for *_, values in waiting]).tolist()
-        return [
-            StepResult(step, clips, _sums(row, planned, read), read, row[-1])
-            for (step, clips, planned, read, _), row in zip(waiting, rows, strict=True)
-        ]
+        rows = torch.stack([taken.values for taken in waiting]).tolist()
+        return [_result(taken, row) for taken, row in zip(waiting, rows, strict=True)]
 
     def _add_gradient(self, batch: Batch, planned: Counts) -> torch.Tensor:
         """Adds the gradient of a part of a step; returns its losses, in the order of Counts."""
@@ -166,21 +181,23 @@ class Stepper:
         none = total.new_zeros(())
         return torch.stack([losses.get(name, none) for name in _LOSSES])
 
-    def _sum_over_ranks(self, read: Counts, losses: torch.Tensor) -> Counts:
+    def _sum_over_ranks(
+        self, read: Counts, frames: int, losses: torch.Tensor
+    ) -> tuple[Counts, int]:
         """Sums counts, losses and gradients over the processes, and averages the statistics."""
         if self.ranks.number == 1:
-            return read
+            return read, frames
         has_gradient = [parameter.grad is not None for parameter in self.parameters]
-        message = torch.tensor([*read, *has_gradient])
+        message = torch.tensor([frames, *read, *has_gradient])
         self.ranks.sum(message)
-        read, used = Counts(*message[: len(read)].tolist()), message[len(read) :].tolist()
+        frames, text, ctc, *used = message.tolist()
         for parameter, number in zip(self.parameters, used, strict=True):
             if number and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         self.statistics.values /= self.ranks.number
         self.ranks.sum(losses, self.statistics.values, *gradients)
-        return read
+        return Counts(text, ctc), frames
 
     def _update(self, learning_rate: float) -> torch.Tensor:
         """Changes the weights, unless the gradient is not finite; returns its norm."""
@@ -195,13 +212,15 @@ class Stepper:
         return norm
 
 
-def _sums(row: Sequence[float], planned: Counts, read: Counts) -> dict[str, float]:
-    """Returns the losses that a step has, from its means over all clips that it should have."""
-    return {
-        name: value * getattr(planned, name)
+def _result(taken: _Taken, row: Sequence[float]) -> StepResult:
+    """Returns what a step found; its losses are means over all clips that it should have had."""
+    sums = {
+        name: value * getattr(taken.planned, name)
         for name, value in zip(_LOSSES, row, strict=False)
-        if getattr(read, name)
+        if getattr(taken.read, name)
     }
+    found = taken.read, taken.frames, row[-1], taken.learning_rate
+    return StepResult(taken.step, taken.clips, sums, *found)
 
 
 @contextmanager

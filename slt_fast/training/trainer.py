@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 import torch
-from tqdm import tqdm
 
 from slt_fast.checkpoint import (
     TrainedModel,
@@ -26,17 +25,20 @@ from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
 from slt_fast.device import choose_device
 from slt_fast.errors import DataError, ErrorHandler, UserError
-from slt_fast.metrics import deciding_score
 from slt_fast.model.batch_norm import set_training
+from slt_fast.progress_bar import ProgressBar
 from slt_fast.recipe import Recipe
+from slt_fast.training.best import choosing_score
 from slt_fast.training.datasets import trained_on
-from slt_fast.training.evaluation import evaluate
+from slt_fast.training.evaluation import Evaluation, evaluate
+from slt_fast.training.examples import picture_of_attention, translations_to_show
 from slt_fast.training.log import RunLog
 from slt_fast.training.progress import Progress, read_progress
 from slt_fast.training.ranks import Ranks
 from slt_fast.training.resuming import check_same_run, has_checkpoint_to_resume
 from slt_fast.training.run import RunConfig
 from slt_fast.training.schedule import learning_rate
+from slt_fast.training.speed import Speed
 from slt_fast.training.starting import Start, start_from
 from slt_fast.training.state import pack_state, restore_state
 from slt_fast.training.step import Stepper, StepResult
@@ -88,6 +90,7 @@ class Trainer:
         divides = settings.frames_per_step or settings.frames_at_once or self.ranks.number > 1
         frames = train_set.num_frames() if divides else [1] * len(train_set)
         self.steps = Steps(frames, settings)
+        self.speed = Speed(self.steps.total)
         self.bad_steps: list[StepResult] = []  # the latest in a row
 
     def seconds(self) -> float:
@@ -115,20 +118,26 @@ class Trainer:
             epoch=progress.epoch,
         )
         set_training(self.trained.network, settings.batch_norm)
-        label = f"epoch {progress.epoch + 1}/{settings.epochs}"
-        disable = None if self.ranks.is_first else True
+        self.speed.start_epoch()
         with (
             noting_signals() as stop,
-            tqdm(desc=label, total=len(steps), unit="step", leave=False, disable=disable) as bar,
+            ProgressBar(
+                total=len(steps),
+                initial=progress.batch,
+                desc=f"epoch {progress.epoch + 1}/{settings.epochs}",
+                unit="step",
+                disable=not self.ranks.is_first,
+            ) as bar,
         ):
-            bar.update(progress.batch)
             for step, divided in zip(todo, parts, strict=True):
                 clips = [self.train_set.clips[number] for number in step]
                 batches_of_step = itertools.islice(loader, len(divided))
                 losses = self._step_unless_stopped(clips, batches_of_step, stop)
                 progress.batch += 1
                 bar.update()
-                bar.set_postfix({name: f"{value:.2f}" for name, value in losses.items()})
+                if losses:
+                    shown = losses | {"frames/s": self.speed.latest}
+                    bar.set_postfix(shown, refresh=False)
                 self._save_if_due(stop)
         self._read_results(at_once=True)
         return progress.mean_losses()
@@ -191,14 +200,17 @@ class Trainer:
             UserError: So many steps in a row left the weights alone that training ends, with a
                 checkpoint.
         """
+        results = self.stepper.results(at_once=at_once)
         means: dict[str, float] = {}
-        for result in self.stepper.results(at_once=at_once):
+        if results:
+            self.speed.lap(sum(result.frames for result in results))
+        for result in results:
             if result.is_good:
                 self.bad_steps.clear()
                 self.progress.add_losses(result.sums, result.counts._asdict())
                 means = result.means()
                 if self.ranks.is_first:
-                    self.log.step(means, result.step + 1)
+                    self.log.step(result, self.speed.latest)
                 continue
             self.bad_steps.append(result)
             names = ", ".join(clip.id for clip in result.clips)
@@ -219,20 +231,32 @@ class Trainer:
         record |= {f"train.{name}": value for name, value in losses.items()}
         if epoch == settings.epochs or epoch % settings.evaluate_every == 0:
             self.save("last")  # scoring may need more memory than training
-            search = self.recipe.search.greedy()
-            dev = evaluate(
-                self.trained, dev_set, search=search, on_error=self.on_error, ranks=self.ranks
-            )
+            dev = self._score(dev_set)
             record |= dev.flat("dev")
-            score = dev.scores[deciding_score([clip.text for clip in dev.clips])].value
-            if score >= progress.best_score:  # of equals, the later
-                progress.best_score = score
+            record |= {
+                f"gap.{name}": dev.losses[name] - losses[name]
+                for name in losses & dev.losses.keys()
+            }
+            name = choosing_score(settings.best_by, dev.clips)
+            if progress.add_score(name, dev.value(name)):
                 pointers.append("best")
         progress.finish_epoch()
         # In this order no line is ever missing: resuming drops that of an epoch that was not saved.
         if self.ranks.is_first:
-            self.log.epoch(record | {"seconds": self.seconds()})
+            record |= {"seconds": self.seconds(), "frames_a_second": self.speed.of_epoch()}
+            self.log.epoch(record, self.speed.time_left(self.steps.total - progress.step))
         self.save(*pointers)
+
+    def _score(self, dev_set: ClipDataset) -> Evaluation:
+        """Scores dev, and shows what the model says and where it looks."""
+        search = self.recipe.search.greedy()
+        dev = evaluate(
+            self.trained, dev_set, search=search, on_error=self.on_error, ranks=self.ranks
+        )
+        if self.ranks.is_first:
+            picture = picture_of_attention(self.trained, dev_set, dev)
+            self.log.examples(translations_to_show(dev), picture, self.progress.step)
+        return dev
 
     def save(self, *pointers: str) -> None:
         """Writes a checkpoint that these pointers name; the other processes wait for it."""
@@ -265,6 +289,7 @@ class Trainer:
         check_same_run(folder, found, self.trained)
         self.trained.network.load_state_dict(found.network.state_dict())
         self.progress = read_progress(folder / "training.json")
+        self.speed = Speed(self.steps.total - self.progress.step)
         try:
             restore_state(self.stepper.optimizer, tensors, self.progress.step)
         except UserError as error:

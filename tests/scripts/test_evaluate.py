@@ -36,9 +36,9 @@ def seen(monkeypatch) -> list[torch.Tensor]:
     """The images that the model was shown, batch by batch."""
     images, real = [], evaluation.translate_batch
 
-    def translate_batch(trained, batch, *, search):
+    def translate_batch(trained, batch, **options):
         images.append(batch.images)
-        return real(trained, batch, search=search)
+        return real(trained, batch, **options)
 
     monkeypatch.setattr(evaluation, "translate_batch", translate_batch)
     return images

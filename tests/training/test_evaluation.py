@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from slt_fast.checkpoint import TrainedModel, TrainedOn, build_network
-from slt_fast.data.batching import Vocabularies
+from slt_fast.data.batching import BatchMaker, Vocabularies, batches
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.loading import ClipDataset
 from slt_fast.data.sources import read_split
@@ -15,6 +15,7 @@ from slt_fast.inference.translate import Translation
 from slt_fast.recipe import SearchConfig
 from slt_fast.training import evaluation
 from slt_fast.training.evaluation import Evaluation, evaluate, score
+from slt_fast.training.losses import counts_of, translation_loss
 
 GREEDY = SearchConfig(beam_size=1, max_text_length=8)
 TRAINED_ON = TrainedOn("synthetic", "train", "dev", "test", "0" * 64, False)
@@ -38,7 +39,7 @@ def oracle(monkeypatch) -> list[int]:
     """A model that is always right; gives the sizes of the batches it was asked for."""
     sizes = []
 
-    def translate(trained, batch, *, search):
+    def translate(trained, batch, *, search, encoded):
         assert not trained.network.training
         sizes.append(len(batch.clips))
         return [Translation(clip.text, clip.glosses or ()) for clip in batch.clips]
@@ -70,6 +71,33 @@ def test_the_right_sentence_scores_full(trained, clips, oracle) -> None:
     assert (flat["dev.bleu4"], flat["dev.wer"]) == (pytest.approx(100), 0)
     assert flat["dev.exact_match"] == 100
     assert oracle == [trained.recipe.training.batch_size] * len(clips)
+
+
+def test_losses_are_those_of_training_without_dropout(trained, clips) -> None:
+    """Of unequal batches, against one batch of all clips."""
+    recipe = trained.recipe
+    exact = replace(recipe, training=replace(recipe.training, precision="float32"))
+    trained = replace(trained, recipe=exact)
+    result = evaluate(trained, ClipDataset(clips), search=GREEDY)
+    maker = BatchMaker(trained.vocabularies, trained.recipe.input)
+    batch = next(batches(ClipDataset(clips), maker, [range(len(clips))]))
+    network = trained.network.eval()
+    with torch.no_grad():
+        output = network(batch.images, batch.lengths, batch.text)
+    counts = counts_of(clips, trained.vocabularies)
+    smoothing = trained.recipe.training.label_smoothing
+    _, expected = translation_loss(
+        output,
+        batch.glosses,
+        batch.gloss_lengths,
+        batch.text,
+        counts,
+        label_smoothing=smoothing,
+    )
+    assert result.losses == pytest.approx({k: v.item() for k, v in expected.items()}, rel=1e-5)
+    assert result.flat("dev")["dev.text"] == result.losses["text"] == result.value("text")
+    unglossed = [replace(clip, glosses=None) for clip in clips]
+    assert evaluate(trained, ClipDataset(unglossed), search=GREEDY).losses.keys() == {"text"}
 
 
 def test_a_bad_clip_stops_or_is_listed(trained, clips, oracle) -> None:

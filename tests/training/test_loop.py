@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from slt_fast.checkpoint import checkpoint_folder, load_model
 from slt_fast.data.batching import Batch, batches
@@ -111,6 +112,59 @@ def test_keeps_the_checkpoint_that_is_best_on_dev(tiny_recipe, run, monkeypatch)
     assert read_json(checkpoint_folder(run.output / "last") / "training.json")["epoch"] == 4
     assert metrics["best_dev_bleu4"] == 30 and metrics["test.bleu4"] == 77
     assert len(list((run.output / "checkpoints").iterdir())) == 3  # best, last, previous
+
+
+def test_ends_without_gain_and_goes_on_with_more_patience(
+    tiny_recipe, run, monkeypatch, caplog
+) -> None:
+    scored(monkeypatch, [10.0, 30.0, 30.0, 20.0, 77.0, 1.0, 2.0])
+    caplog.set_level(logging.INFO)
+    recipe = with_training(tiny_recipe, epochs=5, patience=2)
+    metrics, _ = train(recipe, run)
+    assert [record["epoch"] for record in records(run)] == [1, 2, 3, 4]
+    assert metrics["test.bleu4"] == 77
+    assert "no better dev score in 2 scorings: ended after epoch 4" in caplog.text
+    patient = with_training(recipe, patience=0)
+    train(patient, replace(run, resume=True))
+    assert [record["epoch"] for record in records(run)] == [1, 2, 3, 4, 5]
+    assert load_model(run.output / "last").recipe == patient
+
+
+@pytest.mark.parametrize("name", ["wer", "text", "chrf"])
+def test_any_dev_score_chooses(tiny_recipe, run, name: str) -> None:
+    metrics, _ = train(with_training(tiny_recipe, epochs=3, best_by=name), run)
+    best = min if name in ("wer", "text") else max
+    scores = [record[f"dev.{name}"] for record in records(run)]
+    assert metrics[f"best_dev_{name}"] == best(scores)
+    progress = read_json(checkpoint_folder(run.output / "best") / "training.json")
+    assert scores[progress["epoch"] - 1] == best(scores)
+
+
+def test_a_score_of_glosses_needs_some(tiny_recipe, run, own_manifest) -> None:
+    lines = own_manifest.read_text().splitlines()
+    kept = [",".join(line.split(",")[:2] + line.split(",")[3:]) for line in lines]
+    own_manifest.write_text("\n".join(kept) + "\n")
+    run = replace(run, data=f"manifest:{own_manifest}")
+    message = "best_by 'wer': found a dev split without glosses; expected glosses there"
+    with pytest.raises(UserError, match=message):
+        train(with_training(tiny_recipe, best_by="wer"), run)
+    assert not run.output.exists()
+
+
+def test_what_tensorboard_shows(tiny_recipe, run) -> None:
+    train(with_training(tiny_recipe, epochs=2, learning_rate=3e-3, schedule="constant"), run)
+    events = EventAccumulator(str(run.output / "tensorboard")).Reload()
+    steps = {f"step/{name}" for name in ("gradient_norm", "learning_rate", "frames_a_second")}
+    shown = {*steps, "train/text", "train/ctc", "dev/bleu4", "dev/text", "gap/text", "gap/ctc"}
+    assert shown <= {*events.Tags()["scalars"]}
+    rates = [event.value for event in events.Scalars("step/learning_rate")]
+    assert rates == pytest.approx([3e-3] * 6)
+    record = records(run)[-1]
+    assert record["gap.text"] == record["dev.text"] - record["train.text"]
+    (text, _) = events.Tensors("dev/translations/text_summary")
+    assert b"said:       a dog sleeps ." in text.tensor_proto.string_val[0]
+    (picture, _) = events.Images("dev/attention")
+    assert picture.width > 200 and picture.height > 200
 
 
 def test_scores_dev_when_asked_and_at_the_end(tiny_recipe, run) -> None:

@@ -20,6 +20,30 @@ def test_progress_of_earlier_versions_is_read(tmp_path: Path) -> None:
     assert progress.mean_losses() == {"text": 1.5}
 
 
+def test_no_score_yet_in_earlier_versions(tmp_path: Path) -> None:
+    path = tmp_path / "training.json"
+    write_json(path, KNOWN | {"best_score": -1.0})
+    assert read_progress(path).best_score is None
+
+
+def test_the_best_score_and_scorings_without_a_better_one() -> None:
+    progress = Progress()
+    assert [progress.add_score("bleu4", score) for score in (0, 2, 1, 2, 3)] == [
+        *(True, True, False, True, True)  # of equals the later
+    ]
+    assert (progress.best_score, progress.scorings_since_best) == (3, 0)
+    for score in (3, 1):
+        progress.add_score("bleu4", score)
+    assert (progress.best_score, progress.scorings_since_best) == (3, 2)
+    assert [progress.is_done(9, patience) for patience in (0, 1, 2, 3)] == [
+        *(False, True, True, False)
+    ]
+    progress.epoch = 9
+    assert progress.is_done(9, 0)
+    errors = Progress()
+    assert [errors.add_score("wer", score) for score in (120.0, 130.0, 50.0)] == [True, False, True]
+
+
 def test_losses_go_on_from_what_was_written(tmp_path: Path) -> None:
     progress, path = Progress(), tmp_path / "training.json"
     for number in range(7):
@@ -42,7 +66,8 @@ def test_losses_go_on_from_what_was_written(tmp_path: Path) -> None:
         ("step", -1, "step: found -1; expected 0 or more"),
         ("epoch", True, "epoch: found True; expected a whole number"),
         ("seconds", "1", "seconds: found '1'; expected a finite number"),
-        ("best_score", 101.0, "best_score: found 101.0; expected"),
+        ("best_score", "x", "best_score: found 'x'; expected a finite number"),
+        ("scorings_since_best", -1, "scorings_since_best: found -1; expected 0 or more"),
         ("loss_sums", [1], r"loss_sums: found \[1\]; expected a number for each loss"),
         ("loss_sums", {"text": "1"}, "loss_sums of text: found '1'; expected a finite number"),
         ("loss_sums", {"text": 1.0}, r"loss_counts: found \[\]; expected \['text'\], as in"),

@@ -18,8 +18,10 @@ from slt_fast.training.loop import train
 from slt_fast.training.ranks import Ranks
 from slt_fast.training.run import RunConfig
 
+TIMES = ("seconds", "frames_a_second")
 # Batch norm by the clips beside a clip, and dropout of its own in each process, would differ.
 EQUAL = {"batch_norm": "frozen", "epochs": 2, "batch_size": 3, "preload": False, "num_workers": 0}
+EQUAL["precision"] = "float32"  # whose rounding is small enough to compare
 
 
 def recipe_of(recipe: Recipe, **settings) -> Recipe:
@@ -53,7 +55,7 @@ def losses(run: RunConfig) -> list[dict[str, float]]:
     lines = (run.output / "metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     return [
-        {k: v for k, v in record.items() if isinstance(v, float) and k != "seconds"}
+        {k: v for k, v in record.items() if isinstance(v, float) and k not in TIMES}
         for record in records
     ]
 
@@ -88,7 +90,9 @@ def test_losses_weights_and_scores_are_those_of_one_process(tiny_recipe, run, se
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4, msg=name)
     shared = read_json(together.output / "metrics.json")
     for name, value in metrics.items():
-        if not name.endswith("seconds_total"):
+        if name in ("test.text", "test.ctc"):  # the weights differ by rounding
+            assert shared[name] == pytest.approx(value, rel=1e-4)
+        elif name != "test.seconds_total":
             assert shared[name] == value, name
 
 

@@ -53,11 +53,13 @@ def records(run: RunConfig) -> list[dict]:
     return [json.loads(line) for line in (run.output / "metrics.jsonl").read_text().splitlines()]
 
 
-def without_seconds(run: RunConfig) -> list[dict]:
+def without_times(run: RunConfig) -> list[dict]:
     """The lines of metrics.jsonl, which a resumed run shares with an unbroken one."""
     lines = records(run)
     assert [line["epoch"] for line in lines] == [1, 2]
-    assert all(line.pop("seconds") > 0 and "train.text" in line for line in lines)
+    for line in lines:
+        assert line.pop("seconds") > 0 and line.pop("frames_a_second") >= 0
+        assert "train.text" in line
     return lines
 
 
@@ -111,7 +113,7 @@ def test_a_resumed_run_equals_an_unbroken_one(
     assert_same_weights(run, unbroken)
     for name in expected.keys() - {"test.seconds_total"}:
         assert metrics[name] == expected[name], name
-    assert without_seconds(run) == without_seconds(unbroken)
+    assert without_times(run) == without_times(unbroken)
 
 
 @pytest.mark.parametrize("steps", [pytest.param(2, marks=pytest.mark.slow), 4])
@@ -362,7 +364,7 @@ def test_a_damaged_checkpoint_is_left_for_the_one_before(
     train(often, replace(run, resume=True))
     assert re.search(rf"{name}: found checksum .*the checkpoint before it is used", caplog.text)
     assert_same_weights(run, unbroken)
-    assert without_seconds(run) == without_seconds(unbroken)
+    assert without_times(run) == without_times(unbroken)
 
 
 def test_two_damaged_checkpoints_are_refused(tiny_recipe, finished) -> None:
@@ -430,7 +432,7 @@ def test_killed_while_scoring_dev(tiny_recipe, run, monkeypatch) -> None:
     assert progress["seconds"] > 0
     train(tiny_recipe, replace(run, resume=True))
     assert_same_weights(run, unbroken)
-    assert without_seconds(run) == without_seconds(unbroken)
+    assert without_times(run) == without_times(unbroken)
 
 
 @pytest.mark.parametrize("evaluate_every", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -453,8 +455,8 @@ def test_an_epoch_that_is_logged_but_not_saved_is_logged_once(
     before = records(run)
     assert [record["epoch"] for record in before] == [1]
     train(recipe, replace(run, resume=True))
-    first = without_seconds(run)[0]
-    assert before[0] == first | {"seconds": before[0]["seconds"]}
+    times = {name: before[0][name] for name in ("seconds", "frames_a_second")}
+    assert before[0] == without_times(run)[0] | times
 
 
 def test_only_lines_past_the_checkpoint_are_dropped(tmp_path: Path) -> None:

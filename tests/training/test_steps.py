@@ -40,7 +40,8 @@ def test_steps_of_frames_and_their_parts() -> None:
 def make_trainer(recipe, run, **settings) -> Trainer:
     """A trainer whose results do not depend on which clips are computed together."""
     model = dataclasses.replace(recipe.model, dropout=0.0)
-    training = dataclasses.replace(recipe.training, label_smoothing=0.1, **settings)
+    exact = {"label_smoothing": 0.1, "precision": "float32"}
+    training = dataclasses.replace(recipe.training, **exact, **settings)
     recipe = dataclasses.replace(recipe, model=model, training=training)
     _, (train_set, *_) = read_splits(recipe, run)
     trainer = Trainer(recipe, run, train_set, None)

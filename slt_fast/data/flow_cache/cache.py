@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from slt_fast.data.cached_flow import CachedFlow, find_cached_flow, write_cached_flow
 from slt_fast.data.clip import AnnotatedClip
@@ -24,6 +23,7 @@ from slt_fast.data.frame_source import FrameRate, FrameSource, Identity
 from slt_fast.data.input import InputConfig
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, remove_leftovers, seen_from, write_json
+from slt_fast.progress_bar import ProgressBar
 from slt_fast.settings import check_value
 from slt_fast.version import __version__
 
@@ -142,7 +142,7 @@ def with_cached_flow(clips: Sequence[AnnotatedClip], cache: FlowCache) -> list[A
     """Adds to each clip its flow on disk, if it is there; warns once if some is missing."""
     found: list[AnnotatedClip] = []
     problems: list[Exception] = []
-    for clip in tqdm(clips, "finding flow", unit="clip", leave=False, disable=None):
+    for clip in ProgressBar(clips, "finding flow", unit="clip"):
         try:
             found.append(replace(clip, cached_flow=cache.find(clip.source)))
         except (DataError, OSError) as error:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from slt_fast.data.cached_flow import to_float16
 from slt_fast.data.flow_cache.cache import FlowCache, flow_bytes
@@ -17,6 +16,7 @@ from slt_fast.data.frame_source import FrameSource, Identity
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loading import Arrays, frame_parts, from_arrays, read_frames, to_arrays
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle, result_or_error
+from slt_fast.progress_bar import ProgressBar
 from slt_fast.workers import in_processes
 
 _BYTES_PER_FILE = 4096  # the header, and the last block of a disk
@@ -57,7 +57,7 @@ def make_plan(
     missing = [source for path, source in clips.items() if path.name not in names]
     share = list(clips.values())[rank::world_size]
     label = "flow" if world_size == 1 else f"flow, {rank + 1} of {world_size}"
-    bar = tqdm(share, "looking for flow", unit="clip", leave=False, disable=None)
+    bar = ProgressBar(share, "looking for flow", unit="clip")
     todo = [source for source in bar if not _is_kept(source, cache)]
     num_bytes = _estimated_bytes(missing, cache.image_size)
     return Plan(todo, len(share) - len(todo), len(missing), num_bytes, label)
@@ -211,7 +211,7 @@ def _is_kept(source: FrameSource, cache: FlowCache) -> bool:
 
 def _estimated_bytes(sources: Sequence[FrameSource], image_size: int) -> int:
     counted = sources[:: 1 + len(sources) // _COUNTED]
-    bar = tqdm(counted, "counting frames", unit="clip", leave=False, disable=None)
+    bar = ProgressBar(counted, "counting frames", unit="clip")
     num_frames = sum(_estimated_frames(source) for source in bar)
     num_bytes = flow_bytes(num_frames, image_size) + len(counted) * _BYTES_PER_FILE
     return num_bytes * len(sources) // max(len(counted), 1)
