@@ -19,7 +19,7 @@ class RunningStatistics:
         self.values = torch.cat([tensor.flatten() for tensor in tensors])
         parts = self.values.split([tensor.numel() for tensor in tensors])
         for (norm, name), part in zip(places, parts, strict=True):
-            setattr(norm, name, part)
+            setattr(norm, name, part.data)
         self._before = self.values.clone()
 
     def remember(self) -> None:
