@@ -53,3 +53,10 @@ def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
         raise ValueError(f"precision: found {precision!r}; expected auto, float32 or bfloat16")
     enabled = precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copies a tensor to a device, in order with its work; the host waits for no GPU."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()  # other memory is copied only when the GPU has caught up
+    return tensor.to(device, non_blocking=True)

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from benchmarks.cases import OPERATORS, SIDES, Case, case_of, regime_cases
-from benchmarks.gpu_report import sanitizer, suite, timings
+from benchmarks.gpu_report import sanitizer, suite, timings, training
 from benchmarks.jobs import Job
 from benchmarks.peers import OURS, applies, peers
 
@@ -39,6 +39,11 @@ def flow_jobs(device: str, tiny: bool) -> list[Job]:
         for preset in FLOW_PRESETS
         for arguments in [{"preset": preset, "H": H, "W": W, **clip}]
     ]
+
+
+def training_job(tiny: bool, deadline: float) -> Job:
+    arguments = {"keyword": "loader and fast" if tiny else "", "deadline": deadline}
+    return Job("training", "pytest", training.run, arguments, seconds=5.0 if tiny else 60.0)
 
 
 def timed_cases(device: str, tiny: bool) -> list[Case]:

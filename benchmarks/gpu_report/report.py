@@ -6,7 +6,7 @@ import re
 from benchmarks.gpu_report.suite import PARITY_FILES
 from benchmarks.jobs import Job, Outcome
 
-SECTIONS = ("tests", "sanitizer", "flow", "timings")
+SECTIONS = ("tests", "sanitizer", "flow", "training", "timings")
 
 
 class Report:
@@ -61,7 +61,8 @@ class Report:
 
     def num_wrong(self) -> int:
         """Returns the number of tests and checks that failed; the timed peers do not count."""
-        checks = self.section("tests") + self.section("sanitizer") + self.section("flow")
+        sections = ("tests", "sanitizer", "flow", "training")
+        checks = [outcome for name in sections for outcome in self.section(name)]
         failed = sum(test["outcome"] == "failed" for test in self.tests)
         return failed + sum(is_wrong(outcome) for outcome in checks)
 

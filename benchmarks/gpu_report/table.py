@@ -29,6 +29,7 @@ def render(report: Report) -> str:
     results = [(o.job.name, o.result) for o in report.section("sanitizer") if o.result]
     rows = [(name, VERDICTS[found["passed"]], found["detail"]) for name, found in results]
     lines += _table("Sanitizers", ("tool", "", "detail"), rows) + _flow(report)
+    lines += _training(report)
     if ceilings:
         lines += _timings(report.section("timings"), Ceilings(**ceilings))
     return "\n".join(lines + _not_done(report))
@@ -55,6 +56,19 @@ def _flow(report: Report) -> list[str]:
         rows.append((name, *cells, round(result["peak bytes"] / 2**20), result["detail"]))
     header = ("clip", "launched, us a pair", "graph, us a pair", "memory, MiB", "parity")
     return _table("Optical flow", header, rows)
+
+
+def _training(report: Report) -> list[str]:
+    """Returns a table for each benchmark of the training, whose rows share their columns."""
+    tables: dict[str, list[dict[str, str]]] = {}
+    for row in report.result("training").get("rows", []):
+        tables.setdefault(row["table"], []).append(row)
+    lines = []
+    for name, rows in tables.items():
+        columns = tuple(column for column in rows[0] if column != "table")
+        cells = [tuple(row[column] for column in columns) for row in rows]
+        lines += _table(f"{name}, ours / plain PyTorch", columns, cells)
+    return lines
 
 
 def _timings(outcomes: list[Outcome], ceilings: Ceilings) -> list[str]:

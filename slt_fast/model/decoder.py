@@ -49,7 +49,9 @@ class Decoder(nn.Module):
         """
         S = tokens.shape[1]
         x = self.embedding(tokens)
-        x = x + sinusoidal_encoding(S, x.shape[2]).to(x)
+        x = x + sinusoidal_encoding(S, x.shape[2], x.device).to(x)
         future = torch.ones(S, S, dtype=torch.bool, device=tokens.device).triu(1)
-        x = self.layers(x, memory, tgt_mask=future, memory_key_padding_mask=memory_padding_mask)
+        # Unless it is said, torch asks the mask whether it is causal, and waits for a GPU.
+        masks = {"tgt_mask": future, "memory_key_padding_mask": memory_padding_mask}
+        x = self.layers(x, memory, **masks, tgt_is_causal=False)
         return self.output(x)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from slt_fast.device import to_device
 from slt_fast.layers import PixelAttention2d, PixelAttentionLayer
 from slt_fast.model.backbone import Backbone
 from slt_fast.model.config import ModelConfig
@@ -98,7 +99,7 @@ class Encoder(nn.Module):
             )
         vectors, maps = self._encode_frames(images)
         frames = _pad(vectors, counts)
-        padding = _padding_mask(lengths.to(images.device), frames.shape[1])
+        padding = _padding_mask(to_device(lengths, images.device), frames.shape[1])
         for convolution in self.temporal:
             frames = convolution(frames, padding)
         frames = self.memory_norm(frames)
@@ -158,4 +159,5 @@ def _padding_mask(lengths: torch.Tensor, T: int) -> torch.Tensor:
 
 def _times(frames: torch.Tensor) -> torch.Tensor:
     """Returns sinusoidal time positions [T, D] for frames [B, T, D]."""
-    return sinusoidal_encoding(*frames.shape[1:]).to(frames)
+    T, D = frames.shape[1:]
+    return sinusoidal_encoding(T, D, frames.device).to(frames)

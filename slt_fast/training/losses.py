@@ -11,6 +11,7 @@ from torch.nn import functional
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.vocabulary import BLANK, PAD
+from slt_fast.device import to_device
 from slt_fast.model.network import Output
 
 
@@ -52,7 +53,8 @@ def translation_loss(
 
     Args:
         output: Output of the network for these clips; its text logits predict text[:, 1:].
-        glosses: int64 [B, longest], padded; on the CPU, as all lengths, a GPU waits for none.
+        glosses: int64 [B, longest], padded; on the CPU, as all lengths, a GPU waits for none, but
+            torch's own CTC waits for the GPU.
         gloss_lengths: int64 [B]; clips with 0 have no glosses and no share in the CTC loss.
         text: int64 [B, S], from <bos> to <eos>, padded with 0.
         counts: Tokens and glosses of the whole step, of which these clips may be a part.
@@ -80,9 +82,9 @@ def translation_loss(
     if glossed.any():
         _check_ctc_lengths(lengths, glosses.cpu(), gloss_lengths)
         log_probabilities = output.gloss_logits.float().log_softmax(-1)
-        targets = glosses.to(log_probabilities.device)
+        targets = to_device(glosses, log_probabilities.device)
         if not glossed.all():
-            numbers = glossed.nonzero().flatten().to(targets.device)
+            numbers = to_device(glossed.nonzero().flatten(), targets.device)
             log_probabilities, targets = log_probabilities[numbers], targets[numbers]
         summed = functional.ctc_loss(
             log_probabilities.transpose(0, 1),

@@ -15,7 +15,7 @@ from torch import nn
 from slt_fast.data.batching import Batch, Vocabularies, too_many_frames
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.packing import seeded_generator
-from slt_fast.device import autocast
+from slt_fast.device import autocast, to_device
 from slt_fast.errors import ErrorHandler, UserError, handle, is_out_of_memory
 from slt_fast.recipe import TrainingConfig
 from slt_fast.training.losses import Counts, counts_of, translation_loss
@@ -164,9 +164,9 @@ class Stepper:
     def _add_gradient(self, batch: Batch, planned: Counts) -> torch.Tensor:
         """Adds the gradient of a part of a step; returns its losses, in the order of Counts."""
         settings, device = self.settings, self.device
-        text = batch.text.to(device)
+        text = to_device(batch.text, device)
         with autocast(device, settings.precision):
-            output = self.network(batch.images.to(device), batch.lengths, text)
+            output = self.network(to_device(batch.images, device), batch.lengths, text)
         total, losses = translation_loss(
             output,
             batch.glosses,

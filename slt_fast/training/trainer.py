@@ -18,6 +18,7 @@ from slt_fast.checkpoint import (
     save_checkpoint,
     without_weights,
 )
+from slt_fast.data.ahead import on_stream_beside
 from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.input import flow_device
@@ -110,13 +111,14 @@ class Trainer:
         steps = self.steps.of_epoch(progress.epoch)
         todo = steps[progress.batch :]
         parts = [self.steps.parts(self.ranks.share(step, self.steps.frames)) for step in todo]
-        loader = batches(
+        made = batches(
             self.train_set,
             self.maker,
             itertools.chain.from_iterable(parts),
             num_workers=self.train_set.num_workers(settings.num_workers),
             epoch=progress.epoch,
         )
+        loader = on_stream_beside(made, self.device)
         set_training(self.trained.network, settings.batch_norm)
         self.speed.start_epoch()
         with (

@@ -13,7 +13,7 @@ import torch
 from benchmarks.cases import OPERATORS, Case
 from benchmarks.floors import Ceilings
 from benchmarks.gpu_report import __main__ as command
-from benchmarks.gpu_report import plan, suite, table, targets, timings
+from benchmarks.gpu_report import plan, suite, table, targets, timings, training
 from benchmarks.gpu_report.report import Report
 from benchmarks.jobs import ROOT, Job, Outcome
 from benchmarks.parity import WrongResult
@@ -66,6 +66,8 @@ def test_rehearsal_on_a_cpu(monkeypatch, tmp_path: Path) -> None:
     assert all(row["times"]["launched"]["median"] > 0 for row in report["flow"])
     assert {row["case"]["operator"] for row in report["timings"]} == set(OPERATORS)
     assert {row["passed"] for row in report["sanitizer"]} == {None}
+    (training,) = report["training"]
+    assert training["passed"] is None and training["detail"].startswith("not installed: av, cv2,")
     assert {row["status"] for row in report["not done"]} <= {"skipped"}
     markdown = (output / "table.md").read_text()
     assert markdown.strip() in finished.stdout
@@ -81,6 +83,28 @@ def test_without_a_gpu_it_says_what_is_needed(monkeypatch, capsys) -> None:
     with pytest.raises(SystemExit):
         command.main()
     assert "found --device cpu alone; expected --tiny" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_rows_of_the_training() -> None:
+    result = training.run("loader and fast", deadline=time.monotonic() + 120)
+    assert result["passed"] and result["detail"] == "1 rows", result["detail"]
+    report = Report()
+    report.outcomes.append(Outcome(Job("training", "pytest", training.run), "done", result))
+    (row,) = report.content()["training"][0]["rows"]
+    assert row["from"] == "png" and float(row["ours ms"]) > 0
+    lines = table.render(report).splitlines()
+    heading = lines.index("## training_loader, ours / plain PyTorch")
+    assert lines[heading + 2].startswith("| size | from | preset ")
+    assert lines[heading + 4].startswith("| 210x260 to 224x224 | png | fast ")
+
+
+def test_a_training_that_fails_is_wrong() -> None:
+    result = training.run("no_such_benchmark", deadline=time.monotonic() + 60)
+    assert result["passed"] is False and "deselected" in result["detail"]
+    report = Report()
+    report.outcomes.append(Outcome(Job("training", "pytest", training.run), "done", result))
+    assert report.num_wrong() == 1
 
 
 TESTS = """

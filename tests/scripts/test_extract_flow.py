@@ -1,3 +1,4 @@
+import json
 import os
 import random
 import shutil
@@ -293,7 +294,10 @@ def test_training_and_scoring_from_the_cache(
         resumed = run_script("train.py", "--resume", *where)  # from the cache, as before
         assert resumed.status == 0, resumed.err
     computed = run_script("evaluate.py", "--checkpoint", tmp_path / "run")
-    assert computed.out == scored.out
+    ours, theirs = json.loads(computed.out), json.loads(scored.out)
+    for name in ("train.text", "train.ctc"):  # flow on disk is rounded
+        assert ours.pop(name) == pytest.approx(theirs.pop(name), rel=1e-3)
+    assert ours == theirs
     shutil.rmtree(output)
     lost = run_script("train.py", "--resume", *where)
     assert lost.status == 1 and f"error: {output}: found no such folder; expected a fl" in lost.err
