@@ -63,6 +63,8 @@ class TrainingConfig:
     """Label smoothing of the cross-entropy."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """bfloat16 means autocast; auto takes it if the hardware computes in it."""
+    compile: bool = False
+    """Compile the backbone and the feed-forward by torch.compile, for a minute at the start."""
     device: str = "auto"
     """auto takes the GPU if there is one."""
     preload: bool = False
@@ -201,7 +203,7 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
         values["augmentation"] = {"other_rates": 0.0, **augmentation}
     if isinstance(training := values.get("training"), dict):
         newer = {"frames_per_step": 0, "frames_at_once": 0, "frames_per_chunk": 0, "patience": 0}
-        kept = {"batch_norm": "batch", "bad_steps": 10, "best_by": "auto"}
+        kept = {"batch_norm": "batch", "bad_steps": 10, "best_by": "auto", "compile": False}
         values["training"] = {**newer, **kept, **training}
     if "search" in values:
         return values

@@ -81,6 +81,11 @@ class Encoder(nn.Module):
         self.memory_norm = norm() if kernel else nn.Identity()
         self.gloss_head = nn.Linear(D, num_glosses)
 
+    def compile_convolutions(self) -> None:
+        """Compiles backbone and feed-forward in place, when they are first called."""
+        self.backbone.compile()
+        self.layer.feed_forward.compile()
+
     def forward(self, images: torch.Tensor, lengths: torch.Tensor) -> Encoded:
         """Encodes clips.
 

@@ -19,6 +19,7 @@ class RunningStatistics:
         self.values = torch.cat([tensor.flatten() for tensor in tensors])
         parts = self.values.split([tensor.numel() for tensor in tensors])
         for (norm, name), part in zip(places, parts, strict=True):
+            # Of one tensor, each norm's update would count as a change of all that autograd keeps.
             setattr(norm, name, part.data)
         self._before = self.values.clone()
 

@@ -77,6 +77,8 @@ class Trainer:
         network = build_network(fresh, vocabularies)
         network.to(self.device).to(memory_format=torch.channels_last)
         network.encoder.frames_per_chunk = settings.frames_per_chunk
+        if settings.compile:
+            network.encoder.compile_convolutions()
         data = trained_on(run, train_set.clips)
         self.trained = TrainedModel(network, recipe, vocabularies, data)
         if start:

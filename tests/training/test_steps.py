@@ -68,6 +68,31 @@ def test_parts_add_up_to_the_step(tiny_recipe, run, frames_at_once: int) -> None
         torch.testing.assert_close(sums[name], gradient, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"frames_per_chunk": 8}, {"batch_norm": "frozen"}])
+def test_compiled_convolutions_take_the_same_steps(tiny_recipe, run, settings) -> None:
+    """Of several shapes; the first also changes the statistics alike."""
+    found = []
+    for compiled in (False, True):
+        torch._dynamo.reset()
+        model = dataclasses.replace(tiny_recipe.model, dropout=0.0)
+        training = {"precision": "float32", "batch_size": 2, "compile": compiled, **settings}
+        recipe = dataclasses.replace(
+            tiny_recipe, model=model, training=dataclasses.replace(tiny_recipe.training, **training)
+        )
+        _, (train_set, *_) = read_splits(recipe, run)
+        trainer = Trainer(recipe, run, train_set, None)
+        parts = batches(trainer.train_set, trainer.maker, [[0, 1]])
+        trainer.train_step(trainer.train_set.clips[:2], parts)
+        statistics = trainer.stepper.statistics.values.clone()
+        names = [*trainer.trained.network.state_dict()]
+        found.append((statistics, names, trainer.train_epoch()))
+    (statistics, names, losses), (others, other_names, compiled_losses) = found
+    torch.testing.assert_close(others, statistics, rtol=1e-3, atol=1e-5)
+    assert other_names == names
+    assert compiled_losses == pytest.approx(losses, rel=1e-2)
+
+
 def test_a_run_of_packed_steps(tiny_recipe, run) -> None:
     settings = {"frames_per_step": 12, "frames_at_once": 6, "preload": False}
     trainer = make_trainer(tiny_recipe, run, **settings)
