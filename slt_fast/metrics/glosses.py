@@ -41,7 +41,7 @@ def word_error_rate(hypotheses: Sequence[str], references: Sequence[str]) -> dic
     if not any(lengths):
         raise UserError("word error rate: found empty references; expected at least one word")
     errors = [
-        _align(first.split(), second.split())
+        alignment_errors(first.split(), second.split())
         for first, second in zip(hypotheses, references, strict=True)
     ]
     rates = [100 * sum(counts) / sum(lengths) for counts in zip(*errors, strict=True)]
@@ -69,8 +69,8 @@ def clean_phoenix_gloss(line: str) -> str:
     return " ".join(token for token, _ in groupby(spelled.split()))
 
 
-def _align(hypothesis: list[str], reference: list[str]) -> tuple[int, int, int]:
-    """Returns (deletions, insertions, substitutions) of the cheapest alignment."""
+def alignment_errors(hypothesis: list[str], reference: list[str]) -> tuple[int, int, int]:
+    """Returns (deletions, insertions, substitutions) of signjoey's cheapest alignment."""
     # A match is always taken; of equal costs, substitution goes before insertion before deletion.
     # (cost, deletions, insertions, substitutions) of each prefix of the hypothesis
     row = [(_INSERTION_COST * length, 0, length, 0) for length in range(len(hypothesis) + 1)]

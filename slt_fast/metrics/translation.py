@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
@@ -38,18 +39,36 @@ def translation_scores(hypotheses: Sequence[str], references: Sequence[str]) -> 
     Raises:
         ValueError: There are no sentences, or not one hypothesis for each reference.
     """
-    check_pairs(hypotheses, references)
-    tokenizer = _tokenizer(references)
-    bare = [[_without_dot(text) for text in side] for side in (hypotheses, references)]
-    dotted = [[_with_dot(text) for text in side] for side in bare]
-    if tokenizer == "char":
-        bare = dotted = [[" ".join(_units(text, tokenizer)) for text in side] for side in bare]
+    dotted, bare, tokenizer = prepared(hypotheses, references)
     scores = _scores(*dotted, tokenizer=tokenizer)
     bounds = _bleu4_interval(*dotted, tokenizer=tokenizer)
     scores["bleu4"] = replace(scores["bleu4"], interval=bounds)
     of_bare = _scores(*bare, tokenizer=tokenizer)
     no_dot = {f"no_dot.{name}": Score(score.value) for name, score in of_bare.items()}
     return {**scores, "exact_match": _exact_match(*bare), **no_dot}
+
+
+class Prepared(NamedTuple):
+    """Hypotheses and references as they are scored, twice."""
+
+    dotted: tuple[list[str], list[str]]  # with a final dot
+    bare: tuple[list[str], list[str]]
+    tokenizer: str  # sacrebleu's name
+
+
+def prepared(hypotheses: Sequence[str], references: Sequence[str]) -> Prepared:
+    """Returns sentences in lower case with and without a final dot, and how they are split.
+
+    Raises:
+        ValueError: There are no sentences, or not one hypothesis for each reference.
+    """
+    check_pairs(hypotheses, references)
+    tokenizer = _tokenizer(references)
+    bare = [[_without_dot(text) for text in side] for side in (hypotheses, references)]
+    dotted = [[_with_dot(text) for text in side] for side in bare]
+    if tokenizer == "char":
+        bare = dotted = [[" ".join(_units(text, tokenizer)) for text in side] for side in bare]
+    return Prepared((dotted[0], dotted[1]), (bare[0], bare[1]), tokenizer)
 
 
 def deciding_score(references: Sequence[str]) -> str:
@@ -93,20 +112,21 @@ def _with_dot(bare: str) -> str:
 
 
 def _scores(hypotheses: list[str], references: list[str], *, tokenizer: str) -> dict[str, Score]:
-    bleu, chrf = _sacrebleu(tokenizer), CHRF(lowercase=True)
+    bleu, chrf = sacrebleu_of(tokenizer), CHRF(lowercase=True)
     counts = _counts(bleu.corpus_score(hypotheses, [references]))
     scores = {f"bleu{order}": Score(_bleu(order, counts)) for order in (1, 2, 3, 4)}
     scores["bleu4"] = replace(scores["bleu4"], signature=str(bleu.get_signature()))
     value = chrf.corpus_score(hypotheses, [references]).score
     scores["chrf"] = Score(value, signature=str(chrf.get_signature()))
     rouge = [
-        _rouge_l(first.split(), second.split())
+        rouge_l(first.split(), second.split())
         for first, second in zip(hypotheses, references, strict=True)
     ]
     return {**scores, "rouge_l": Score(100 * sum(rouge) / len(rouge))}
 
 
-def _sacrebleu(tokenizer: str) -> BLEU:
+def sacrebleu_of(tokenizer: str) -> BLEU:
+    """Returns sacrebleu's BLEU-4 in lower case."""
     # force: it would warn of tokenised texts
     return BLEU(lowercase=True, tokenize=tokenizer, force=True)
 
@@ -130,7 +150,7 @@ def _bleu(order: int, counts: _Counts) -> float:
 def _bleu4_interval(
     hypotheses: list[str], references: list[str], *, tokenizer: str
 ) -> tuple[float, float]:
-    bleu = _sacrebleu(tokenizer)
+    bleu = sacrebleu_of(tokenizer)
     clips = [
         _counts(bleu.corpus_score([first], [[second]]))
         for first, second in zip(hypotheses, references, strict=True)
@@ -147,8 +167,11 @@ def _exact_match(hypotheses: list[str], references: list[str]) -> Score:
     return Score(float(np.mean(exact)), interval(resampled_sums(exact)[:, 0] / len(exact)))
 
 
-def _rouge_l(hypothesis: list[str], reference: list[str]) -> float:
-    """Computes the F score of the longest common subsequence (Lin, 2004), as mscoco captions do."""
+def rouge_l(hypothesis: list[str], reference: list[str]) -> float:
+    """Computes the F score (0 to 1) of the longest common subsequence (Lin, 2004).
+
+    It is that of mscoco's captions, with beta 1.2.
+    """
     lengths = [0] * (len(hypothesis) + 1)
     for word in reference:
         diagonal = 0

@@ -9,7 +9,7 @@ from slt_fast.ops.optical_flow import PRESETS
 from slt_fast.ops.optical_flow.backends import BACKENDS
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPECTED = {"slt-train", "slt-translate", "slt-evaluate", "slt-extract-flow"}
+EXPECTED = {"slt-train", "slt-translate", "slt-evaluate", "slt-score", "slt-extract-flow"}
 FOUND = re.findall(
     r'^(slt-\S+) = "(\S+):(\S+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
 )
@@ -35,7 +35,9 @@ def test_help_lists_presets_and_backends(run_script, name: str) -> None:
         assert re.search(rf"\b{word}\b", shown), word
 
 
-@pytest.mark.parametrize("name", ["train.py", "evaluate.py", "translate.py", "extract_flow.py"])
+@pytest.mark.parametrize(
+    "name", ["train.py", "evaluate.py", "translate.py", "score.py", "extract_flow.py"]
+)
 def test_help_shows_each_example_on_its_own_line(run_script, name: str) -> None:
     command = f"slt-{name[:-3].replace('_', '-')} "
     shown = [line.strip(" \u2502") for line in run_script(name, "--help").out.splitlines()]

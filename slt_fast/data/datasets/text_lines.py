@@ -13,7 +13,24 @@ def read_text_lines(path: Path) -> list[tuple[int, str]]:
     Raises:
         DataError: The file is missing, empty, not UTF-8 or has NUL bytes.
     """
-    check_file(path, "an annotation file")
+    lines = read_lines(path, "an annotation file")
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line]
+    if not numbered:
+        raise DataError(path, "an empty file", "a header or a first row")
+    return numbered
+
+
+def read_lines(path: Path, kind: str = "a text file") -> list[str]:
+    """Reads all lines of a UTF-8 file, without a byte order mark; the last one need not end.
+
+    Args:
+        path: The file.
+        kind: What it is, for errors.
+
+    Raises:
+        DataError: The file is missing, not UTF-8 or has NUL bytes.
+    """
+    check_file(path, kind)
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
@@ -24,8 +41,5 @@ def read_text_lines(path: Path) -> list[tuple[int, str]]:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(path, "a NUL byte", "UTF-8 text", line)
     # Not str.splitlines, which also splits at characters of texts, such as U+2028.
-    lines = enumerate(re.split(r"\r\n|\r|\n", text), start=1)
-    numbered = [(number, line) for number, line in lines if line]
-    if not numbered:
-        raise DataError(path, "an empty file", "a header or a first row")
-    return numbered
+    lines = re.split(r"\r\n|\r|\n", text)
+    return lines[:-1] if not lines[-1] else lines

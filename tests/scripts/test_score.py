@@ -1,0 +1,130 @@
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+from sacrebleu.metrics import BLEU
+
+from slt_fast.metrics.paired import paired_test
+from slt_fast.metrics.sentences import sentence_errors, sentence_scores
+
+SAID = ["ein hund schläft", "", "es regnet heute stark im norden", "guten abend"]
+TRUE = ["ein hund schläft", "die katze", "es regnet morgen stark im norden .", "guten abend !"]
+
+
+def write(path: Path, lines: list[str]) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list:
+    said, true = write(tmp_path / "said.txt", SAID), write(tmp_path / "true.txt", TRUE)
+    return ["--hypotheses", said, "--references", true]
+
+
+def scored(run_script, *arguments: object) -> dict:
+    finished = run_script("score.py", *arguments, "--json")
+    assert finished.status == 0, finished.err
+    return json.loads(finished.out.splitlines()[-1])
+
+
+def test_the_communitys_scores(run_script, shared_data: Path) -> None:
+    folder = shared_data / "phoenix14t"
+    parity = folder / "parity"
+    parity_scores = json.loads((parity / "expected.json").read_text(encoding="utf-8"))["dev"]
+    found = scored(
+        run_script, "--hypotheses", parity / "dev.hyp", "--references", parity / "dev.ref"
+    )
+    for name in ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "chrf"):
+        assert found[name] == pytest.approx(parity_scores["dot"][name], abs=0.01)
+        assert found["no_dot"][name] == pytest.approx(parity_scores["no_dot"][name], abs=0.01)
+    assert found["signature"].startswith("nrefs:1|case:lc|") and len(found["interval"]) == 2
+    recognised, true = folder / "stmc/stmc.dev.gloss", folder / "nslt/phoenix2014T.dev.gloss"
+    found = scored(run_script, "--hypotheses", recognised, "--references", true, "--glosses")
+    names = {"wer": "wer", "del": "del_rate", "ins": "ins_rate", "sub": "sub_rate"}
+    for name, other in names.items():
+        assert found[name] == pytest.approx(parity_scores["stmc_wer"][other], abs=0.01)
+        assert found["raw"][name] == pytest.approx(parity_scores["stmc_wer_raw"][other], abs=0.01)
+
+
+def test_sentences_in_a_table(run_script, files: list, tmp_path: Path) -> None:
+    path = tmp_path / "sentences.csv"
+    scored(run_script, *files, "--per-sentence", path)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["hypothesis"] for row in rows] == SAID
+    assert [row["reference"] for row in rows] == TRUE and rows[2]["line"] == "3"
+    assert float(rows[0]["bleu4"]) == pytest.approx(100) and float(rows[1]["chrf"]) < 20  # the dot
+    bleu = BLEU(lowercase=True, force=True, effective_order=True)
+    assert float(rows[2]["bleu4"]) == pytest.approx(
+        bleu.sentence_score(f"{SAID[2]} .", [TRUE[2]]).score
+    )
+    scored(run_script, *files, "--per-sentence", path, "--glosses")
+    with path.open(encoding="utf-8", newline="") as file:
+        assert [row["deletions"] for row in csv.DictReader(file)] == ["0", "2", "1", "1"]
+
+
+def test_two_systems(run_script, files: list, tmp_path: Path) -> None:
+    same, worse = tmp_path / "same.txt", tmp_path / "worse.txt"
+    references = write(tmp_path / "many.txt", TRUE * 20)
+    said = write(tmp_path / "many_said.txt", SAID * 20)
+    write(same, SAID * 20)
+    write(worse, ["es schneit", *SAID[1:3], "gute nacht"] * 20)
+    both = ["--hypotheses", said, "--references", references]
+    found = scored(run_script, *both, "--against", same)["against"]
+    assert found["bleu4"]["first"] == found["bleu4"]["second"]
+    assert found["bleu4"]["p_value"] == found["chrf"]["p_value"] == 1
+    better = scored(run_script, *both, "--against", worse)
+    found = better["against"]
+    assert found["bleu4"]["first"] == pytest.approx(better["bleu4"])
+    assert found["bleu4"]["second"] < found["bleu4"]["first"]
+    assert found["bleu4"]["p_value"] < 0.01 and found["chrf"]["p_value"] < 0.01
+    assert "ar:10000" in found["bleu4"]["signature"]
+
+
+def test_few_sentences_that_differ_tell_little() -> None:
+    """Of one, both swaps have the same difference; of three, two of eight."""
+    references = TRUE * 5
+    for differing, least in ((1, 1.0), (3, 0.25)):
+        others = ["etwas anderes"] * differing + references[differing:]
+        found = paired_test(references, others, references)
+        assert all(difference.p_value >= least for difference in found.values())
+
+
+def test_without_json_it_prints_a_table(run_script, files: list) -> None:
+    finished = run_script("score.py", *files)
+    assert finished.status == 0 and "4 sentences" in finished.out
+    assert "BLEU signature: nrefs:1" in finished.out and "{" not in finished.out
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "message"),
+    [
+        (SAID[:3], [], r"other.txt: found 3 lines; expected 4, as in .*true.txt"),
+        ([*SAID, ""], [], r"other.txt: found 5 lines; expected 4"),
+        (SAID, ["--glosses", "--against", "x"], "against: found gloss files; expected transl"),
+    ],
+)
+def test_wrong_files(run_script, files, tmp_path, lines, options, message) -> None:
+    other = write(tmp_path / "other.txt", lines)
+    finished = run_script("score.py", "--hypotheses", other, *files[2:], *options)
+    assert finished.status == 1
+    assert re.search(message, finished.err), finished.err
+
+
+def test_empty_and_missing_files(run_script, files: list, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    finished = run_script("score.py", *files[:2], "--references", empty)
+    assert finished.status == 1 and "empty.txt: found an empty file" in finished.err
+    finished = run_script("score.py", *files[:2], "--references", tmp_path / "gone")
+    assert finished.status == 1 and "gone: found no such file" in finished.err
+
+
+def test_single_sentences() -> None:
+    assert sentence_errors(["A B", ""], ["A C D", "E"])[0]["glosses"] == 3
+    assert len(sentence_scores(SAID, TRUE)) == 4
+    with pytest.raises(ValueError, match="expected as many of each"):
+        sentence_scores(SAID, TRUE[:2])
