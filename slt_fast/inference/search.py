@@ -6,7 +6,7 @@ import torch
 
 from slt_fast.errors import UserError
 
-NextLogits = Callable[[torch.Tensor], torch.Tensor]
+NextLogits = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def beam_search(
@@ -27,7 +27,8 @@ def beam_search(
 
     Args:
         next_logits: Returns the logits [num_clips * beam_size, V] of the next token of sequences
-            [num_clips * beam_size, S], clip by clip.
+            [num_clips * beam_size, S], clip by clip. Its second argument [num_clips * beam_size]
+            says which sequence of the call before each of them continues.
         num_clips: Clips to search at once.
         beam_size: Sequences kept for each clip; 1 is greedy.
         max_length: Most tokens after `begin`; longer sequences are cut off.
@@ -50,9 +51,10 @@ def beam_search(
     scores = torch.full((B, K), -torch.inf, device=device)
     scores[:, 0] = 0  # all beams start equal, so that only the first may grow
     first_rows = torch.arange(B, device=device).unsqueeze(1) * K
+    continued = torch.arange(B * K, device=device)
     ended: list[list[tuple[float, list[int]]]] = [[] for _ in range(B)]
     for length in range(1, max_length + 1):
-        steps = next_logits(tokens).float().log_softmax(-1)
+        steps = next_logits(tokens, continued).float().log_softmax(-1)
         V = steps.shape[-1]
         # Each beam can end once, so that at least K of 2 K candidates continue.
         values, indices = (scores.flatten().unsqueeze(1) + steps).view(B, -1).topk(2 * K)
@@ -61,7 +63,8 @@ def beam_search(
         _collect(ended, tokens[rows[:, :K]], values[:, :K], ends[:, :K], length**length_penalty)
         scores, chosen = values.masked_fill(ends, -torch.inf).topk(K)
         rows, words = rows.gather(1, chosen), words.gather(1, chosen)
-        tokens = torch.cat([tokens[rows.flatten()], words.view(-1, 1)], dim=1)
+        continued = rows.flatten()
+        tokens = torch.cat([tokens[continued], words.view(-1, 1)], dim=1)
         if all(len(sequences) == K for sequences in ended):
             break
     else:

@@ -18,6 +18,7 @@ from slt_fast.device import autocast
 from slt_fast.errors import DataError, UserError, is_out_of_memory, result_or_error
 from slt_fast.inference.ctc import greedy_ctc
 from slt_fast.inference.search import beam_search
+from slt_fast.model.cached_decoder import CachedDecoder
 from slt_fast.model.encoder import Encoded
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.recipe import SearchConfig
@@ -131,12 +132,9 @@ def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
 
 
 def _search(network: TranslationNetwork, encoded: Encoded, search: SearchConfig) -> list[list[int]]:
-    repeated = Encoded(*(part.repeat_interleave(search.beam_size, dim=0) for part in encoded))
-    # Attention transposes the memory; of a strided one, oneDNN's bfloat16 product takes gigabytes.
-    memory = repeated.memory.transpose(0, 1).contiguous().transpose(0, 1)
-    repeated = repeated._replace(memory=memory)
+    memory, mask = encoded.memory, encoded.memory_padding_mask
     return beam_search(
-        lambda tokens: network.decode(repeated, tokens)[:, -1],
+        CachedDecoder(network.decoder, memory, mask, search.beam_size),
         num_clips=len(encoded.lengths),
         beam_size=search.beam_size,
         max_length=search.max_text_length,

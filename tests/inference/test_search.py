@@ -15,7 +15,11 @@ class TableModel:
         self.clips = [clip for clip in range(num_clips) for _ in range(beam_size)]
         self.seed, self.spread, self.lengths = seed, spread, []
 
-    def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
+    def __call__(self, tokens: torch.Tensor, continued: torch.Tensor) -> torch.Tensor:
+        """Also checks that each sequence continues the one that it is said to."""
+        if self.lengths:
+            assert torch.equal(tokens[:, :-1], self.before[continued])
+        self.before = tokens
         self.lengths.append(tokens.shape[1])
         rows = zip(self.clips, tokens.tolist(), strict=True)
         return torch.stack([self.logits(clip, row) for clip, row in rows])
@@ -83,7 +87,7 @@ def test_a_beam_of_one_is_greedy(seed, length_penalty) -> None:
 def test_a_beam_finds_what_greed_misses() -> None:
     """The likelier first word, 2, has nothing but unlikely ways on."""
 
-    def next_logits(tokens: torch.Tensor) -> torch.Tensor:
+    def next_logits(tokens: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
         table = {(0,): [0, 0, 0.6, 0.4], (0, 2): [0.2, 0.4, 0.2, 0.2], (0, 3): [0, 1, 0, 0]}
         rows = [table.get(tuple(row), [0, 1, 0, 0]) for row in tokens.tolist()]
         return torch.tensor(rows).log()
@@ -95,7 +99,7 @@ def test_a_beam_finds_what_greed_misses() -> None:
 def test_a_sequence_that_ended_leaves_its_place_to_another() -> None:
     """The best, 3, is third after the end itself and 2: two beams must go on all the same."""
 
-    def next_logits(tokens: torch.Tensor) -> torch.Tensor:
+    def next_logits(tokens: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
         table = {(0,): [0, 0.4, 0.35, 0.25], (0, 2): [0.34, 0, 0.33, 0.33]}
         rows = [table.get(tuple(row), [0, 1, 0, 0]) for row in tokens.tolist()]
         return torch.tensor(rows).log()

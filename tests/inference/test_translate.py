@@ -14,6 +14,7 @@ from slt_fast.data.video.source import VideoSource
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError
 from slt_fast.inference.translate import Translation, translate_batch, translate_source
+from slt_fast.model.cached_decoder import CachedDecoder
 from slt_fast.model.config import ModelConfig
 from slt_fast.recipe import Recipe, SearchConfig, TrainingConfig
 
@@ -79,14 +80,13 @@ def test_speaks_the_words_of_its_vocabularies(trained, monkeypatch) -> None:
             logits[:, step, token] = 1
         return result._replace(gloss_logits=logits)
 
-    def decode(encoded, tokens):
-        logits = torch.full((*tokens.shape, 7), -9.0)
-        for column, token in enumerate((4, 5, 6, 2)):
-            logits[:, column : column + 1, token] = 9
+    def next_logits(self, tokens, continued):
+        logits = torch.full((len(tokens), 7), -9.0)
+        logits[:, (4, 5, 6, 2, 2)[tokens.shape[1] - 1]] = 9
         return logits
 
     monkeypatch.setattr(model, "encode", encoded)
-    monkeypatch.setattr(model, "decode", decode)
+    monkeypatch.setattr(CachedDecoder, "__call__", next_logits)
     for beam_size in (1, 2):
         (translation,) = translate_batch(trained, batch(clips()[0]), search=beams(beam_size))
         assert translation == Translation("ein hund schläft", ("HUND", "SCHLAF"))

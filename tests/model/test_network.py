@@ -3,8 +3,8 @@ import torch
 
 from slt_fast.inference.ctc import greedy_ctc
 from slt_fast.inference.search import beam_search
+from slt_fast.model.cached_decoder import CachedDecoder
 from slt_fast.model.config import ModelConfig
-from slt_fast.model.encoder import Encoded
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.training.losses import Counts, translation_loss
 
@@ -90,9 +90,8 @@ def test_learns_two_clips_by_heart(memory) -> None:
     model.eval()
     with torch.no_grad():
         encoded = model.encode(images, lengths)
-        beams = Encoded(*(part.repeat_interleave(2, dim=0) for part in encoded))
         texts = beam_search(
-            lambda tokens: model.decode(beams, tokens)[:, -1],
+            CachedDecoder(model.decoder, encoded.memory, encoded.memory_padding_mask, 2),
             num_clips=2,
             beam_size=2,
             max_length=8,
