@@ -35,7 +35,7 @@ def test_beam_search(benchmark, name: str) -> None:
     @torch.no_grad()
     def search(cached: bool) -> list[list[int]]:
         ours = CachedDecoder(decoder, memory, padding, BEAM)
-        return beam_search(
+        found = beam_search(
             ours if cached else whole(decoder, memory, padding),
             num_clips=CLIPS,
             beam_size=BEAM,
@@ -44,6 +44,7 @@ def test_beam_search(benchmark, name: str) -> None:
             end=NO_WORD,
             device=device,
         )
+        return [sequences[0].tokens for sequences in found]
 
     def seconds(cached: bool) -> float:
         start = time.perf_counter()

@@ -106,8 +106,8 @@ class SearchConfig:
 
     beam_size: _BeamSize = 4
     """Beams; 1 is greedy, as dev is scored during training."""
-    length_penalty: Annotated[float, Bounds(ge=0), Bounds(le=30)] = 1.0
-    """Sentences are ranked by log probability / length ** length_penalty."""
+    length_penalty: Annotated[float, Bounds(ge=-5), Bounds(le=30)] = 1.0
+    """Sentences are ranked by log probability / ((5 + length) / 6) ** length_penalty."""
     max_text_length: _TextLength = 60
     """Longest translation in tokens."""
 

@@ -104,8 +104,8 @@ def test_bad_settings(name: str, value: object, expected: str) -> None:
         ("beam_size", 2**62, "beam_size <= 100"),
         ("max_text_length", 0, "at least 1"),
         ("max_text_length", 2**40, "max_text_length <= 4096"),
-        ("length_penalty", -0.5, "0 or more"),
-        ("length_penalty", float("nan"), "0 or more"),
+        ("length_penalty", -5.5, "at least -5"),
+        ("length_penalty", float("nan"), "at least -5"),
     ],
 )
 def test_bad_search_settings(name: str, value: object, expected: str) -> None:

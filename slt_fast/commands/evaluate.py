@@ -7,21 +7,24 @@ import json
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from slt_fast import command_line
-from slt_fast.checkpoint import load_model
+from slt_fast.checkpoint import TrainedModel, load_model
 from slt_fast.data.frame_source import FrameRate
+from slt_fast.data.loading import ClipDataset
 from slt_fast.data.probes import probe
 from slt_fast.data.skipped import SkippedClips
 from slt_fast.data.sources import read_split
 from slt_fast.device import choose_device
+from slt_fast.errors import ErrorHandler, UserError
 from slt_fast.files import check_writable, write_json
 from slt_fast.inference.translate import trained_rate
 from slt_fast.settings import check_settings
 from slt_fast.training.datasets import prepare_clips, read_clips
 from slt_fast.training.evaluation import evaluate
 from slt_fast.training.translations import check_translations_file, save_translations
+from slt_fast.training.tuning import tune_search
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,17 @@ class Arguments:
     data: str | None = None
     """synthetic[:SEED], phoenix14t:PATH or manifest:FILE; by default the training data."""
     split: str | None = None
-    """Name of the split; by default the run's test split."""
+    """Name of the split; by default the run's test split, or its dev split to tune."""
     probe: Literal["blank", "neutral"] | None = None
     """Score changed clips: blank (black frames), neutral (synthetic: no headshake, no nod)."""
     fps: FrameRate | None = None
     """Frames per second that clips are resampled to; native keeps theirs. By default as trained."""
     beam_size: int | None = None
     """Beams of the search; by default the recipe's."""
+    length_penalty: float | None = None
+    """Length penalty of the search; by default the recipe's."""
+    tune: bool = False
+    """Find the best of 1 to 10 beams and length penalties -1 to 5 instead, on the dev split."""
     flow_cache: Path | None = None
     """Folder made by slt-extract-flow; flow is read from it instead of computed."""
     output: Path | None = None
@@ -59,18 +66,23 @@ def main() -> None:
     """Scores a checkpoint as the command line says."""
     arguments = command_line.parse(Arguments, __doc__)
     device = choose_device(arguments.device)
+    given = (arguments.beam_size, arguments.length_penalty, arguments.save_translations)
+    if arguments.tune and given != (None, None, None):
+        found = "found --beam-size, --length-penalty or --save-translations as well"
+        raise UserError(f"tune: {found}; expected none of them, as all settings are tried")
     if arguments.output:
         check_writable(arguments.output)
     if arguments.save_translations:
         check_translations_file(arguments.save_translations)
     trained = load_model(arguments.checkpoint)
     trained.network.to(device)
-    split = arguments.split or trained.trained_on.test_split
+    data_sets = trained.trained_on
+    split = arguments.split or (data_sets.dev_split if arguments.tune else data_sets.test_split)
     on_error = SkippedClips() if arguments.skip_bad else None
     recipe = trained.recipe
-    search = recipe.search
-    if arguments.beam_size is not None:
-        search = replace(search, beam_size=arguments.beam_size)
+    wanted = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
+    known = {name: value for name, value in wanted.items() if value is not None}
+    search = replace(recipe.search, **known)
     # Each clip is read once: to keep it, or to check it before, gains nothing.
     settings = replace(recipe.training, device=arguments.device, preload=False)
     data = arguments.data or trained.trained_on.located().data
@@ -82,13 +94,28 @@ def main() -> None:
         clips = [probe(clip, arguments.probe) for clip in clips]
     clips = prepare_clips(recipe, data, clips, fps=fps, flow_cache=arguments.flow_cache)
     dataset = read_clips(recipe, data, clips, on_error=on_error, checks_clips=False)
-    evaluation = evaluate(trained, dataset, search=search, on_error=on_error)
-    if arguments.save_translations:
-        save_translations(arguments.save_translations, evaluation)
-    scores = evaluation.flat(split)
+    if arguments.tune:
+        scores = _tuned(trained, dataset, split, on_error)
+    else:
+        evaluation = evaluate(trained, dataset, search=search, on_error=on_error)
+        if arguments.save_translations:
+            save_translations(arguments.save_translations, evaluation)
+        scores = evaluation.flat(split)
     print(json.dumps(scores, indent=1))
     if arguments.output:
         write_json(arguments.output, scores)
+
+
+def _tuned(
+    trained: TrainedModel, dataset: ClipDataset, split: str, on_error: ErrorHandler | None
+) -> dict[str, Any]:
+    """Returns the best settings of the search, and the scores of all."""
+    name, tried = tune_search(trained, dataset, on_error=on_error)
+    best = tried[0]
+    options = f"--beam-size {best.beam_size} --length-penalty {best.length_penalty:g}"
+    logging.info("best on %s: %s, %s %.2f", split, options, name, best.score)
+    found = {"beam_size": best.beam_size, "length_penalty": best.length_penalty}
+    return {**found, f"{split}.{name}": best.score, "tried": tried}
 
 
 def entry() -> None:

@@ -15,7 +15,7 @@ import tyro
 from slt_fast import Translator, command_line
 from slt_fast.data.frame_source import FrameRate, Rate
 from slt_fast.errors import UserError, printable
-from slt_fast.settings import check_settings
+from slt_fast.settings import Bounds, check_settings
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Arguments:
     """Frame after the last one; by default the end of the video."""
     fps: FrameRate | None = None
     """Frames per second that frames are resampled to; native keeps all. By default as trained."""
+    n_best: Annotated[int, Bounds(ge=1), Bounds(le=100)] = 1
+    """Sentences to print, the best first, each with the score that ranks it."""
     folder_fps: Rate | None = None
     """Frames per second of a folder of frames; by default those that frames are resampled to."""
     device: str = "auto"
@@ -51,6 +53,7 @@ def main() -> None:
     """Translates videos as the command line says."""
     arguments = command_line.parse(Arguments, __doc__)
     translator = Translator.load(arguments.checkpoint, device=arguments.device, fps=arguments.fps)
+    translator.search_for(arguments.n_best)
     none = "none" if translator.knows_glosses else "none (the model was trained without)"
     status = 0
     for video in arguments.videos:
@@ -64,7 +67,11 @@ def main() -> None:
             continue
         if len(arguments.videos) > 1:
             print(f"{printable(str(video))}:")
-        print(printable(translation.text))
+        if arguments.n_best == 1:
+            print(printable(translation.text))
+        else:
+            for text, score in translation.candidates[: arguments.n_best]:
+                print(f"{score:.3f} {printable(text)}")
         print("glosses:", printable(" ".join(translation.glosses)) or none, flush=True)
     sys.exit(status)
 

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 
@@ -17,7 +18,7 @@ from slt_fast.data.vocabulary import BOS, EOS
 from slt_fast.device import autocast
 from slt_fast.errors import DataError, UserError, is_out_of_memory, result_or_error
 from slt_fast.inference.ctc import greedy_ctc
-from slt_fast.inference.search import beam_search
+from slt_fast.inference.search import Found, beam_search
 from slt_fast.model.cached_decoder import CachedDecoder
 from slt_fast.model.encoder import Encoded
 from slt_fast.model.network import TranslationNetwork
@@ -27,12 +28,26 @@ from slt_fast.settings import check_value
 logger = logging.getLogger(__name__)
 
 
+class Candidate(NamedTuple):
+    """A sentence with the score that ranks it; see slt_fast.inference.search.Found."""
+
+    text: str
+    score: float
+
+
 @dataclass(frozen=True)
 class Translation:
-    """What the network says of a clip; glosses is empty for a model trained without them."""
+    """What the network says of a clip.
+
+    Args:
+        text: The sentence.
+        glosses: The glosses; empty for a model trained without them.
+        candidates: The sentences that the search found, the best first.
+    """
 
     text: str
     glosses: tuple[str, ...]
+    candidates: tuple[Candidate, ...] = field(default=(), kw_only=True, compare=False)
 
 
 def encode_batch(trained: TrainedModel, batch: PackedClips) -> Encoded:
@@ -68,13 +83,17 @@ def translate_batch(
     """
     encoded = encode_batch(trained, batch) if encoded is None else encoded
     with evaluating(trained, batch):
-        texts = _search(trained.network, encoded, search)
-    words, glosses = trained.vocabularies, trained.vocabularies.gloss
+        found = search_texts(trained.network, encoded, search)
+    words, glosses, alpha = trained.vocabularies, trained.vocabularies.gloss, search.length_penalty
     lines = greedy_ctc(encoded.gloss_logits, encoded.lengths)
-    return [
-        Translation(words.decode_text(text), tuple(glosses.decode(line).split()))
-        for text, line in zip(texts, lines, strict=True)
-    ]
+    said = []
+    for sequences, line in zip(found, lines, strict=True):
+        candidates = tuple(
+            Candidate(words.decode_text(one.tokens), one.score(alpha)) for one in sequences
+        )
+        signed = tuple(glosses.decode(line).split())
+        said.append(Translation(candidates[0].text, signed, candidates=candidates))
+    return said
 
 
 @contextmanager
@@ -131,7 +150,10 @@ def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
     return translate_batch(trained, batch, search=trained.recipe.search)[0]
 
 
-def _search(network: TranslationNetwork, encoded: Encoded, search: SearchConfig) -> list[list[int]]:
+def search_texts(
+    network: TranslationNetwork, encoded: Encoded, search: SearchConfig
+) -> list[list[Found]]:
+    """Returns the sequences that a search finds for each clip, the best first."""
     memory, mask = encoded.memory, encoded.memory_padding_mask
     return beam_search(
         CachedDecoder(network.decoder, memory, mask, search.beam_size),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slt_fast.checkpoint import TrainedModel, load_model
@@ -63,6 +63,16 @@ class Translator:
         trained.network.to(chosen)
         return cls(trained, fps=fps)
 
+    def search_for(self, number: int) -> None:
+        """Uses as many beams as it takes to find so many candidates, and no fewer than trained.
+
+        Raises:
+            UserError: The number is less than 1 or more than 100.
+        """
+        recipe = self.trained.recipe
+        search = replace(recipe.search, beam_size=max(recipe.search.beam_size, number))
+        self.trained = replace(self.trained, recipe=replace(recipe, search=search))
+
     @property
     def knows_glosses(self) -> bool:
         """True if the model was trained with glosses, so that it can recognise some."""
@@ -99,4 +109,5 @@ class Translator:
         if source.path.is_dir() and folder_fps is None and self.fps != "native":
             logger.info("%s: taken to have %g frames a second", source.path, self.fps)
         said = translate_source(self.trained, with_rate(source, self.fps))
-        return VideoTranslation(said.text, said.glosses, source.frame_rate())
+        rate = source.frame_rate()
+        return VideoTranslation(said.text, said.glosses, rate, candidates=said.candidates)

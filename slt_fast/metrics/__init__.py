@@ -7,7 +7,12 @@ another seed of the training would give.
 
 from slt_fast.metrics.glosses import clean_phoenix_gloss, word_error_rate
 from slt_fast.metrics.score import Score, flat_scores
-from slt_fast.metrics.translation import deciding_score, most_common_share, translation_scores
+from slt_fast.metrics.translation import (
+    deciding_score,
+    most_common_share,
+    quick_score,
+    translation_scores,
+)
 
 __all__ = [
     "Score",
@@ -15,6 +20,7 @@ __all__ = [
     "deciding_score",
     "flat_scores",
     "most_common_share",
+    "quick_score",
     "translation_scores",
     "word_error_rate",
 ]

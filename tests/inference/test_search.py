@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from slt_fast.inference.search import beam_search
+from slt_fast.inference.search import beam_search, ranked
 
 BEGIN, END, NUM_WORDS = 0, 1, 4
 
@@ -39,7 +39,7 @@ class TableModel:
 
 
 def search(model: TableModel, num_clips: int, beam_size: int, max_length: int, **settings) -> list:
-    return beam_search(
+    found = beam_search(
         model,
         num_clips=num_clips,
         beam_size=beam_size,
@@ -48,6 +48,7 @@ def search(model: TableModel, num_clips: int, beam_size: int, max_length: int, *
         end=END,
         **settings,
     )
+    return [sequences[0].tokens for sequences in found]
 
 
 def candidates(max_length: int) -> list[tuple[int, ...]]:
@@ -62,14 +63,28 @@ def candidates(max_length: int) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0, 2.0])
+@pytest.mark.parametrize("length_penalty", [-1.0, 0.0, 0.6, 1.0, 5.0])
 def test_a_wide_beam_finds_the_best_of_all(seed, length_penalty) -> None:
     every = candidates(max_length=3)
     model = TableModel(num_clips=2, beam_size=len(every), seed=seed)
     results = search(model, 2, len(every), 3, length_penalty=length_penalty)
     for clip, result in enumerate(results):
-        best = max(every, key=lambda s: model.score(clip, s) / len(s) ** length_penalty)
+        best = max(every, key=lambda s: model.score(clip, s) / ((5 + len(s)) / 6) ** length_penalty)
         assert result == [word for word in best if word != END]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_all_sequences_of_the_beam_with_their_probabilities(seed, beam_size) -> None:
+    model = TableModel(2, beam_size, seed)
+    settings = {"num_clips": 2, "beam_size": beam_size, "max_length": 6, "begin": BEGIN, "end": END}
+    for clip, found in enumerate(beam_search(model, **settings, length_penalty=0.5)):
+        assert len(found) == len({tuple(one.tokens) for one in found}) == beam_size
+        scores = [one.score(0.5) for one in found]
+        assert scores == sorted(scores, reverse=True) and found == ranked(found, 0.5)
+        for one in found:
+            ended = [*one.tokens, END][: one.length]
+            assert one.log_probability == pytest.approx(model.score(clip, tuple(ended)), rel=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -104,7 +119,7 @@ def test_a_sequence_that_ended_leaves_its_place_to_another() -> None:
         rows = [table.get(tuple(row), [0, 1, 0, 0]) for row in tokens.tolist()]
         return torch.tensor(rows).log()
 
-    assert search(next_logits, 1, 2, 4) == [[3]]
+    assert search(next_logits, 1, 2, 4, length_penalty=3.0) == [[3]]
 
 
 @pytest.mark.parametrize("beam_size", [1, 2, 3])

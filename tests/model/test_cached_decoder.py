@@ -44,7 +44,7 @@ def searched(decoder, memory, padding, beam_size: int, max_length: int, *, cache
     def uncached(tokens: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
         return decoder(tokens, *repeated)[:, -1]
 
-    return beam_search(
+    found = beam_search(
         CachedDecoder(decoder, memory, padding, beam_size) if cached else uncached,
         num_clips=len(memory),
         beam_size=beam_size,
@@ -52,6 +52,7 @@ def searched(decoder, memory, padding, beam_size: int, max_length: int, *, cache
         begin=BOS,
         end=EOS,
     )
+    return [[one.tokens for one in sequences] for sequences in found]
 
 
 @pytest.mark.parametrize("seed", range(200))

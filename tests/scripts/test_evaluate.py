@@ -10,7 +10,7 @@ from slt_fast.data.sources import read_split
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
 from slt_fast.data.video.source import VideoSource
 from slt_fast.files import read_json
-from slt_fast.training import evaluation
+from slt_fast.training import evaluation, tuning
 
 
 def test_scores_a_split(run_script, checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
@@ -29,6 +29,34 @@ def test_scores_a_split(run_script, checkpoint: Path, manifest: Path, tmp_path: 
     assert {"train.wer", "train.exact_match", "train.rouge_l"} <= scores.keys()
     assert scores["train.bleu4_low"] <= scores["train.bleu4"] <= scores["train.bleu4_high"]
     assert scores["train.signature"].startswith("nrefs:1|case:lc")
+
+
+def test_tuning_the_search(run_script, checkpoint: Path, manifest: Path, monkeypatch) -> None:
+    """Each clip is encoded once; the best settings score what they were said to."""
+    encoded, real = [], tuning.encode_batch
+
+    def encode_batch(trained, batch):
+        encoded.extend(clip.id for clip in batch.clips)
+        return real(trained, batch)
+
+    monkeypatch.setattr(tuning, "encode_batch", encode_batch)
+    where = ["--checkpoint", checkpoint, "--data", f"manifest:{manifest}", "--split", "train"]
+    tuned = run_script("evaluate.py", *where, "--tune")
+    assert tuned.status == 0, tuned.err
+    found = json.loads(tuned.out)
+    assert encoded == ["first", "second"] and len(found["tried"]) == 130
+    name = "train.bleu4" if "train.bleu4" in found else "train.exact_match"
+    assert found[name] == max(score for *_, score in found["tried"])
+    for beam_size, length_penalty, score in found["tried"][:: len(found["tried"]) - 1]:
+        options = ["--beam-size", beam_size, f"--length-penalty={length_penalty}"]
+        scored = run_script("evaluate.py", *where, *options)
+        assert json.loads(scored.out)[name] == pytest.approx(score)
+
+
+def test_what_tuning_does_not_take(run_script, checkpoint: Path, tmp_path: Path) -> None:
+    for option, value in (("--beam-size", 3), ("--save-translations", tmp_path / "said.csv")):
+        refused = run_script("evaluate.py", "--checkpoint", checkpoint, "--tune", option, value)
+        assert refused.status == 1 and "tune: found --beam-size" in refused.err
 
 
 @pytest.fixture

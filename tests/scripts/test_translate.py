@@ -24,6 +24,22 @@ def test_prints_sentence_and_glosses(run_script, checkpoint, manifest: Path, nam
     assert glosses.startswith("glosses: ")
 
 
+def test_several_sentences_for_one_video(run_script, checkpoint, manifest: Path) -> None:
+    video = [manifest.parent / "first.mp4", "--checkpoint", checkpoint]
+    (best, glosses) = run_script("translate.py", *video).out.splitlines()
+    # More than the recipe has beams; the glosses do not depend on the search.
+    *lines, last = run_script("translate.py", *video, "--n-best", 7).out.splitlines()
+    assert len(lines) == 7 and last == glosses
+    scores = [float(line.partition(" ")[0]) for line in lines]
+    assert scores == sorted(scores, reverse=True) and max(scores) < 0
+    several = Translator.load(checkpoint)
+    several.search_for(7)
+    found = several(video[0]).candidates
+    assert [text for text, _ in found] == [line.partition(" ")[2] for line in lines]
+    assert several(video[0]).text == found[0].text
+    assert Translator.load(checkpoint)(video[0]).text == best
+
+
 @pytest.mark.parametrize(
     ("knows_glosses", "said"), [(True, "none"), (False, "none (the model was trained without)")]
 )
