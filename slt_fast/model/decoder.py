@@ -1,9 +1,12 @@
 """Transformer decoder (Vaswani et al., 2017) over the memory of a clip."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
 from slt_fast.model.config import ModelConfig
+from slt_fast.model.recomputing import recomputed
 from slt_fast.ops.positional_encoding import sinusoidal_encoding
 
 
@@ -13,7 +16,13 @@ class Decoder(nn.Module):
     Args:
         config: Settings of the network.
         num_words: V, entries of the text vocabulary.
+
+    Attributes:
+        recomputes_layers: Whether training computes the activations of each layer again for the
+            backward pass instead of keeping them.
     """
+
+    recomputes_layers = False
 
     def __init__(self, config: ModelConfig, num_words: int) -> None:
         super().__init__()
@@ -53,5 +62,8 @@ class Decoder(nn.Module):
         future = torch.ones(S, S, dtype=torch.bool, device=tokens.device).triu(1)
         # Unless it is said, torch asks the mask whether it is causal, and waits for a GPU.
         masks = {"tgt_mask": future, "memory_key_padding_mask": memory_padding_mask}
-        x = self.layers(x, memory, **masks, tgt_is_causal=False)
-        return self.output(x)
+        if not (self.training and self.recomputes_layers):
+            return self.output(self.layers(x, memory, **masks, tgt_is_causal=False))
+        for layer in self.layers.layers:
+            x = recomputed(partial(layer, memory=memory, **masks), x, layer)
+        return self.output(x if self.layers.norm is None else self.layers.norm(x))

@@ -39,8 +39,8 @@ class Encoder(nn.Module):
     Attributes:
         frames_per_chunk: Training computes the frames in chunks of at most so many, which batch
             norm sees one by one; 0 computes all at once.
-        recomputes_chunks: Whether the activations of a chunk are computed again for the backward
-            pass instead of kept.
+        recomputes_chunks: Whether the activations of all chunks but the last are computed again for
+            the backward pass instead of kept. It begins with the last.
     """
 
     frames_per_chunk = 0
@@ -102,35 +102,50 @@ class Encoder(nn.Module):
                 f"encoder: found lengths {counts} for {len(images)} images; "
                 "expected positive ones with that sum"
             )
-        vectors, maps = self._encode_frames(images)
+        return self.encode_clips(*self.encode_frames(images), lengths)
+
+    def encode_frames(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encodes each image alone.
+
+        Returns:
+            Vectors [sum(T), D], and vectors of pixels [sum(T), h * w, D]; none without pixel
+            memory.
+        """
+        at_once, encode = self.frames_per_chunk or len(images), self._encode_chunk
+        if not (self.training or torch.is_grad_enabled()):  # no frame depends on another
+            most = max(1, _PIXELS_AT_ONCE[images.device.type] // images[0, 0].numel())
+            at_once = min(most, self.frames_per_chunk or most)
+        elif self.recomputes_chunks:
+            encode = partial(recomputed, self._encode_chunk, module=self)
+        *chunks, last = images.tensor_split(math.ceil(len(images) / at_once))
+        # The backward pass begins with the last chunk: its activations are needed at once.
+        vectors, pixels = zip(*map(encode, chunks), self._encode_chunk(last), strict=True)
+        return torch.cat(vectors), torch.cat(pixels)
+
+    def encode_clips(
+        self, vectors: torch.Tensor, pixels: torch.Tensor, lengths: torch.Tensor
+    ) -> Encoded:
+        """Encodes clips from what `encode_frames` returned for their images; lengths int64 [B]."""
+        counts = lengths.tolist()
         frames = _pad(vectors, counts)
-        padding = _padding_mask(to_device(lengths, images.device), frames.shape[1])
+        padding = _padding_mask(to_device(lengths, vectors.device), frames.shape[1])
         for convolution in self.temporal:
             frames = convolution(frames, padding)
         frames = self.memory_norm(frames)
         logits = self.gloss_head(frames)
         if self.pixel_projection is None:
             return Encoded(frames + _times(frames), padding, logits, lengths)
-        pixels = self.pixel_projection(self.dropout(maps.flatten(2).mT))
         pixels = _pad(pixels, counts)  # [B, T, N, D]
         N = pixels.shape[2]
         memory = (pixels + _times(frames).unsqueeze(1)).flatten(1, 2)
         return Encoded(memory, padding.repeat_interleave(N, dim=1), logits, lengths)
 
-    def _encode_frames(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns vectors [sum(T), D], and maps [sum(T), C, h, w] if they are in the memory."""
-        at_once, compute = self.frames_per_chunk or len(images), self._encode_chunk
-        if not (self.training or torch.is_grad_enabled()):  # no frame depends on another
-            at_once = max(1, _PIXELS_AT_ONCE[images.device.type] // images[0, 0].numel())
-        elif self.frames_per_chunk and self.recomputes_chunks:
-            compute = partial(recomputed, self._encode_chunk, module=self)
-        chunks = images.tensor_split(math.ceil(len(images) / at_once))
-        vectors, maps = zip(*map(compute, chunks), strict=True)
-        return torch.cat(vectors), torch.cat(maps)
-
     def _encode_chunk(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         maps = self.layer(self.backbone(images.float()))
-        return self._frame_vectors(maps), maps if self.pixel_projection else maps[:0]
+        vectors = self._frame_vectors(maps)
+        if self.pixel_projection is None:
+            return vectors, vectors[:0]
+        return vectors, self.pixel_projection(self.dropout(maps.flatten(2).mT))
 
     def _frame_vectors(self, maps: torch.Tensor) -> torch.Tensor:
         """Projects maps [sum(T), C, h, w] to vectors [sum(T), D]."""

@@ -32,6 +32,15 @@ class TranslationNetwork(nn.Module):
         self.encoder = Encoder(config, num_glosses)
         self.decoder = Decoder(config, num_words)
 
+    def compute_in_chunks(self, frames_per_chunk: int) -> None:
+        """Keeps activations of so many frames at a time from now on; 0 keeps all in training.
+
+        The vectors of pixels in a memory are many, so the decoder then keeps none of them either.
+        """
+        self.encoder.frames_per_chunk = frames_per_chunk
+        has_pixels = self.encoder.pixel_projection is not None
+        self.decoder.recomputes_layers = frames_per_chunk > 0 and has_pixels
+
     def encode(self, images: torch.Tensor, lengths: torch.Tensor) -> Encoded:
         """Returns memory and gloss logits of images [sum(T), 3, H, W] in [0, 1], lengths [B]."""
         return self.encoder(images, lengths)

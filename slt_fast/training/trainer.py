@@ -76,7 +76,7 @@ class Trainer:
         fresh = without_weights(recipe) if has_checkpoint_to_resume(run) else recipe
         network = build_network(fresh, vocabularies)
         network.to(self.device).to(memory_format=torch.channels_last)
-        network.encoder.frames_per_chunk = settings.frames_per_chunk
+        network.compute_in_chunks(settings.frames_per_chunk)
         if settings.compile:
             network.encoder.compile_convolutions()
         data = trained_on(run, train_set.clips)
