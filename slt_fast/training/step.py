@@ -161,13 +161,13 @@ class Stepper:
         rows = torch.stack([taken.values for taken in waiting]).tolist()
         return [_result(taken, row) for taken, row in zip(waiting, rows, strict=True)]
 
-    def _add_gradient(self, batch: Batch, planned: Counts) -> torch.Tensor:
-        """Adds the gradient of a part of a step; returns its losses, in the order of Counts."""
+    def loss(self, batch: Batch, planned: Counts) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Computes the loss of a part of a step; returns what translation_loss does."""
         settings, device = self.settings, self.device
         text = to_device(batch.text, device)
         with autocast(device, settings.precision):
             output = self.network(to_device(batch.images, device), batch.lengths, text)
-        total, losses = translation_loss(
+        return translation_loss(
             output,
             batch.glosses,
             batch.gloss_lengths,
@@ -177,6 +177,10 @@ class Stepper:
             text_weight=settings.text_weight,
             label_smoothing=settings.label_smoothing,
         )
+
+    def _add_gradient(self, batch: Batch, planned: Counts) -> torch.Tensor:
+        """Adds the gradient of a part of a step; returns its losses, in the order of Counts."""
+        total, losses = self.loss(batch, planned)
         total.backward()
         none = total.new_zeros(())
         return torch.stack([losses.get(name, none) for name in _LOSSES])
