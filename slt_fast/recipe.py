@@ -40,7 +40,7 @@ class TrainingConfig:
     batch norm sees one by one. 0 computes steps whole."""
     frames_per_chunk: _Frames = 0
     """Frames whose activations are in memory at a time: the backbone computes them in chunks, which
-    batch norm sees one by one, and again for the backward pass. 0 keeps all activations."""
+    batch norm sees one by one, and all but the last again for the backward pass. 0 keeps all."""
     batch_norm: Literal["batch", "frozen"] = "batch"
     """batch: by the frames that are computed together; frozen: by the statistics at the start, as
     for a backbone that is trained already."""

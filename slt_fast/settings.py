@@ -59,6 +59,27 @@ def check_value(name: str, hint: Any, value: Any) -> None:
         raise UserError(f"{name}: found {value!r}; expected {expected}")
 
 
+def parse_bytes(name: str, text: str) -> int:
+    """Returns the bytes of a text such as "12GB", "900 MB" or "12GiB".
+
+    Args:
+        name: Name of the setting.
+        text: A number and a unit.
+
+    Raises:
+        UserError: The text is something else, or less than a byte.
+    """
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([KMGT])(I?)B", text.upper())
+    if found is None:
+        expected = "a number and a unit, such as 12GB, 900MB or 12GiB"
+        raise UserError(f"{name}: found {text!r}; expected {expected}")
+    base = 1024 if found[3] else 1000
+    num_bytes = int(float(found[1]) * base ** (1 + "KMGT".index(found[2])))
+    if not num_bytes:
+        raise UserError(f"{name}: found {text!r}; expected more than 0")
+    return num_bytes
+
+
 def _expected(name: str, hint: Any, value: Any) -> str | None:
     """Returns what an annotation expects instead of a value; None if the value will do."""
     kind, parts = get_origin(hint), get_args(hint)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pytest
 
 from slt_fast.errors import UserError
-from slt_fast.settings import Bounds, check_settings
+from slt_fast.settings import Bounds, check_settings, parse_bytes
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,32 @@ def test_the_first_bad_setting_is_named(name: str, value: object, expected: str)
     message = re.escape(f"{name}: found {value!r}; expected {expected}")
     with pytest.raises(UserError, match=f"^{message}$"):
         Settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("12GB", 12 * 10**9),
+        ("900MB", 900 * 10**6),
+        ("12GiB", 12 * 2**30),
+        ("1.5 gb", 1_500_000_000),
+        ("0.5TiB", 2**39),
+        ("2kB", 2000),
+    ],
+)
+def test_bytes(text: str, expected: int) -> None:
+    assert parse_bytes("memory", text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["12", "GB", "12G", "-1GB", "1e3GB", "12 GB a day", "", "1.GB", "٣GB"]
+)
+def test_text_that_is_no_number_of_bytes(text: str) -> None:
+    message = re.escape(f"memory: found {text!r}; expected a number and a unit, such as 12GB")
+    with pytest.raises(UserError, match=f"^{message}"):
+        parse_bytes("memory", text)
+    with pytest.raises(UserError, match="^memory: found '0.0GB'; expected more than 0$"):
+        parse_bytes("memory", "0.0GB")
 
 
 def test_the_command_line_reads_through_the_annotations() -> None:

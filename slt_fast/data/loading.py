@@ -54,17 +54,23 @@ class ClipDataset(Dataset[Frames | torch.Tensor]):
     def __len__(self) -> int:
         return len(self.clips)
 
-    def num_frames(self) -> Sequence[int]:
+    def num_frames(self, on_error: ErrorHandler | None = None) -> Sequence[int]:
         """Counts the frames of each clip.
+
+        Args:
+            on_error: Called with each clip that cannot be read, which counts as 0; None raises it.
 
         Raises:
             DataError: A clip cannot be read, or is too short for its glosses.
         """
         if self._num_frames is None and self.preloaded:
             self._num_frames = [len(images) for images in self.preloaded]
-        elif self._num_frames is None:
+        if self._num_frames is None:
             counts = [count_frames(clip) for clip in self.clips]
-            self._num_frames = keep_good(self.clips, counts, None)[1]
+            good = keep_good(self.clips, counts, on_error)[1]
+            if len(good) < len(counts):
+                return [0 if isinstance(count, DataError) else count for count in counts]
+            self._num_frames = good
         return self._num_frames
 
     def __getitem__(self, index: int) -> Frames | torch.Tensor:
@@ -90,7 +96,7 @@ class ClipDataset(Dataset[Frames | torch.Tensor]):
         """Returns the same clips as they are in each epoch."""
         if self.other_rates is None:
             return self
-        return ClipDataset(self.clips, self.preloaded, self.config)
+        return ClipDataset(self.clips, self.preloaded, self.config, num_frames=self._num_frames)
 
     def num_workers(self, wanted: int) -> int:
         """Returns the number of useful worker processes: none if the images are in memory."""

@@ -12,7 +12,7 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.input import flow_device
 from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
-from slt_fast.data.packing import in_groups
+from slt_fast.data.packing import in_groups, packed
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle
 from slt_fast.inference.translate import Translation, encode_batch, evaluating, translate_batch
 from slt_fast.metrics import (
@@ -129,6 +129,9 @@ def _translate(
     num_workers = dataset.num_workers(settings.num_workers)
     ours = range(ranks.rank, len(dataset), ranks.number)
     groups = in_groups(ours, settings.batch_size)
+    if most := settings.frames_at_once:  # reading reports bad clips
+        frames = dataset.num_frames(on_error=lambda _: None)
+        groups = [part for group in groups for part in packed(group, frames, most)]
     found: list[Translation | DataError] = []
     sums = torch.zeros(2 * len(_LOSSES), dtype=torch.float64)
     with ProgressBar(total=len(ours), desc="translating", unit="clip") as bar:

@@ -12,6 +12,7 @@ from slt_fast.device import keep_compiled_convolutions
 from slt_fast.files import write_json
 from slt_fast.recipe import Recipe
 from slt_fast.training.best import choosing_score
+from slt_fast.training.budget import within_budget
 from slt_fast.training.checks import (
     check_flow_cache,
     check_recipe,
@@ -65,6 +66,7 @@ def _train(
     warn_of_long_texts(train_set.clips, recipe.search.max_text_length, units)
     warn_of_rare_words(train_set.clips, units)
     choosing_score(recipe.training.best_by, dev_set.clips)  # or refuses it before training
+    recipe = within_budget(recipe, run, train_set, ranks)
     trainer = Trainer(recipe, run, train_set, skipped, start=start, started=started, ranks=ranks)
     del start  # or its weights would stay in memory
     if run.resume:
@@ -88,6 +90,7 @@ def _train(
         )
     best = load_model(run.output / "best")
     best.network.to(trainer.device)
+    best.network.compute_in_chunks(recipe.training.frames_per_chunk)
     test = evaluate(best, test_set, search=recipe.search, on_error=skipped, ranks=ranks)
     metrics: dict[str, Any] = test.flat(run.test_split)
     metrics[f"{run.test_split}.seconds_total"] = trainer.seconds()

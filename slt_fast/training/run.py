@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slt_fast.data.frame_source import FrameRate
-from slt_fast.settings import check_settings
+from slt_fast.settings import check_settings, parse_bytes
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class RunConfig:
     """File for the translations of the test split, .csv or .jsonl."""
     init_from: Path | None = None
     """Checkpoint or run whose weights to start from, as far as they fit; its words may differ."""
+    memory_budget: str | None = None
+    """Memory of a process's GPU, or of the process on a CPU, such as 12GB, 900MB or 12GiB: chooses
+    frames_per_chunk and frames_at_once by it, as far as they are 0."""
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.memory_budget is not None:
+            parse_bytes("memory_budget", self.memory_budget)

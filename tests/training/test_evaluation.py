@@ -64,6 +64,32 @@ def test_translates_every_clip_in_order(trained, clips) -> None:
     assert not trained.network.training
 
 
+def test_no_more_frames_at_once_than_in_training(trained, clips) -> None:
+    """A clip that cannot be read is no frame."""
+    gone = replace(clips[1], source=VideoSource(Path("gone.mp4")))
+    dataset = ClipDataset([clips[0], gone, *clips[2:]])
+    whole, errors = evaluate(trained, dataset, search=GREEDY, on_error=[].append), []
+    settings = replace(trained.recipe.training, batch_size=5, frames_at_once=30)
+    recipe, sizes = replace(trained.recipe, training=settings), []
+    trained.network.encoder.register_forward_hook(
+        lambda _, given, result: sizes.append(given[1].tolist())
+    )
+    few = evaluate(replace(trained, recipe=recipe), dataset, search=GREEDY, on_error=errors.append)
+    assert few.translations == whole.translations and len(errors) == 1
+    assert sizes == packed_lengths(dataset, 30) and max(map(len, sizes)) > 1
+    assert few.losses == pytest.approx(whole.losses, rel=1e-4)
+
+
+def packed_lengths(dataset: ClipDataset, most: int) -> list[list[int]]:
+    """Frames of the clips of each batch, by hand."""
+    groups: list[list[int]] = [[]]
+    for frames in filter(None, dataset.num_frames(on_error=lambda _: None)):
+        if groups[-1] and sum(groups[-1]) + frames > most:
+            groups.append([])
+        groups[-1].append(frames)
+    return groups
+
+
 def test_the_right_sentence_scores_full(trained, clips, oracle) -> None:
     result = evaluate(trained, ClipDataset(clips * 2), search=GREEDY)
     flat = result.flat("dev")
