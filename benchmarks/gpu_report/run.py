@@ -55,11 +55,11 @@ class Run:
         dtype = "float32" if self.device == "cpu" else "bfloat16"
         job = Job("ceilings", "", floors.measured, {"device": self.device, "dtype": dtype})
         self._jobs([job, *plan.flow_jobs(self.device, self.tiny)], 1, self.end)
-        _say("training")
-        self._jobs([plan.training_job(self.tiny, self.end - 2)], 1, self.end)
         allowed = self.report.without_time(timing_jobs)
         _say(f"times of {len(allowed)} peers")
         self._jobs(allowed, 1, self.end)
+        _say("training")
+        self._jobs([plan.training_job(self.tiny, self.end - 2)], 1, self.end)
         self._save()
 
     def _jobs(self, jobs: list[Job], num: int, deadline: float) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.jobs import ROOT, run_command
 
-_FILES = ("benchmarks/test_training_step.py", "benchmarks/test_training_loader.py")
+_FILES = [f"benchmarks/test_training_{part}.py" for part in ("step", "loader", "memory")]
 _PACKAGES = (
     *("av", "cv2", "rich", "sacrebleu", "safetensors", "simplejpeg", "tensorboard", "torchvision"),
     "tqdm",
