@@ -1,7 +1,7 @@
 """One training step against the plain path: forward, losses, backward, AdamW; fp32 and bfloat16.
 
 The plain path is eager PyTorch, NCHW, the plain formula of the operators (plain_training.py).
-"backbone" is the share of our step that ResNet18 alone takes, forward and backward.
+Shares of our step are those of ResNet18, the attention layer and the decoder, each timed alone.
 """
 
 import functools
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from benchmarks import comparison
 from benchmarks.plain_training import PlainTraining
@@ -75,19 +76,41 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def backbone_share(trainer: Trainer, step: Step, whole: float) -> float:
-    """Returns the share of the backbone's forward and backward pass in a step of some seconds."""
-    network, device = trainer.trained.network, trainer.device
-    shown, gradient = step.batch.images.to(device), None
+def shares(trainer: Trainer, step: Step, whole: float) -> str:
+    """Returns the shares of ResNet18, attention layer and decoder in a step of some seconds.
+
+    Each is timed alone, forward and backward, with the inputs that it had in a step.
+    """
+    network = trainer.trained.network
+    modules = (network.encoder.backbone, network.encoder.layer, network.decoder)
+    given: dict[nn.Module, tuple] = {}
+
+    def keep(module: nn.Module, inputs: tuple) -> None:
+        given[module] = tuple(
+            x.detach().requires_grad_(x.is_floating_point() and module is not modules[0])
+            for x in inputs
+        )
+
+    handles = [module.register_forward_pre_hook(keep) for module in modules]
+    trainer.train_step(step.dataset.clips, [step.batch])
+    for handle in handles:
+        handle.remove()
+    parts = [seconds_alone(each, given[each], trainer) / whole for each in modules]
+    return " / ".join(f"{part:.0%}" for part in parts)
+
+
+def seconds_alone(module: nn.Module, inputs: tuple, trainer: Trainer) -> float:
+    """Times a module's forward and backward pass, the best of four."""
+    gradient: torch.Tensor | None = None
 
     def call() -> None:
         nonlocal gradient
-        with autocast(device, step.recipe.training.precision):
-            maps = network.encoder.backbone(shown)
-        gradient = torch.randn_like(maps) if gradient is None else gradient
-        maps.backward(gradient)
+        with autocast(trainer.device, trainer.recipe.training.precision):
+            y = module(*inputs)
+        gradient = torch.randn_like(y) if gradient is None else gradient
+        y.backward(gradient)
 
-    return min(seconds(call, device) for _ in range(4)) / whole
+    return min(seconds(call, trainer.device) for _ in range(4))
 
 
 @pytest.mark.parametrize(("name", "clips", "frames", "precision"), CASES)
@@ -118,5 +141,5 @@ def test_training_step(benchmark, tmp_path: Path, name, clips, frames, precision
     size = step.recipe.input.image_size
     facts |= {"frames": f"{number} of {size}x{size}"}
     facts |= {"frames/s": f"{number / np.median(samples[:, 0]):.0f}"}
-    facts |= {"backbone": f"{backbone_share(trainer, step, best):.0%}"}
+    facts |= {"backbone / layer / decoder": shares(trainer, step, best)}
     comparison.add_row(benchmark, comparison.Row("training_step", facts, *samples.T))

@@ -6,6 +6,7 @@ size, a process may have none, and the losses are divided by the counts of the w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,11 @@ def joined_ranks() -> Iterator[Ranks]:
         return
     # Messages between hosts go beside those between GPUs, so that they wait for no GPU.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend)
+    # torchrun keeps one store for all its attempts: the addresses of processes that died are in it.
+    store, rank, number = next(dist.rendezvous("env://"))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = dist.PrefixStore(f"attempt {attempt}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=number)
     if torch.cuda.is_available():
         torch.cuda.set_device(choose_device())
     try:

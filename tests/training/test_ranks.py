@@ -3,7 +3,11 @@
 import json
 import multiprocessing
 import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from slt_fast.training.loop import train
 from slt_fast.training.ranks import Ranks
 from slt_fast.training.run import RunConfig
 
+ROOT = Path(__file__).resolve().parents[2]
 TIMES = ("seconds", "frames_a_second")
 # Batch norm by the clips beside a clip, and dropout of its own in each process, would differ.
 EQUAL = {"batch_norm": "frozen", "epochs": 2, "batch_size": 3, "preload": False, "num_workers": 0}
@@ -51,12 +56,14 @@ def train_together(recipe: Recipe, run: RunConfig) -> list[int | None]:
     return [process.exitcode for process in ranks]
 
 
+def records(run: RunConfig) -> list[dict]:
+    return [json.loads(line) for line in (run.output / "metrics.jsonl").read_text().splitlines()]
+
+
 def losses(run: RunConfig) -> list[dict[str, float]]:
-    lines = (run.output / "metrics.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
     return [
         {k: v for k, v in record.items() if isinstance(v, float) and k not in TIMES}
-        for record in records
+        for record in records(run)
     ]
 
 
@@ -94,6 +101,45 @@ def test_losses_weights_and_scores_are_those_of_one_process(tiny_recipe, run, se
             assert shared[name] == pytest.approx(value, rel=1e-4)
         elif name != "test.seconds_total":
             assert shared[name] == value, name
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_killed_process_again(tiny_recipe, run, manifest, tmp_path) -> None:
+    """The second attempt goes on from the last checkpoint, and ends as an unbroken run does."""
+    options = ["--data", f"manifest:{manifest}", "--resume", "--epochs", "12", "--batch-size", "2"]
+    options += ["--no-preload", "--num-workers", "0", "--image-size", "32", "--flow-preset", "fast"]
+    options += ["--backbone-stages", "1", "--width", "32", "--decoder-layers", "1"]
+    options += ["--decoder-feed-forward", "32", "--schedule", "constant"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launcher += ["--nproc-per-node", "2", "--max-restarts", "2", "scripts/train.py", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    for name in ("unbroken", "killed"):
+        output = tmp_path / name
+        output.mkdir()
+        with open(tmp_path / f"{name}.log", "w") as log:
+            program = subprocess.Popen(
+                [*launcher, "--output", output], cwd=ROOT, env=environment, stdout=log, stderr=log
+            )
+            if name == "killed":
+                kill_one(program.pid, when=output / "last")
+            assert program.wait(300) == 0, (tmp_path / f"{name}.log").read_text()
+    text = (tmp_path / "killed.log").read_text()
+    assert "exitcode: -9" in text
+    ours, theirs = (replace(run, output=tmp_path / name) for name in ("killed", "unbroken"))
+    others = weights(theirs)
+    for name, value in weights(ours).items():
+        assert torch.equal(value, others[name]), name
+    assert [record["epoch"] for record in records(ours)] == [*range(1, 13)]
+
+
+def kill_one(launcher: int, when: Path) -> None:
+    """Kills the second process of a launcher once there is a checkpoint."""
+    for _ in range(1200):
+        if os.path.lexists(when):
+            break
+        time.sleep(0.05)
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGKILL)
 
 
 def test_a_process_without_clips_and_bad_clips_of_both(tiny_recipe, run, own_manifest) -> None:
