@@ -149,10 +149,11 @@ class Trainer:
 
         A signal to all processes of a job ends the loader processes as well.
         """
+        step = self.progress.step
         try:
             return self.train_step(clips, parts)
         except Exception:
-            if self.stop.signal is None or self.ranks.number > 1:
+            if self.stop.signal is None or self.ranks.number > 1 or self.progress.step != step:
                 raise
             self.stepper.forget()
             self.save("last")
@@ -251,14 +252,9 @@ class Trainer:
 
     def _score(self, dev_set: ClipDataset) -> Evaluation:
         """Scores dev, and shows what the model says and where it looks."""
-        search = self.recipe.search.greedy()
+        search, ranks, stop = self.recipe.search.greedy(), self.ranks, self.stop
         dev = evaluate(
-            self.trained,
-            dev_set,
-            search=search,
-            on_error=self.on_error,
-            ranks=self.ranks,
-            stop=self.stop,
+            self.trained, dev_set, search=search, on_error=self.on_error, ranks=ranks, stop=stop
         )
         if self.ranks.is_first:
             picture = picture_of_attention(self.trained, dev_set, dev)
