@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = _temporary(path)
     try:
-        with _naming(temporary, path):
+        with naming(path), _naming(temporary, path):
             yield temporary
             sync(temporary)
             os.replace(temporary, path)
@@ -98,6 +98,17 @@ def check_writable(path: Path) -> None:
 def seen_from(path: str | Path) -> str:
     """Returns for errors where a relative path was looked for; nothing for an absolute one."""
     return "" if Path(path).is_absolute() else f" (looked for in {Path.cwd()})"
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Names a file in an OSError that names none, as that of writing to a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager

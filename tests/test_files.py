@@ -1,3 +1,4 @@
+import errno
 import os
 import time
 from pathlib import Path
@@ -104,6 +105,16 @@ def test_errors_name_the_file_and_no_temporary_name(tmp_path: Path) -> None:
         replacing_folder(path.parent) as temporary,
     ):
         raise OSError(f"full: {temporary}")
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    """Python names the file when it opens one, but not when it writes."""
+    path = tmp_path / "metrics.json"
+    with pytest.raises(OSError, match=r"full.*metrics\.json'$"), replacing(path):
+        raise OSError(errno.ENOSPC, "full")
+    with pytest.raises(OSError, match=r"full.*other'$"), replacing(path):
+        raise OSError(errno.ENOSPC, "full", "other")
+    assert not os.listdir(tmp_path)
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch) -> None:

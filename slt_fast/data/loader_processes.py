@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,23 +48,45 @@ class InSharedMemory:
 
 
 def checked(loaded: Iterable[Any]) -> Iterator[Any]:
-    """Yields batches; raises the error that a loader process returned instead of one."""
-    with interrupts_blocked():  # here the processes start
-        loaded = iter(loaded)
-    for batch in loaded:
-        if isinstance(batch, UserError):
-            raise batch
-        yield batch
+    """Yields batches; raises the error that a loader process returned instead of one.
+
+    Raises:
+        OSError: A loader process was killed.
+    """
+    with naming_killed_loaders():
+        with interrupts_blocked(), _raising_only_when_asked():  # here the processes start
+            loaded = iter(loaded)
+        for batch in loaded:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
 
 
 @contextmanager
 def naming_killed_loaders() -> Iterator[None]:
-    """Raises OSError with cause and cure if a loader process is killed, wherever torch notices."""
+    """Raises OSError with cause and cure if a loader process is killed."""
+    found = "found one killed, as when memory or shared memory runs out"
+    message = f"loader processes: {found}; expected fewer --num-workers, {_CURE}"
     try:
         yield
     except RuntimeError as error:
         if not re.match(r"DataLoader worker \(pid", str(error)):
             raise
-        found = "found one killed, as when memory or shared memory runs out"
-        expected = f"expected fewer --num-workers, {_CURE}"
-        raise OSError(f"loader processes: {found}; {expected}") from error
+        raise OSError(message) from error
+    except (ConnectionError, EOFError) as error:  # before torch knows that the process has ended
+        raise OSError(message) from error
+
+
+@contextmanager
+def _raising_only_when_asked() -> Iterator[None]:
+    """Keeps torch from raising an error the moment that a loader process ends.
+
+    It would do so anywhere: between a step and the count of it, or in a finaliser, which loses it.
+    Without its handler of SIGCHLD it notices within 5 s when it waits for a batch.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGCHLD) is not before:
+            signal.signal(signal.SIGCHLD, before)

@@ -10,7 +10,6 @@ from slt_fast.checkpoint import TrainedModel
 from slt_fast.data.batching import Batch, BatchMaker, batches
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.input import flow_device
-from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
 from slt_fast.data.packing import in_groups, packed
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle
@@ -29,6 +28,7 @@ from slt_fast.progress_bar import ProgressBar
 from slt_fast.recipe import SearchConfig
 from slt_fast.training.losses import Counts, counts_of, translation_loss
 from slt_fast.training.ranks import Ranks
+from slt_fast.training.stopping import Stop
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,6 @@ class Evaluation:
         return {f"{split}.{name}": value for name, value in values.items()}
 
 
-@naming_killed_loaders()
 def evaluate(
     trained: TrainedModel,
     dataset: ClipDataset,
@@ -75,6 +74,7 @@ def evaluate(
     search: SearchConfig,
     on_error: ErrorHandler | None = None,
     ranks: Ranks | None = None,
+    stop: Stop | None = None,
 ) -> Evaluation:
     """Translates and scores a split; leaves the network in the mode it was in.
 
@@ -87,13 +87,15 @@ def evaluate(
         on_error: Called with each clip that cannot be read, which is left out; None raises it.
         ranks: The processes that share the work, each of which gets the whole result; None means
             this one.
+        stop: Ends the program after a batch if a signal asked for it.
 
     Raises:
         DataError: A clip cannot be read and on_error is None.
         UserError: No clip can be read, or a batch needs more memory than there is.
     """
-    ranks = ranks or Ranks()
-    found, losses = _translate(trained, dataset, search, on_error, ranks)
+    ranks, stop = ranks or Ranks(), stop or Stop()
+    with stop.ending_for_errors():
+        found, losses = _translate(trained, dataset, search, on_error, ranks, stop)
     clips, translations = [], []
     for clip, said in zip(dataset.clips, found, strict=True):
         if isinstance(said, DataError):
@@ -116,6 +118,7 @@ def _translate(
     search: SearchConfig,
     on_error: ErrorHandler | None,
     ranks: Ranks,
+    stop: Stop,
 ) -> tuple[list[Translation | DataError], dict[str, float]]:
     """Returns the translation of each clip, or its error; without on_error raises the first.
 
@@ -146,6 +149,7 @@ def _translate(
                 sums += _losses(trained, batch, encoded)
             found += [next(said) if is_good else next(errors) for is_good in batch.is_good]
             bar.update(len(batch.is_good))
+            stop.end_if_asked()
     network.train(was_training)
     ranks.sum(sums)
     totals, counts = sums.view(2, -1).tolist()

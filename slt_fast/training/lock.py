@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from slt_fast.errors import DataError
+from slt_fast.files import naming
 
 LOCK = "training.lock"
 _RENEWAL_SECONDS = 60.0
@@ -62,7 +63,8 @@ def _acquire(path: Path) -> Iterator[int]:
         os.ftruncate(descriptor, 0)
         ours = {"process": os.getpid(), "machine": socket.gethostname()}
         started = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        os.pwrite(descriptor, json.dumps(ours | {"started": started}).encode(), 0)
+        with naming(path):
+            os.pwrite(descriptor, json.dumps(ours | {"started": started}).encode(), 0)
         yield descriptor
     finally:
         os.close(descriptor)

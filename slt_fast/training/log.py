@@ -3,14 +3,21 @@
 import functools
 import json
 import logging
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard.summary import image, scalar, text
 
-from slt_fast.files import replacing
+from slt_fast.files import naming, replacing
 from slt_fast.training.step import StepResult
 
 logger = logging.getLogger(__name__)
@@ -21,6 +28,39 @@ _SHOWN = (
 )
 
 
+class EventFile:
+    """A new file for TensorBoard.
+
+    SummaryWriter writes in a thread, which ends with a traceback if the disk is full.
+
+    Args:
+        folder: Folder of the file; made if it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        machine, process = socket.gethostname(), os.getpid()
+        self._path = folder / f"events.out.tfevents.{int(time.time())}.{machine}.{process}"
+        self._file = open(self._path, "ab")  # noqa: SIM115  # as long as the run goes on
+        self._writer = RecordWriter(self._file)
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def add(self, shown: Iterable[Summary], step: int) -> None:
+        """Adds what TensorBoard shall show of a step.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        events = (Event(wall_time=time.time(), step=step, summary=each) for each in shown)
+        self._write(*events)
+
+    def _write(self, *events: Event) -> None:
+        with naming(self._path):
+            for event in events:
+                self._writer.write(event.SerializeToString())
+            self._writer.flush()
+
+
 class RunLog:
     """Logs the figures of one run to its folder, which need not exist before the first."""
 
@@ -28,8 +68,8 @@ class RunLog:
         self.folder = folder
 
     @functools.cached_property
-    def _writer(self) -> SummaryWriter:
-        return SummaryWriter(self.folder / "tensorboard")
+    def _events(self) -> EventFile:
+        return EventFile(self.folder / "tensorboard")
 
     def step(self, result: StepResult, frames_a_second: float) -> None:
         """Logs one training step, for TensorBoard only."""
@@ -38,14 +78,14 @@ class RunLog:
         values["step/frames_a_second"] = frames_a_second
         if torch.cuda.is_initialized():
             values["step/memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, result.step + 1)
+        self._events.add(_scalars(values), result.step + 1)
 
     def examples(self, translations: str, picture: np.ndarray | None, step: int) -> None:
         """Logs translations (Markdown) and a picture, uint8 [H, W, 3], for TensorBoard only."""
-        self._writer.add_text("dev/translations", translations, step)
+        shown = [text("dev/translations", translations)]
         if picture is not None:
-            self._writer.add_image("dev/attention", picture, step, dataformats="HWC")
+            shown.append(image("dev/attention", picture, dataformats="HWC"))
+        self._events.add(shown, step)
 
     def keep_epochs(self, epochs: int) -> None:
         """Drops lines past so many epochs, and a line that was not finished; keeps all others."""
@@ -65,15 +105,20 @@ class RunLog:
             record: The line of metrics.jsonl.
             left: Time that the training takes yet, for the screen.
         """
-        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+        path = self.folder / "metrics.jsonl"
+        with naming(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        for name, value in record.items():
-            if isinstance(value, float):
-                self._writer.add_scalar(name.replace(".", "/", 1), value, record["step"])
-        self._writer.flush()
+        floats = {name: value for name, value in record.items() if isinstance(value, float)}
+        named = {name.replace(".", "/", 1): value for name, value in floats.items()}
+        self._events.add(_scalars(named), record["step"])
         shown = [f"{name} {record[name]:.2f}" for name in _SHOWN if name in record]
         pace = f"{record['frames_a_second']:.0f} frames/s, {left} left"
         logger.info("epoch %d: %s", record["epoch"], ", ".join([*shown, pace]))
+
+
+def _scalars(values: Mapping[str, float]) -> Iterator[Summary]:
+    """Returns a point of each of some curves."""
+    return (scalar(name, value) for name, value in values.items())
 
 
 def _epoch_of(line: bytes) -> float:

@@ -26,6 +26,7 @@ from slt_fast.training.ranks import Ranks, joined_ranks
 from slt_fast.training.resuming import prepare_output
 from slt_fast.training.run import RunConfig
 from slt_fast.training.starting import load_start
+from slt_fast.training.stopping import noting_signals
 from slt_fast.training.trainer import Trainer
 from slt_fast.training.translations import save_translations
 
@@ -79,19 +80,21 @@ def _train(
             skipped.open(run.output / "skipped.txt", append=run.resume)
     ranks.wait()
     settings = recipe.training
-    while not trainer.progress.is_done(settings.epochs, settings.patience):
-        losses = trainer.train_epoch()
-        trainer.finish_epoch(losses, dev_set)
-    if (epochs := trainer.progress.epoch) < settings.epochs:
-        logger.info(
-            "no better dev score in %d scorings: ended after epoch %d",
-            settings.patience,
-            epochs,
-        )
-    best = load_model(run.output / "best")
-    best.network.to(trainer.device)
-    best.network.compute_in_chunks(recipe.training.frames_per_chunk)
-    test = evaluate(best, test_set, search=recipe.search, on_error=skipped, ranks=ranks)
+    with noting_signals() as trainer.stop:
+        while not trainer.progress.is_done(settings.epochs, settings.patience):
+            losses = trainer.train_epoch()
+            trainer.finish_epoch(losses, dev_set)
+        if (epochs := trainer.progress.epoch) < settings.epochs:
+            logger.info(
+                "no better dev score in %d scorings: ended after epoch %d",
+                settings.patience,
+                epochs,
+            )
+        best = load_model(run.output / "best")
+        best.network.to(trainer.device)
+        best.network.compute_in_chunks(recipe.training.frames_per_chunk)
+        search, stop = recipe.search, trainer.stop
+        test = evaluate(best, test_set, search=search, on_error=skipped, ranks=ranks, stop=stop)
     metrics: dict[str, Any] = test.flat(run.test_split)
     metrics[f"{run.test_split}.seconds_total"] = trainer.seconds()
     decided = choosing_score(recipe.training.best_by, dev_set.clips)

@@ -1,8 +1,10 @@
-"""The running statistics of batch norm, in one tensor, so that they can be shared and restored."""
+"""The running statistics of batch norm, in two tensors, so that they can be shared and restored."""
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+_COUNT = "num_batches_tracked"
 
 
 class RunningStatistics:
@@ -10,6 +12,7 @@ class RunningStatistics:
 
     Attributes:
         values: The statistics, float32.
+        counts: int64, the batches that each batch norm has seen.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -21,12 +24,17 @@ class RunningStatistics:
         for (norm, name), part in zip(places, parts, strict=True):
             # Of one tensor, each norm's update would count as a change of all that autograd keeps.
             setattr(norm, name, part.data)
-        self._before = self.values.clone()
+        self.counts = torch.stack([getattr(norm, _COUNT) for norm in norms])
+        for norm, count in zip(norms, self.counts, strict=True):
+            setattr(norm, _COUNT, count.data)
+        self._before = self.values.clone(), self.counts.clone()
 
     def remember(self) -> None:
         """Keeps the statistics as they are now, for `restore`."""
-        self._before.copy_(self.values)
+        for before, now in zip(self._before, (self.values, self.counts), strict=True):
+            before.copy_(now)
 
     def restore(self, where: torch.Tensor) -> None:
         """Takes the remembered statistics if a boolean scalar, which is not read here, is true."""
-        torch.where(where, self._before, self.values, out=self.values)
+        for before, now in zip(self._before, (self.values, self.counts), strict=True):
+            torch.where(where, before, now, out=now)

@@ -1,4 +1,4 @@
-"""Ends a training at the end of a step when SIGTERM or Ctrl-C asks for it."""
+"""Ends a training at the end of a step or batch when SIGTERM or Ctrl-C asks for it."""
 
 import signal
 from collections.abc import Iterator
@@ -26,10 +26,29 @@ class Stop:
         signal.raise_signal(number)
         raise SystemExit(128 + number)
 
+    def end_if_asked(self) -> None:
+        """Ends the program if a signal asked for it."""
+        if self.signal is not None:
+            self.end()
+
+    @contextmanager
+    def ending_for_errors(self) -> Iterator[None]:
+        """Ends the program if the block raises an error after a signal.
+
+        A signal to all processes of a job ends the loader processes as well.
+        """
+        try:
+            yield
+        except Exception:
+            self.end_if_asked()
+            raise
+
 
 @contextmanager
 def noting_signals() -> Iterator[Stop]:
     """Notes the first SIGTERM or Ctrl-C in the block; the next one acts as it did before.
+
+    An exception would be lost if it arose in a finaliser, such as that of a loader.
 
     Only in the main thread, as others can set no handler.
     """

@@ -22,7 +22,6 @@ from slt_fast.data.ahead import on_stream_beside
 from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.input import flow_device
-from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
 from slt_fast.device import choose_device
 from slt_fast.errors import DataError, ErrorHandler, UserError
@@ -44,7 +43,7 @@ from slt_fast.training.starting import Start, start_from
 from slt_fast.training.state import pack_state, restore_state
 from slt_fast.training.step import Stepper, StepResult
 from slt_fast.training.steps import Steps
-from slt_fast.training.stopping import Stop, noting_signals
+from slt_fast.training.stopping import Stop
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +94,7 @@ class Trainer:
         self.steps = Steps(frames, settings)
         self.speed = Speed(self.steps.total)
         self.bad_steps: list[StepResult] = []  # the latest in a row
+        self.stop = Stop()  # asks to end the training after a step or a batch
 
     def seconds(self) -> float:
         """Returns the seconds of this run so far, including those before a resumption."""
@@ -103,11 +103,10 @@ class Trainer:
         self.started = now
         return self.progress.seconds
 
-    @naming_killed_loaders()
     def train_epoch(self) -> dict[str, float]:
         """Trains the rest of the current epoch; returns the mean losses of the whole epoch.
 
-        SIGTERM or Ctrl-C ends it after a step, with a checkpoint.
+        If `stop` asks for it, it ends the program after a step, with a checkpoint.
         """
         progress, settings = self.progress, self.recipe.training
         steps = self.steps.of_epoch(progress.epoch)
@@ -123,59 +122,57 @@ class Trainer:
         loader = on_stream_beside(made, self.device)
         set_training(self.trained.network, settings.batch_norm)
         self.speed.start_epoch()
-        with (
-            noting_signals() as stop,
-            ProgressBar(
-                total=len(steps),
-                initial=progress.batch,
-                desc=f"epoch {progress.epoch + 1}/{settings.epochs}",
-                unit="step",
-                disable=not self.ranks.is_first,
-            ) as bar,
-        ):
+        with ProgressBar(
+            total=len(steps),
+            initial=progress.batch,
+            desc=f"epoch {progress.epoch + 1}/{settings.epochs}",
+            unit="step",
+            disable=not self.ranks.is_first,
+        ) as bar:
             for step, divided in zip(todo, parts, strict=True):
                 clips = [self.train_set.clips[number] for number in step]
                 batches_of_step = itertools.islice(loader, len(divided))
-                losses = self._step_unless_stopped(clips, batches_of_step, stop)
+                losses = self._step_unless_stopped(clips, batches_of_step)
                 progress.batch += 1
                 bar.update()
                 if losses:
                     shown = losses | {"frames/s": self.speed.latest}
                     bar.set_postfix(shown, refresh=False)
-                self._save_if_due(stop)
+                self._save_if_due()
         self._read_results(at_once=True)
         return progress.mean_losses()
 
     def _step_unless_stopped(
-        self, clips: Sequence[AnnotatedClip], parts: Iterable[Batch], stop: Stop
+        self, clips: Sequence[AnnotatedClip], parts: Iterable[Batch]
     ) -> dict[str, float]:
         """Takes a step; ends the training if the signal that stops it broke the step off.
 
         A signal to all processes of a job ends the loader processes as well.
         """
+        step = self.progress.step
         try:
             return self.train_step(clips, parts)
         except Exception:
-            if stop.signal is None or self.ranks.number > 1:
+            if self.stop.signal is None or self.ranks.number > 1 or self.progress.step != step:
                 raise
             self.stepper.forget()
-            self._end(stop)
+            self.save("last")
+            self._end()
 
-    def _save_if_due(self, stop: Stop) -> None:
+    def _save_if_due(self) -> None:
         """Writes a checkpoint now and then; ends the training with one if a signal asked for it."""
         minutes = (time.monotonic() - self.saved) / 60
         is_due = minutes > self.recipe.training.checkpoint_minutes
-        stops, is_due = self.ranks.any(stop.signal is not None, is_due)
-        if stops:
-            self._end(stop)
-        elif is_due:
+        stops, is_due = self.ranks.any(self.stop.signal is not None, is_due)
+        if stops or is_due:
             self.save("last")
+        if stops:
+            self._end()
 
-    def _end(self, stop: Stop) -> NoReturn:
-        """Ends the program as the signal asked for, with a checkpoint."""
-        self.save("last")
+    def _end(self) -> NoReturn:
+        """Ends the program as the signal asked for, after a checkpoint."""
         logger.warning("stopped: the checkpoint of step %d is written", self.progress.step)
-        stop.end()
+        self.stop.end()
 
     def train_step(
         self, clips: Sequence[AnnotatedClip], parts: Iterable[Batch]
@@ -250,12 +247,14 @@ class Trainer:
             record |= {"seconds": self.seconds(), "frames_a_second": self.speed.of_epoch()}
             self.log.epoch(record, self.speed.time_left(self.steps.total - progress.step))
         self.save(*pointers)
+        if self.ranks.any(self.stop.signal is not None)[0]:
+            self._end()
 
     def _score(self, dev_set: ClipDataset) -> Evaluation:
         """Scores dev, and shows what the model says and where it looks."""
-        search = self.recipe.search.greedy()
+        search, ranks, stop = self.recipe.search.greedy(), self.ranks, self.stop
         dev = evaluate(
-            self.trained, dev_set, search=search, on_error=self.on_error, ranks=self.ranks
+            self.trained, dev_set, search=search, on_error=self.on_error, ranks=ranks, stop=stop
         )
         if self.ranks.is_first:
             picture = picture_of_attention(self.trained, dev_set, dev)

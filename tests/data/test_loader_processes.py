@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data._utils import signal_handling
 
 from slt_fast.data.loader_processes import InSharedMemory, checked, naming_killed_loaders
 from slt_fast.errors import UserError
@@ -80,8 +81,34 @@ class Killed(torch.utils.data.Dataset):
 def test_a_killed_loader_process_is_named() -> None:
     loader = torch.utils.data.DataLoader(Killed(), num_workers=1)
     message = "found one killed, as when .*; expected fewer --num-workers"
-    with pytest.raises(OSError, match=message), naming_killed_loaders():
-        list(loader)
+    with pytest.raises(OSError, match=message):
+        list(checked(loader))
+
+
+def test_torch_raises_nothing_while_no_batch_is_asked_for(monkeypatch) -> None:
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        batches = checked(torch.utils.data.DataLoader(range(2), num_workers=1))
+        next(batches)
+        assert signal_handling._SIGCHLD_handler_set
+        assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.parametrize("lost", [ConnectionResetError(104, "reset"), EOFError()])
+def test_a_connection_to_a_loader_process_that_is_lost(lost: Exception) -> None:
+    """It is, for a moment before torch sees that the process has ended."""
+
+    def loaded():
+        yield "batch"
+        raise lost
+
+    batches = checked(loaded())
+    assert next(batches) == "batch"
+    with pytest.raises(OSError, match="found one killed, as when .*; expected fewer"):
+        next(batches)
 
 
 def test_other_errors_stay_as_they_are() -> None:

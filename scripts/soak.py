@@ -1,0 +1,124 @@
+"""Trains once without and once with faults, and compares the two runs to the bit.
+
+python scripts/soak.py --minutes 60 --output runs/soak
+
+Faults: kill -9, SIGTERM, a corrupt clip, a full disk, a killed loader process, a second training in
+the same folder. Both runs meet NaN in the batches of the same steps.
+"""
+
+import random
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+from fault_injection.clips import write_data_set
+from fault_injection.comparison import differences
+from fault_injection.disk import check_small, mount_small_disk
+from fault_injection.faults import AT_START, FAULTS
+from fault_injection.plan import Moment, plan_faults, plan_nan
+from fault_injection.runs import STEPS_PER_EPOCH, FaultyRun, Outcome, Runs
+from fault_injection.training import Unexpected
+
+from slt_fast.command_line import parse, run
+from slt_fast.errors import DataError
+from slt_fast.settings import Bounds, check_settings
+
+_SECONDS_PER_FAULT = 45
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Trains once without and once with faults, and compares the two runs to the bit."""
+
+    output: Path = Path("runs/soak")
+    """Folder for the data set, the runs and their logs; empty or not there yet."""
+    minutes: Annotated[float, Bounds(gt=0)] = 60.0
+    """Minutes that the training with faults shall take, roughly; the other takes less."""
+    epochs: Annotated[int, Bounds(ge=4)] | None = None
+    """Epochs of each run; by default a short run before estimates them from the minutes."""
+    seed: Annotated[int, Bounds(ge=0)] = 0
+    """Seed of the data set, the training and the faults."""
+    small_disk: Path | None = None
+    """Folder on a file system of at most 1 GiB, which will be filled. By default one in memory is
+    mounted in a namespace of its own."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+def prepare(arguments: Arguments) -> tuple[Runs, list[Moment]]:
+    """Writes the data set, and plans runs and faults."""
+    draw = random.Random(arguments.seed)
+    manifest = write_data_set(arguments.output / "clips", arguments.seed)
+    runs = Runs(manifest, arguments.epochs or 4, arguments.seed, (), arguments.output)
+    pace = runs.measure(arguments.output / "measured")
+    seconds = 60 * arguments.minutes
+    number = max(len(FAULTS), int(seconds / _SECONDS_PER_FAULT))
+    restarts = number * (pace.start + pace.epoch / 2)
+    epochs = arguments.epochs or max(4, int((seconds - restarts) / pace.epoch))
+    steps = epochs * STEPS_PER_EPOCH
+    runs = replace(runs, epochs=epochs, nan_steps=plan_nan(draw, steps))
+    times = {"step_seconds": pace.epoch / STEPS_PER_EPOCH, "start_seconds": pace.start}
+    plan = plan_faults(draw, [*FAULTS], AT_START, number=number, steps=steps, **times)
+    print(f"{epochs} epochs of {STEPS_PER_EPOCH} steps, {len(plan)} faults, NaN in steps", end=" ")
+    print(*runs.nan_steps, flush=True)
+    return runs, plan
+
+
+def show(number: int, outcome: Outcome) -> None:
+    """Prints a fault as a row of a table."""
+    moment, step, seconds, seen, lost = outcome
+    place = f"step {step}, {seconds:.1f} s after the start"
+    row = f"{number:>4} | {place:<36} | {lost:>10} | {seen.fault}: {seen.effect}"
+    print(row, flush=True)
+
+
+def check_all_seen(outcomes: Sequence[Outcome]) -> list[str]:
+    """Prints how often each fault took effect; returns a line for each that never did."""
+    counts = Counter(outcome.moment.fault for outcome in outcomes if outcome.seen.took_effect)
+    lost = sum(outcome.lost for outcome in outcomes)
+    print(*(f"{name} {counts[name]}" for name in FAULTS), f"steps taken again {lost}", sep=", ")
+    return [f"{name}: found none that took effect" for name in FAULTS if not counts[name]]
+
+
+def soak(arguments: Arguments, disk: Path) -> list[str]:
+    """Trains without and with faults; returns what is wrong, a line each."""
+    runs, plan = prepare(arguments)
+    reference, folder = arguments.output / "reference", disk / "faulty"
+    runs.train(reference)
+    print("the run without faults has ended", flush=True)
+    print(f"{'':>4} | {'moment':<36} | steps lost | fault: what was seen", flush=True)
+    outcomes = []
+    try:
+        for outcome in FaultyRun(runs, folder, random.Random(arguments.seed + 1)).train(plan):
+            outcomes.append(outcome)
+            show(len(outcomes), outcome)
+        return check_all_seen(outcomes) + differences(reference, folder)
+    finally:
+        if folder.exists():
+            shutil.copytree(folder, arguments.output / "faulty")  # the disk may be in memory
+
+
+def main() -> None:
+    arguments = parse(Arguments, __doc__)
+    if arguments.small_disk is None:
+        if arguments.output.exists() and any(arguments.output.iterdir()):
+            raise DataError(arguments.output, "a folder with files", "an empty one, or none")
+        disk = arguments.output / "small_disk"
+        disk.mkdir(parents=True)
+        mount_small_disk(disk)
+    check_small(arguments.small_disk)
+    try:
+        wrong = soak(arguments, arguments.small_disk)
+    except Unexpected as error:
+        wrong = [str(error)]
+    print(*wrong, sep="\n") if wrong else print("equal to the bit")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    run(main)
