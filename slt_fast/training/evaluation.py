@@ -26,7 +26,7 @@ from slt_fast.model.encoder import Encoded
 from slt_fast.model.network import Output
 from slt_fast.progress_bar import ProgressBar
 from slt_fast.recipe import SearchConfig
-from slt_fast.training.losses import Counts, counts_of, translation_loss
+from slt_fast.training.losses import Counts, counts_of, frames_needed, translation_loss
 from slt_fast.training.ranks import Ranks
 from slt_fast.training.stopping import Stop
 
@@ -44,7 +44,7 @@ class Evaluation:
         clips: The clips.
         translations: The translation of each clip.
         losses: Losses per token ("text") and per gloss ("ctc"), as training has them, but without
-            augmentation and dropout.
+            augmentation and dropout. Of glosses only if CTC can align those of a clip.
     """
 
     scores: dict[str, Score]
@@ -137,7 +137,8 @@ def _translate(
         groups = [part for group in groups for part in packed(group, frames, most)]
     found: list[Translation | DataError] = []
     sums = torch.zeros(2 * len(_LOSSES), dtype=torch.float64)
-    with ProgressBar(total=len(ours), desc="translating", unit="clip") as bar:
+    bar = ProgressBar(total=len(ours), desc="translating", unit="clip", disable=not ranks.is_first)
+    with bar:
         for batch in batches(dataset, maker, groups, num_workers=num_workers):
             said: Iterator[Translation] = iter([])
             errors = iter(batch.errors)
@@ -160,19 +161,26 @@ def _translate(
 
 
 def _losses(trained: TrainedModel, batch: Batch, encoded: Encoded) -> torch.Tensor:
-    """Returns the sums of the losses of a batch, then the tokens and glosses they are sums of."""
+    """Returns the sums of the losses of a batch, then the tokens and glosses they are sums of.
+
+    Unknown glosses are all the same token. CTC needs a frame between two of them, and clips that
+    lack it have no share in its loss.
+    """
     settings, text = trained.recipe.training, batch.text.to(encoded.memory.device)
+    fits = frames_needed(batch.glosses, batch.gloss_lengths) <= batch.lengths
+    gloss_lengths = batch.gloss_lengths * fits
     with evaluating(trained, batch):
         logits = trained.network.decode(encoded, text[:, :-1])
         _, losses = translation_loss(
             Output(encoded.gloss_logits, encoded.lengths, logits),
             batch.glosses,
-            batch.gloss_lengths,
+            gloss_lengths,
             text,
             Counts(1, 1),
             label_smoothing=settings.label_smoothing,
         )
-    counts = counts_of(batch.clips, trained.vocabularies)
+    tokens = counts_of(batch.clips, trained.vocabularies).text
+    counts = Counts(tokens, int(gloss_lengths.sum()))
     values = [float(losses.get(name, 0.0)) for name in _LOSSES]
     return torch.tensor([*values, *counts], dtype=torch.float64)
 

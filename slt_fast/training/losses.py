@@ -99,13 +99,26 @@ def translation_loss(
     return total, {name: part.detach() for name, part in parts.items()}
 
 
+def frames_needed(glosses: torch.Tensor, gloss_lengths: torch.Tensor) -> torch.Tensor:
+    """Returns CTC's fewest frames of each clip: its glosses, and blanks between equal ones.
+
+    Args:
+        glosses: int64 [B, longest], padded.
+        gloss_lengths: int64 [B].
+
+    Returns:
+        int64 [B].
+    """
+    later, earlier = glosses[:, 1:], glosses[:, :-1]
+    places = torch.arange(later.shape[1], device=glosses.device) + 1
+    return gloss_lengths + ((later == earlier) & (places < gloss_lengths.unsqueeze(1))).sum(1)
+
+
 def _check_ctc_lengths(
     lengths: torch.Tensor, glosses: torch.Tensor, gloss_lengths: torch.Tensor
 ) -> None:
     """Raises ValueError if a clip is too short for its glosses and blanks between equal ones."""
-    inside = torch.arange(1, glosses.shape[1], device=glosses.device) < gloss_lengths.unsqueeze(1)
-    repeats = ((glosses[:, 1:] == glosses[:, :-1]) & inside).sum(1)
-    needed = gloss_lengths + repeats
+    needed = frames_needed(glosses, gloss_lengths)
     for clip in (lengths < needed).nonzero().flatten().tolist():
         raise ValueError(
             f"CTC: clip {clip} of the batch: found {int(lengths[clip])} frames for "

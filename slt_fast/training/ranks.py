@@ -69,6 +69,11 @@ class Ranks:
         dist.all_gather_object(values, value)
         return values
 
+    def of_others(self, values: list[Any]) -> list[Any]:
+        """Returns the values in the lists of all other processes."""
+        gathered = self.gather(values)
+        return [value for rank, each in enumerate(gathered) if rank != self.rank for value in each]
+
 
 @contextmanager
 def joined_ranks() -> Iterator[Ranks]:

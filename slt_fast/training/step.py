@@ -16,7 +16,7 @@ from slt_fast.data.batching import Batch, Vocabularies, too_many_frames
 from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.packing import seeded_generator
 from slt_fast.device import autocast, to_device
-from slt_fast.errors import ErrorHandler, UserError, handle, is_out_of_memory
+from slt_fast.errors import DataError, ErrorHandler, UserError, handle, is_out_of_memory
 from slt_fast.recipe import TrainingConfig
 from slt_fast.training.losses import Counts, counts_of, translation_loss
 from slt_fast.training.ranks import Ranks
@@ -117,7 +117,8 @@ class Stepper:
             clips: All clips of the step, those of other processes as well.
             parts: Batches of this process's clips, which are computed one after the other.
             learning_rate: Learning rate.
-            on_error: Called with each clip that cannot be read; None raises it.
+            on_error: Called with each clip that cannot be read, those of other processes as well;
+                None raises it.
 
         Raises:
             UserError: Something is wrong with some clips, or needs too much memory.
@@ -128,15 +129,20 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         planned, read, frames = counts_of(clips, self.vocabularies), Counts(0, 0), 0
         values = torch.zeros(len(_LOSSES) + 1, device=self.device)
+        errors: list[DataError] = []
         for batch in parts:
             for error in batch.errors:
                 handle(error, on_error)
+            errors += batch.errors
             if batch.clips:
                 with _naming(step, batch, self.device):
                     values[: len(_LOSSES)] += self._add_gradient(batch, planned)
                 read = read.plus(counts_of(batch.clips, self.vocabularies))
                 frames += len(batch.images)
-        read, frames = self._sum_over_ranks(read, frames, values)
+        read, frames, num_errors = self._sum_over_ranks(read, frames, len(errors), values)
+        if num_errors:
+            for error in self.ranks.of_others(errors):
+                handle(error, on_error)
         if not read.text:
             return False
         values[-1] = self._update(learning_rate)
@@ -186,22 +192,24 @@ class Stepper:
         return torch.stack([losses.get(name, none) for name in _LOSSES])
 
     def _sum_over_ranks(
-        self, read: Counts, frames: int, losses: torch.Tensor
-    ) -> tuple[Counts, int]:
+        self, read: Counts, frames: int, num_errors: int, losses: torch.Tensor
+    ) -> tuple[Counts, int, int]:
         """Sums counts, losses and gradients over the processes, and averages the statistics."""
         if self.ranks.number == 1:
-            return read, frames
+            return read, frames, num_errors
         has_gradient = [parameter.grad is not None for parameter in self.parameters]
-        message = torch.tensor([frames, *read, *has_gradient])
+        message = torch.tensor([frames, num_errors, *read, *has_gradient])
         self.ranks.sum(message)
-        frames, text, ctc, *used = message.tolist()
+        frames, num_errors, text, ctc, *used = message.tolist()
         for parameter, number in zip(self.parameters, used, strict=True):
             if number and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        self.statistics.values /= self.ranks.number
-        self.ranks.sum(losses, self.statistics.values, *gradients)
-        return Counts(text, ctc), frames
+        shared = [losses, *(p.grad for p in self.parameters if p.grad is not None)]
+        if self.settings.batch_norm == "batch":  # the mean of equal statistics would be rounded
+            self.statistics.values /= self.ranks.number
+            shared.append(self.statistics.values)
+        self.ranks.sum(*shared)
+        return Counts(text, ctc), frames, num_errors
 
     def _update(self, learning_rate: float) -> torch.Tensor:
         """Changes the weights, unless the gradient is not finite; returns its norm."""

@@ -126,6 +126,17 @@ def test_losses_are_those_of_training_without_dropout(trained, clips) -> None:
     assert evaluate(trained, ClipDataset(unglossed), search=GREEDY).losses.keys() == {"text"}
 
 
+def test_unknown_glosses_that_ctc_cannot_align_have_no_share_in_its_loss(trained, clips) -> None:
+    """Each of them is one token, so that two need a frame more than two known ones."""
+    (frames, *_) = ClipDataset(clips).num_frames()
+    unknown = replace(clips[0], glosses=tuple(f"X{number}" for number in range(frames)))
+    found = evaluate(trained, ClipDataset([unknown, *clips[1:]]), search=GREEDY)
+    others = evaluate(trained, ClipDataset(clips[1:]), search=GREEDY)
+    assert found.losses["ctc"] == pytest.approx(others.losses["ctc"], rel=1e-2)
+    assert len(found.clips) == len(clips) and "wer" in found.scores
+    assert evaluate(trained, ClipDataset([unknown]), search=GREEDY).losses.keys() == {"text"}
+
+
 def test_a_bad_clip_stops_or_is_listed(trained, clips, oracle) -> None:
     bad = replace(clips[0], id="bad", source=VideoSource("missing.mp4"))
     dataset = ClipDataset([clips[1], bad, clips[2]])

@@ -153,6 +153,20 @@ def test_a_process_without_clips_and_bad_clips_of_both(tiny_recipe, run, own_man
     assert len(losses(run)) == 2
 
 
+def test_a_clip_that_only_another_process_reads_is_listed(tiny_recipe, run, own_manifest) -> None:
+    """The longest clip of a step is the first process's, the next one the second's."""
+    text = own_manifest.read_text()
+    folders = [own_manifest.parent / f"clip{number}" for number in range(5)]
+    _, second, *_ = sorted(folders, key=lambda folder: -len([*folder.iterdir()]))
+    frame = max(second.iterdir())
+    frame.write_bytes(frame.read_bytes()[:-20] + bytes(20))
+    assert f",{second.name}," in text
+    run = replace(run, data=f"manifest:{own_manifest}", skip_bad=True)
+    recipe = recipe_of(tiny_recipe, **{**EQUAL, "batch_size": 5, "epochs": 1})
+    assert train_together(recipe, run) == [0, 0]
+    assert second.name in (run.output / "skipped.txt").read_text()
+
+
 def test_a_resumed_run_equals_an_unbroken_one(tiny_recipe, run) -> None:
     """With dropout and batch norm by the clips of each process."""
     training = replace(tiny_recipe.training, epochs=2)

@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from slt_fast.data.batching import batches
+from slt_fast.model.batch_norm import set_training
 from slt_fast.recipe import TrainingConfig
 from slt_fast.training.datasets import read_splits
+from slt_fast.training.ranks import Ranks
 from slt_fast.training.steps import Steps
 from slt_fast.training.trainer import Trainer
 
@@ -99,3 +101,34 @@ def test_a_run_of_packed_steps(tiny_recipe, run) -> None:
     losses = trainer.train_epoch()
     assert trainer.progress.step == trainer.progress.batch == len(trainer.steps.of_epoch(0)) > 1
     assert losses.keys() == {"text", "ctc"}
+
+
+class FiveEqual(Ranks):
+    """Five processes that all compute the same."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 5)
+
+    def sum(self, *tensors: torch.Tensor) -> None:
+        for tensor in tensors:
+            once = tensor.clone()
+            for _ in range(4):
+                tensor += once
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        return flags
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "batch"])
+def test_frozen_statistics_are_kept_to_the_bit(tiny_recipe, run, batch_norm: str) -> None:
+    """The mean of five equal numbers may differ from them by rounding."""
+    training = dataclasses.replace(tiny_recipe.training, batch_norm=batch_norm)
+    recipe = dataclasses.replace(tiny_recipe, training=training)
+    _, (train_set, *_) = read_splits(recipe, run)
+    trainer = Trainer(recipe, run, train_set, None, ranks=FiveEqual())
+    statistics = trainer.stepper.statistics.values
+    statistics.copy_(torch.rand(len(statistics)))
+    before = statistics.clone()
+    set_training(trainer.trained.network, batch_norm)
+    trainer.train_step(train_set.clips[:2], batches(train_set, trainer.maker, [[0, 1]]))
+    assert torch.equal(statistics, before) == (batch_norm == "frozen")
