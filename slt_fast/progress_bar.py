@@ -28,6 +28,7 @@ class ProgressBar(tqdm):
             # What tqdm itself writes, such as the end of a line, goes nowhere.
             settings |= {"file": io.StringIO(), "mininterval": _SECONDS, "delay": _SECONDS}
             settings |= {"bar_format": _LINE, "dynamic_ncols": False}
+            settings |= {"miniters": 1}  # more of them, and tqdm's monitor adds lines of its own
         super().__init__(*arguments, leave=False, **settings)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:

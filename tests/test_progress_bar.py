@@ -1,5 +1,6 @@
 import logging
 import sys
+import time
 
 import pytest
 
@@ -27,6 +28,21 @@ def test_a_short_piece_of_work_logs_nothing(caplog, capsys) -> None:
     caplog.set_level(logging.INFO)
     run(1000)
     assert not caplog.messages and capsys.readouterr() == ("", "")
+
+
+def test_tqdms_monitor_adds_no_lines(monkeypatch, caplog) -> None:
+    """Its thread refreshes bars whose steps are fast, sooner than a line is due."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(progress_bar, "_SECONDS", 0.4)
+    monkeypatch.setattr(ProgressBar, "monitor", None)
+    monkeypatch.setattr(ProgressBar, "monitor_interval", 0.02)
+    start = time.monotonic()
+    with ProgressBar(total=10**6, maxinterval=0.1) as bar:
+        while not caplog.messages or time.monotonic() - start < 1.3:
+            bar.update()
+            time.sleep(0.001)
+    ProgressBar.monitor.exit()
+    assert 1 <= len(caplog.messages) <= (time.monotonic() - start) / 0.4
 
 
 def test_a_bar_in_a_terminal(monkeypatch, caplog, capsys) -> None:

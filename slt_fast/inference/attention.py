@@ -56,7 +56,9 @@ def attention_of(trained: TrainedModel, clip: PackedClips, tokens: Sequence[int]
     ):
         encoded = network.encode(clip.images.to(device), clip.lengths.to(device))
         network.decode(encoded, text[:, :-1])
-        looks = [attention.attention_weights(x).mean((1, 2)).float() for x in maps]
+        # Frame by frame: the weights of a frame take (h * w) ** 2 numbers a head.
+        frames_of = [each for x in maps for each in x.split(1)]
+        looks = [attention.attention_weights(each).mean((1, 2)).float() for each in frames_of]
     h, w = maps[0].shape[2:]
     frames = torch.stack(weights).float().mean(0)[0]  # [S, T] or [S, T * h * w]
     return ClipAttention(

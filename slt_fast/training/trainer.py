@@ -133,7 +133,6 @@ class Trainer:
                 clips = [self.train_set.clips[number] for number in step]
                 batches_of_step = itertools.islice(loader, len(divided))
                 losses = self._step_unless_stopped(clips, batches_of_step)
-                progress.batch += 1
                 bar.update()
                 if losses:
                     shown = losses | {"frames/s": self.speed.latest}
@@ -189,10 +188,9 @@ class Trainer:
         """
         progress = self.progress
         rate = learning_rate(self.recipe.training, progress.step, self.steps.total)
-        if not self.stepper.take(progress.step, clips, parts, rate, self.on_error):
-            return {}
-        progress.step += 1
-        return self._read_results()
+        has_read = self.stepper.take(progress.step, clips, parts, rate, self.on_error)
+        progress.batch, progress.step = progress.batch + 1, progress.step + has_read
+        return self._read_results() if has_read else {}
 
     def _read_results(self, *, at_once: bool = False) -> dict[str, float]:
         """Logs what the latest steps found; returns the losses of the last one.

@@ -58,6 +58,14 @@ def test_the_network_is_left_as_it_was(trained: TrainedModel) -> None:  # noqa: 
     )
 
 
+def test_looking_takes_the_memory_of_one_frame(trained: TrainedModel, monkeypatch) -> None:  # noqa: F811
+    attention, sizes = trained.network.encoder.layer.attention, []
+    real = attention.attention_weights
+    monkeypatch.setattr(attention, "attention_weights", lambda x: sizes.append(len(x)) or real(x))
+    attention_of(trained, clip(torch.rand(6, 3, 32, 32)), TOKENS)
+    assert sizes == [1] * 6
+
+
 def test_one_clip_at_a_time(trained: TrainedModel) -> None:  # noqa: F811
     two = clip(torch.rand(2, 3, 32, 32), torch.rand(3, 3, 32, 32))
     with pytest.raises(ValueError, match="attention_of: found 2 clips; expected one"):

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from slt_fast.checkpoint import checkpoint_folder, load_model
+from slt_fast.checkpoint import checkpoint_folder, latest_checkpoint, load_model
 from slt_fast.data.batching import Batch, batches
 from slt_fast.data.flow_cache.cache import open_flow_cache
 from slt_fast.errors import DataError, UserError
@@ -23,6 +23,7 @@ from slt_fast.training import trainer as trainer_module
 from slt_fast.training.datasets import read_splits
 from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.loop import train
+from slt_fast.training.progress import read_progress
 from slt_fast.training.run import RunConfig
 from slt_fast.training.state import pack_state
 from slt_fast.training.trainer import Trainer
@@ -300,6 +301,17 @@ def test_a_gradient_that_is_not_finite(trainer: Trainer) -> None:
         assert torch.equal(value, state[name]), name
     assert (trainer.run.output / "last").exists()
     assert step(trainer, batch) and not trainer.bad_steps
+
+
+def test_the_checkpoint_of_bad_steps_counts_the_last_of_them(trainer: Trainer) -> None:
+    """So that a resumed run goes on after it."""
+    trainer.recipe = with_training(trainer.recipe, bad_steps=2)
+    with torch.no_grad():
+        next(trainer.trained.network.parameters()).fill_(math.nan)
+    with pytest.raises(UserError, match="2 steps in a row, the last one 1, clips"):
+        trainer.train_epoch()
+    progress = read_progress(latest_checkpoint(trainer.run.output) / "training.json")
+    assert (progress.batch, progress.step) == (2, 2)
 
 
 def test_a_batch_without_a_readable_clip(trainer: Trainer) -> None:
