@@ -71,7 +71,7 @@ def parse_bytes(name: str, text: str) -> int:
     """
     found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([KMGT])(I?)B", text.upper())
     if found is None:
-        expected = "a number and a unit, such as 12GB, 900MB or 12GiB"
+        expected = "a number and a unit, such as 12GB, 1500MB or 12GiB"
         raise UserError(f"{name}: found {text!r}; expected {expected}")
     base = 1024 if found[3] else 1000
     num_bytes = int(float(found[1]) * base ** (1 + "KMGT".index(found[2])))

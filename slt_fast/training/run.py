@@ -35,7 +35,7 @@ class RunConfig:
     init_from: Path | None = None
     """Checkpoint or run whose weights to start from, as far as they fit; its words may differ."""
     memory_budget: str | None = None
-    """Memory of a process's GPU, or of the process on a CPU, such as 12GB, 900MB or 12GiB: chooses
+    """Memory of a process's GPU, or of the process on a CPU, such as 12GB, 1500MB or 12GiB: chooses
     frames_per_chunk and frames_at_once by it, as far as they are 0."""
 
     def __post_init__(self) -> None:
