@@ -152,14 +152,13 @@ class FaultyRun:
         if not training.runs():
             self.runs.finish(training)
             return None
-        step, seconds = training.step(), training.seconds()
+        step, seconds, before = training.step(), training.seconds(), len(training.begun)
         seen = FAULTS[moment.fault](training, self.place)
-        last = training.step()
-        longest = 1 + STEPS_PER_EPOCH * EPOCHS_AFTER.get(moment.fault, 0)
-        if not training.runs() and last - step > longest:
-            message = f"found {last - step} steps after {seen.fault}; expected at most {longest}"
-            raise training.unexpected(message)
-        lost = 0 if training.runs() else max(0, last - self._saved_step())
+        more, most = len(training.begun) - before, EPOCHS_AFTER.get(moment.fault, 0)
+        if not training.runs() and more > 1 + STEPS_PER_EPOCH * most:
+            expected = f"expected at most one and those of {most} epochs"
+            raise training.unexpected(f"found {more} steps after {seen.fault}; {expected}")
+        lost = 0 if training.runs() else max(0, training.step() - self._saved_step())
         return Outcome(moment, step, seconds, seen, lost)
 
     def _saved_step(self) -> int:
