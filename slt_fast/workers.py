@@ -52,7 +52,7 @@ def _results(
         yield from map(work, items)
         return
     context = multiprocessing.get_context("spawn")  # fork deadlocks with OpenCV's threads
-    with ProcessPoolExecutor(num_workers, context, initializer=_begin) as pool:
+    with ProcessPoolExecutor(num_workers, context, initializer=begin_worker) as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
@@ -84,13 +84,20 @@ def interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin() -> None:
+def begin_worker(_: int = 0) -> None:
+    """Prepares a worker process: one thread, and it ends when its parent does.
+
+    Otherwise it would wait for work forever; so would torch's loader processes, if their parent was
+    killed while they started.
+
+    Args:
+        _: Number of the worker, which torch gives.
+    """
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Exits when the parent dies; otherwise the worker would wait forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

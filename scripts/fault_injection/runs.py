@@ -109,8 +109,7 @@ class FaultyRun:
 
     Args:
         runs: Its settings.
-        folder: Its folder.
-        clips: Folder of the data set.
+        folder: Its folder, in one of a small disk.
         draw: Draws what is left to chance.
     """
 
@@ -137,6 +136,8 @@ class FaultyRun:
 
     def _running(self) -> Training:
         if not self.trainings or not self.trainings[-1].runs():
+            for training in self.trainings[:-1]:  # the last one's processes may take a moment
+                training.close()
             self.trainings.append(self.runs.start(self.folder))
         return self.trainings[-1]
 

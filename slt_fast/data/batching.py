@@ -20,6 +20,7 @@ from slt_fast.data.packing import seeded_generator
 from slt_fast.data.text import join_text, split_text
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError, UserError, is_out_of_memory, result_or_error
+from slt_fast.workers import begin_worker
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,7 @@ def batches(
         batch_sampler=keys,
         num_workers=num_workers,
         multiprocessing_context="spawn" if num_workers else None,
+        worker_init_fn=begin_worker,
         # Otherwise it draws from the global generator, which changes the dropout of resumed runs.
         generator=torch.Generator(),
         collate_fn=InSharedMemory(make, tensors) if num_workers else make,

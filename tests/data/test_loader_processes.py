@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,27 @@ if __name__ == "__main__":
         pass
 """
 
+# Ends by kill -9 as soon as its loader processes have started, which still import their modules.
+ORPHANS = """
+import multiprocessing, os, signal, threading, time
+from slt_fast.data.batching import BatchMaker, Vocabularies, batches
+from slt_fast.data.input import InputConfig
+from slt_fast.data.loading import ClipDataset
+from slt_fast.data.synthetic import read_synthetic
+
+def end():
+    while len(multiprocessing.active_children()) < 2:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    clips, config = read_synthetic("dev", num_clips=2), InputConfig(image_size=32)
+    maker = BatchMaker(Vocabularies.build(clips), config)
+    threading.Thread(target=end).start()
+    for _ in batches(ClipDataset(clips, config=config), maker, [[0], [1]], num_workers=2):
+        pass
+"""
+
 
 def can_mount() -> bool:
     command = ["unshare", "-rm", "sh", "-c", f"{PREPARE}true"]
@@ -50,6 +72,24 @@ def test_a_full_shared_memory_ends_with_its_cure(tmp_path: Path) -> None:
     last = finished.stderr.strip().splitlines()[-1]
     assert "UserError: loader process: found no shared memory (" in last
     assert "expected a larger /dev/shm (Docker: --shm-size 8g) or --num-workers 0" in last
+
+
+def test_loader_processes_end_if_their_parent_was_killed_while_they_started(tmp_path: Path) -> None:
+    """torch's watch on the parent starts later than that, and takes another process for it."""
+    (tmp_path / "load.py").write_text(ORPHANS)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "load.py"],
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        process.communicate(timeout=60)  # to the end of the last process that could write
+        assert process.returncode == -signal.SIGKILL
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_what_fits_is_shared_and_the_same() -> None:
