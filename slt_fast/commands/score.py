@@ -60,14 +60,14 @@ def main() -> None:
     if not references:
         raise DataError(arguments.references, "an empty file", "a sentence a line")
     hypotheses = _as_many(arguments.hypotheses, references, arguments.references)
+    others = arguments.against and _as_many(arguments.against, references, arguments.references)
     score = _gloss_scores if arguments.glosses else _text_scores
     scores, values = score(hypotheses, references)
     console = Console()
     console.print(score_table(scores, f"{len(references)} sentences"))
     if "signature" in values:
         console.print(f"BLEU signature: {values['signature']}", highlight=False)
-    if arguments.against:
-        others = _as_many(arguments.against, references, arguments.references)
+    if others:
         values["against"] = _compared(hypotheses, others, references)
         for name, found in values["against"].items():
             pair = f"{found['first']:.2f} against {found['second']:.2f}"

@@ -112,8 +112,9 @@ class RunLog:
         named = {name.replace(".", "/", 1): value for name, value in floats.items()}
         self._events.add(_scalars(named), record["step"])
         shown = [f"{name} {record[name]:.2f}" for name in _SHOWN if name in record]
-        pace = f"{record['frames_a_second']:.0f} frames/s, {left} left"
-        logger.info("epoch %d: %s", record["epoch"], ", ".join([*shown, pace]))
+        if "frames_a_second" in record:
+            shown.append(f"{record['frames_a_second']:.0f} frames/s")
+        logger.info("epoch %d: %s, %s left", record["epoch"], ", ".join(shown), left)
 
 
 def _scalars(values: Mapping[str, float]) -> Iterator[Summary]:

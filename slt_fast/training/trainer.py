@@ -242,7 +242,9 @@ class Trainer:
         progress.finish_epoch()
         # In this order no line is ever missing: resuming drops that of an epoch that was not saved.
         if self.ranks.is_first:
-            record |= {"seconds": self.seconds(), "frames_a_second": self.speed.of_epoch()}
+            record["seconds"] = self.seconds()
+            if pace := self.speed.of_epoch():  # nothing was left to train when a run was resumed
+                record["frames_a_second"] = pace
             self.log.epoch(record, self.speed.time_left(self.steps.total - progress.step))
         self.save(*pointers)
         if self.ranks.any(self.stop.signal is not None)[0]:

@@ -93,6 +93,13 @@ def test_few_sentences_that_differ_tell_little() -> None:
         assert all(difference.p_value >= least for difference in found.values())
 
 
+def test_another_system_of_another_length(run_script, files: list, tmp_path: Path) -> None:
+    short = write(tmp_path / "short.txt", SAID[:2])
+    finished = run_script("score.py", *files, "--against", short)
+    assert finished.status == 1 and not finished.out
+    assert "short.txt: found 2 lines; expected 4, as in " in finished.err
+
+
 def test_without_json_it_prints_a_table(run_script, files: list) -> None:
     finished = run_script("score.py", *files)
     assert finished.status == 0 and "4 sentences" in finished.out
