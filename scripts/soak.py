@@ -9,8 +9,6 @@ the same folder. Both runs meet NaN in the batches of the same steps.
 import random
 import shutil
 import sys
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +18,8 @@ from fault_injection.comparison import differences
 from fault_injection.disk import check_small, mount_small_disk
 from fault_injection.faults import AT_START, FAULTS
 from fault_injection.plan import Moment, plan_faults, plan_nan
-from fault_injection.runs import STEPS_PER_EPOCH, FaultyRun, Outcome, Runs
+from fault_injection.runs import STEPS_PER_EPOCH, FaultyRun, Runs
+from fault_injection.table import faults_not_seen, show, show_heading
 from fault_injection.training import Unexpected
 
 from slt_fast.command_line import parse, run
@@ -69,51 +68,41 @@ def prepare(arguments: Arguments) -> tuple[Runs, list[Moment]]:
     return runs, plan
 
 
-def show(number: int, outcome: Outcome) -> None:
-    """Prints a fault as a row of a table."""
-    moment, step, seconds, seen, lost = outcome
-    place = f"step {step}, {seconds:.1f} s after the start"
-    row = f"{number:>4} | {place:<36} | {lost:>10} | {seen.fault}: {seen.effect}"
-    print(row, flush=True)
-
-
-def check_all_seen(outcomes: Sequence[Outcome]) -> list[str]:
-    """Prints how often each fault took effect; returns a line for each that never did."""
-    counts = Counter(outcome.moment.fault for outcome in outcomes if outcome.seen.took_effect)
-    lost = sum(outcome.lost for outcome in outcomes)
-    print(*(f"{name} {counts[name]}" for name in FAULTS), f"steps taken again {lost}", sep=", ")
-    return [f"{name}: found none that took effect" for name in FAULTS if not counts[name]]
-
-
 def soak(arguments: Arguments, disk: Path) -> list[str]:
     """Trains without and with faults; returns what is wrong, a line each."""
     runs, plan = prepare(arguments)
     reference, folder = arguments.output / "reference", disk / "faulty"
     runs.train(reference)
     print("the run without faults has ended", flush=True)
-    print(f"{'':>4} | {'moment':<36} | steps lost | fault: what was seen", flush=True)
+    show_heading()
     outcomes = []
     try:
         for outcome in FaultyRun(runs, folder, random.Random(arguments.seed + 1)).train(plan):
             outcomes.append(outcome)
             show(len(outcomes), outcome)
-        return check_all_seen(outcomes) + differences(reference, folder)
+        return faults_not_seen(outcomes) + differences(reference, folder)
     finally:
         if folder.exists():
             shutil.copytree(folder, arguments.output / "faulty")  # the disk may be in memory
 
 
+def check_empty(output: Path, disk: Path | None) -> None:
+    """Raises DataError if there is anything in one of the folders but the other."""
+    folders = [folder for folder in (output, disk) if folder and folder.exists()]
+    for path in (path for folder in folders for path in folder.iterdir() if path != disk):
+        raise DataError(path.parent, f"{path.name} in it", "an empty folder")
+
+
 def main() -> None:
     arguments = parse(Arguments, __doc__)
-    if arguments.small_disk is None:
-        if arguments.output.exists() and any(arguments.output.iterdir()):
-            raise DataError(arguments.output, "a folder with files", "an empty one, or none")
-        disk = arguments.output / "small_disk"
-        disk.mkdir(parents=True)
-        mount_small_disk(disk)
-    check_small(arguments.small_disk)
+    output, disk = arguments.output, arguments.small_disk
+    check_empty(output, disk)
+    if disk is None:
+        (output / "small_disk").mkdir(parents=True)
+        mount_small_disk(output / "small_disk")  # and run this again
+    check_small(disk)
     try:
-        wrong = soak(arguments, arguments.small_disk)
+        wrong = soak(arguments, disk)
     except Unexpected as error:
         wrong = [str(error)]
     print(*wrong, sep="\n") if wrong else print("equal to the bit")

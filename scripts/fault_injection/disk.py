@@ -20,6 +20,9 @@ _MOUNT = f'mount -t tmpfs -o size={_SIZE} tmpfs "$0" && exec "$@"'
 def mount_small_disk(folder: Path) -> None:
     """Runs this program again with a small disk in memory on a folder, in a namespace of its own.
 
+    Args:
+        folder: An empty folder; removed if there is an error.
+
     Raises:
         UserError: This machine does not allow it.
     """
@@ -27,9 +30,11 @@ def mount_small_disk(folder: Path) -> None:
     expected = f"expected {option} FOLDER on a file system of at most {_LARGEST >> 20} MiB"
     namespace = ["unshare", "-rm", "sh", "-c", _MOUNT, str(folder)]
     if shutil.which(namespace[0]) is None:
+        folder.rmdir()
         raise UserError(f"{option}: found no command unshare, which would mount one; {expected}")
     tried = subprocess.run([*namespace, "true"], capture_output=True, text=True)
     if tried.returncode:
+        folder.rmdir()
         raise UserError(f"{option}: found {tried.stderr.strip()}; {expected}")
     again = [sys.executable, *sys.orig_argv[1:], option, str(folder)]
     os.execvp(namespace[0], [*namespace, *again])

@@ -187,6 +187,24 @@ def test_a_large_disk_is_not_filled(part, tmp_path: Path, monkeypatch) -> None:
     assert not any(tmp_path.iterdir())
 
 
+def test_only_empty_folders_are_taken(part, run_script, tmp_path: Path) -> None:
+    part("disk")  # the script's own folder is found, as when Python runs it
+    (tmp_path / "clips").mkdir()
+    finished = run_script("soak.py", "--output", tmp_path)
+    assert finished.status == 1
+    assert f"{tmp_path}: found clips in it; expected an empty folder" in finished.err
+
+
+def test_a_machine_without_namespaces_says_what_to_do(
+    part, run_script, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(part("disk").shutil, "which", lambda _: None)
+    finished = run_script("soak.py", "--output", tmp_path / "soak")
+    assert finished.status == 1
+    assert "found no command unshare, which would mount one; expected --small-disk" in finished.err
+    assert not any((tmp_path / "soak").iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="needs user namespaces to mount a small disk")
 def test_a_short_soak(tmp_path: Path) -> None:
@@ -199,7 +217,7 @@ def test_a_short_soak(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     options = ["--minutes", "1", "--epochs", "10"]
     finished = subprocess.run(
-        [*command, *options], capture_output=True, text=True, env=environment, timeout=1800
+        [*command, *options], capture_output=True, text=True, env=environment, timeout=3600
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     lines = finished.stdout.splitlines()
