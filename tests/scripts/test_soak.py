@@ -206,6 +206,7 @@ def test_a_machine_without_namespaces_says_what_to_do(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("SLT_FAST_SOAK" not in os.environ, reason="SLT_FAST_SOAK=1 runs the soak")
 @pytest.mark.skipif(not can_mount(), reason="needs user namespaces to mount a small disk")
 def test_a_short_soak(tmp_path: Path) -> None:
     command = [
