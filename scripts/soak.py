@@ -61,8 +61,9 @@ def prepare(arguments: Arguments) -> tuple[Runs, list[Moment]]:
     epochs = arguments.epochs or max(4, int((seconds - restarts) / pace.epoch))
     steps = epochs * STEPS_PER_EPOCH
     runs = replace(runs, epochs=epochs, nan_steps=plan_nan(draw, steps))
+    counts = {"number": number, "steps": steps, "rest": 2 * STEPS_PER_EPOCH}
     times = {"step_seconds": pace.epoch / STEPS_PER_EPOCH, "start_seconds": pace.start}
-    plan = plan_faults(draw, [*FAULTS], AT_START, number=number, steps=steps, **times)
+    plan = plan_faults(draw, [*FAULTS], AT_START, **counts, **times)
     print(f"{epochs} epochs of {STEPS_PER_EPOCH} steps, {len(plan)} faults, NaN in steps", end=" ")
     print(*runs.nan_steps, flush=True)
     return runs, plan

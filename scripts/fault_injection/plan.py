@@ -16,11 +16,14 @@ class Moment:
         fault: Name of the fault.
         step: Step whose beginning it follows; None for the start of a training.
         delay: Seconds after that.
+        latest: Step whose beginning ends the delay, so that nothing depends on the pace; None for
+            no such step.
     """
 
     fault: str
     step: int | None
     delay: float
+    latest: int | None = None
 
 
 def plan_faults(
@@ -30,6 +33,7 @@ def plan_faults(
     *,
     number: int,
     steps: int,
+    rest: int,
     step_seconds: float,
     start_seconds: float,
 ) -> list[Moment]:
@@ -41,17 +45,18 @@ def plan_faults(
         at_start: Names of those that may happen while a training starts.
         number: Number of the faults at steps; more are added at starts.
         steps: Steps of the run.
+        rest: Those at its end that are left alone, so that the last fault takes effect before.
         step_seconds: Seconds of a step, scoring included. A fault follows a step by up to half of
             the steps from one fault to the next, so that all parts of an epoch are met.
         start_seconds: Seconds until the first step; the longest delay after a start.
     """
     names = draw.sample(faults, len(faults))
     names += draw.choices(faults, k=max(0, number - len(names)))
-    length = steps / (len(names) + 1)  # the rest of the run shows what the last fault left
+    length = (steps - rest) / len(names)
     plan = []
     for index, name in enumerate(names):
-        step = int((index + draw.random()) * length)
-        plan.append(Moment(name, step, draw.uniform(0, length / 2 * step_seconds)))
+        step, latest = int((index + draw.random()) * length), int((index + 1) * length)
+        plan.append(Moment(name, step, draw.uniform(0, length / 2 * step_seconds), latest))
         if draw.random() < _SHARE_AT_START:
             plan.append(Moment(draw.choice(at_start), None, draw.uniform(0, start_seconds)))
     return plan

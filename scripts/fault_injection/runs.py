@@ -119,10 +119,18 @@ class FaultyRun:
         self.trainings: list[Training] = []
 
     def train(self, plan: Sequence[Moment]) -> Iterator[Outcome]:
-        """Trains until the end of the last epoch; yields what each fault did."""
+        """Trains until the end of the last epoch; yields what each fault did.
+
+        Faults that took no effect are tried twice more, while the run lasts.
+        """
+        more = [Moment(fault, step=0, delay=0.0) for fault in FAULTS] * 2
+        done: set[str] = set()
         try:
-            for moment in plan:
-                if not self._is_finished() and (outcome := self._meet(moment)) is not None:
+            for number, moment in enumerate([*plan, *more]):
+                if self._is_finished() or (number >= len(plan) and moment.fault in done):
+                    continue
+                if (outcome := self._meet(moment)) is not None:
+                    done |= {moment.fault} if outcome.seen.took_effect else set()
                     yield outcome
             if not self._is_finished():
                 self.runs.finish(self._running())
@@ -149,7 +157,7 @@ class FaultyRun:
             training.wait_for_step(moment.step)
         elif not is_new:
             return None
-        training.wait_for_seconds(moment.delay)
+        training.wait_for_seconds(moment.delay, moment.latest)
         if not training.runs():
             self.runs.finish(training)
             return None

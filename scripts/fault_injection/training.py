@@ -1,5 +1,6 @@
 """A training in a process of its own, through scripts/train.py, whose log is read as it grows."""
 
+import math
 import os
 import signal
 import subprocess
@@ -78,10 +79,10 @@ class Training:
         """Waits until a step has begun, or the training has ended."""
         self.wait(lambda: self.step() >= step, f"step {step}")
 
-    def wait_for_seconds(self, seconds: float) -> None:
-        """Waits, but not past the end of the training."""
-        end = time.monotonic() + seconds
-        self.wait(lambda: time.monotonic() >= end, "a few seconds")
+    def wait_for_seconds(self, seconds: float, latest: int | None = None) -> None:
+        """Waits, but not past the beginning of a step or the end of the training."""
+        end, last = time.monotonic() + seconds, math.inf if latest is None else latest
+        self.wait(lambda: time.monotonic() >= end or self.step() >= last, "a few seconds")
 
     def wait_for_loaders(self, others: Sequence[int] = ()) -> list[int]:
         """Waits for loader processes, none of them among `others`; empty if training has ended."""

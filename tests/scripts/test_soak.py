@@ -109,7 +109,7 @@ def test_a_plan_has_every_fault_at_rising_steps(part, seed: int) -> None:
     def draw() -> tuple[list, list[int]]:
         source = random.Random(seed)
         times = {"step_seconds": 0.5, "start_seconds": 7.0}
-        counts = {"number": 40, "steps": 900}
+        counts = {"number": 40, "steps": 900, "rest": 100}
         planned = plan.plan_faults(source, [*faults], ["kill -9"], **counts, **times)
         return planned, plan.plan_nan(source, 900)
 
@@ -117,7 +117,8 @@ def test_a_plan_has_every_fault_at_rising_steps(part, seed: int) -> None:
     assert (moments, nan_steps) == draw()
     at_steps = [moment for moment in moments if moment.step is not None]
     steps = [moment.step for moment in at_steps]
-    assert len(steps) == 40 and steps == sorted(steps) and steps[0] >= 0 and steps[-1] < 900
+    assert len(steps) == 40 and steps == sorted(steps) and steps[0] >= 0 and steps[-1] < 800
+    assert all(moment.step <= moment.latest <= 800 for moment in at_steps)
     assert {moment.fault for moment in at_steps[: len(faults)]} == {*faults}
     assert len(moments) > 40 and all(moment.delay <= 7 for moment in moments)
     assert {moment.fault for moment in moments if moment.step is None} == {"kill -9"}
