@@ -40,7 +40,7 @@ class Training:
         self.lines: list[str] = []
         self.begun: dict[int, float] = {}
         self._log = log
-        self._started = time.monotonic()
+        self._started = self._printed = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, str(wrapper), steps, *options],
             stdin=subprocess.DEVNULL,
@@ -134,6 +134,7 @@ class Training:
         with open(self._log, "a", encoding="utf-8") as log:
             for line in self._process.stdout:
                 self.lines.append(line)
+                self._printed = time.monotonic()
                 if line.startswith(BEGINS):
                     self.begun[int(line.removeprefix(BEGINS))] = self.seconds()
                 log.write(f"{self.process} {line}")
@@ -148,12 +149,13 @@ class Training:
             pause: Seconds between two looks.
 
         Raises:
-            Unexpected: Neither happens for a long time.
+            Unexpected: Neither happens, and for a long time nothing is printed.
         """
-        end = time.monotonic() + _PATIENCE_SECONDS
+        begun = time.monotonic()
         while self.runs() and not happens():
-            if time.monotonic() > end:
-                raise self.unexpected(f"found no {what} in {_PATIENCE_SECONDS:g} seconds")
+            if time.monotonic() - max(begun, self._printed) > _PATIENCE_SECONDS:
+                silent = f"{_PATIENCE_SECONDS:g} seconds without a line"
+                raise self.unexpected(f"found no {what}, but {silent}")
             time.sleep(pause)
 
     def _loaders(self) -> list[int]:

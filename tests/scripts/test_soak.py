@@ -178,6 +178,24 @@ def test_an_end_that_is_not_promised_is_found(part, status: int, lines: list, me
     assert not terminate(Ended(0, []), place).took_effect
 
 
+@pytest.mark.parametrize("pause", [0.1, 3])
+def test_patience_ends_with_silence_not_with_time(part, tmp_path, monkeypatch, pause) -> None:
+    module, program = part("training"), tmp_path / "program"
+    program.write_text(f"#!/bin/sh\nfor number in $(seq 15); do echo; sleep {pause}; done\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(module.sys, "executable", str(program))
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 1.0)
+    training = module.Training([], [], tmp_path / "log")
+    try:
+        if pause == 0.1:
+            assert training.end() == 0 and training.seconds() > 1
+        else:
+            with pytest.raises(module.Unexpected, match="found no end, but 1 seconds without a"):
+                training.end()
+    finally:
+        training.close()
+
+
 def test_a_large_disk_is_not_filled(part, tmp_path: Path, monkeypatch) -> None:
     disk = part("disk")
     status = SimpleNamespace(f_blocks=2**19, f_frsize=4096)
