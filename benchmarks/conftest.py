@@ -12,6 +12,17 @@ HEADLINE = "ours against peers, in turns (ratio: ours / peer, below 1 ours is fa
 torch.backends.cudnn.allow_tf32 = False  # as for matrix products by default
 
 
+@pytest.fixture
+def keep_threads() -> Iterator[None]:
+    """Restores the numbers of threads that a test sets."""
+    import cv2  # not where only the operators are timed
+
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    yield
+    torch.set_num_threads(threads[0])
+    cv2.setNumThreads(threads[1])
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Replaces pytest-benchmark's table by ours; -v shows both."""

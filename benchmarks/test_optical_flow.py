@@ -8,7 +8,7 @@ errors; without them a moving texture is timed. DualTVL1 is compared if cv2 is o
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -25,6 +25,7 @@ SIDE = 224
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FLOW_DATA = Path(os.environ.get("SLT_FAST_TEST_DATA", DATA)) / "flow"
 Flow = Callable[[np.ndarray], np.ndarray]
+pytestmark = pytest.mark.usefixtures("keep_threads")
 
 
 def _cv2_medium(finest_scale: int) -> Flow:
@@ -72,15 +73,6 @@ def pairs() -> list[FlowPair]:
     motion = np.broadcast_to(np.float32([-2, -1])[:, None, None], (2, SIDE, SIDE))
     frames = moving_clip(2, SIDE, SIDE).numpy()
     return [FlowPair(frames, motion, np.ones((SIDE, SIDE), bool))]
-
-
-@pytest.fixture(autouse=True)
-def keep_threads() -> Iterator[None]:
-    """Restores the numbers of threads that a test sets."""
-    threads = torch.get_num_threads(), cv2.getNumThreads()
-    yield
-    torch.set_num_threads(threads[0])
-    cv2.setNumThreads(threads[1])
 
 
 def seconds_a_pair(compute: Flow, pairs: list[FlowPair]) -> float:

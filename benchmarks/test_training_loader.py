@@ -8,7 +8,7 @@ process.
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,13 +33,9 @@ CONFIG = RECIPES["fast"].input
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads(), cv2.getNumThreads()
+def one_thread(keep_threads: None) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    yield
-    torch.set_num_threads(threads[0])
-    cv2.setNumThreads(threads[1])
 
 
 def check_known_motion(folder: Path) -> None:

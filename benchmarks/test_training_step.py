@@ -5,8 +5,6 @@ Shares of our step are those of ResNet18, the attention layer and the decoder, e
 """
 
 import functools
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from torch import nn
 
 from benchmarks import comparison
 from benchmarks.plain_training import PlainTraining
+from benchmarks.timing import run_calls
 from slt_fast.data.batching import Batch, BatchMaker, Vocabularies, batches
 from slt_fast.data.loading import ClipDataset, load_images
 from slt_fast.data.sources import read_split
@@ -67,15 +66,6 @@ def step_of(name: str, clips: int, frames: int, precision: str) -> Step:
     return Step(recipe, dataset, next(batches(dataset, maker, [range(clips)])))
 
 
-def seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Times a call, until the device is done."""
-    start = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
-
-
 def shares(trainer: Trainer, step: Step, whole: float) -> str:
     """Returns the shares of ResNet18, attention layer and decoder in a step of some seconds.
 
@@ -110,7 +100,7 @@ def seconds_alone(module: nn.Module, inputs: tuple, trainer: Trainer) -> float:
         gradient = torch.randn_like(y) if gradient is None else gradient
         y.backward(gradient)
 
-    return min(seconds(call, trainer.device) for _ in range(4))
+    return min(run_calls(iter([call]), 1, trainer.device) for _ in range(4))
 
 
 @pytest.mark.parametrize(("name", "clips", "frames", "precision"), CASES)
@@ -122,8 +112,11 @@ def test_training_step(benchmark, tmp_path: Path, name, clips, frames, precision
     trainer, plain = step.trainer(tmp_path), step.plain(device)
     plain.network.load_state_dict(trainer.trained.network.state_dict())
 
+    def take() -> dict[str, float]:
+        return trainer.train_step(step.dataset.clips, [step.batch])
+
     def ours() -> dict[str, float]:
-        losses = trainer.train_step(step.dataset.clips, [step.batch])
+        losses = take()
         if not losses:  # a GPU tells them now and then
             losses = trainer.stepper.results(at_once=True)[-1].means()
         return losses
@@ -131,8 +124,8 @@ def test_training_step(benchmark, tmp_path: Path, name, clips, frames, precision
     for _ in range(2):  # no time for a wrong step; the second also sees what the first learned
         assert ours() == pytest.approx(plain.train_step(step.batch), rel=TOLERANCE[precision])
     both = (
-        lambda: seconds(lambda: trainer.train_step(step.dataset.clips, [step.batch]), device),
-        lambda: seconds(lambda: plain.train_step(step.batch), device),
+        lambda: run_calls(iter([take]), 1, device),
+        lambda: run_calls(iter([lambda: plain.train_step(step.batch)]), 1, device),
     )
     pairs = {"quickstart": 15, "fast": 7}[name]
     samples = comparison.in_turns(benchmark, *both, num_pairs=pairs)

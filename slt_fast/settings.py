@@ -80,6 +80,15 @@ def parse_bytes(name: str, text: str) -> int:
     return num_bytes
 
 
+def format_bytes(number: float) -> str:
+    """Formats a number of bytes, in powers of 1000."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB"
+
+
 def _expected(name: str, hint: Any, value: Any) -> str | None:
     """Returns what an annotation expects instead of a value; None if the value will do."""
     kind, parts = get_origin(hint), get_args(hint)

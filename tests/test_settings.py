@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pytest
 
 from slt_fast.errors import UserError
-from slt_fast.settings import Bounds, check_settings, parse_bytes
+from slt_fast.settings import Bounds, check_settings, format_bytes, parse_bytes
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,12 @@ def test_the_first_bad_setting_is_named(name: str, value: object, expected: str)
 )
 def test_bytes(text: str, expected: int) -> None:
     assert parse_bytes("memory", text) == expected
+
+
+def test_bytes_for_people() -> None:
+    numbers = (0, 999, 1000, 1234567, 190e9, 2.5e15)
+    found = [format_bytes(number) for number in numbers]
+    assert found == ["0 bytes", "999 bytes", "1 kB", "1.23 MB", "190 GB", "2.5e+03 TB"]
 
 
 @pytest.mark.parametrize(

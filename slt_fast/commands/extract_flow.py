@@ -19,14 +19,14 @@ import tyro
 
 from slt_fast import command_line
 from slt_fast.data.flow_cache.cache import cached_rate, flow_bytes, open_flow_cache
-from slt_fast.data.flow_cache.extraction import extract, format_bytes, make_plan, share_of_work
+from slt_fast.data.flow_cache.extraction import extract, make_plan, share_of_work
 from slt_fast.data.frame_source import FrameRate, common_rate, with_rate
 from slt_fast.data.input import InputConfig, flow_device
 from slt_fast.data.skipped import SkippedClips
 from slt_fast.data.sources import read_videos
 from slt_fast.device import choose_device
 from slt_fast.errors import UserError
-from slt_fast.settings import Bounds, check_settings
+from slt_fast.settings import Bounds, check_settings, format_bytes
 
 
 @dataclass(frozen=True)

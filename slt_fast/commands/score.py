@@ -73,7 +73,8 @@ def main() -> None:
             pair = f"{found['first']:.2f} against {found['second']:.2f}"
             console.print(f"{name}: {pair}, p = {found['p_value']:.4f}", highlight=False)
     if arguments.per_sentence:
-        _write_sentences(arguments, hypotheses, references)
+        path, glosses = arguments.per_sentence, arguments.glosses
+        _write_sentences(path, hypotheses, references, glosses=glosses)
     if arguments.json:
         print(json.dumps(values))
 
@@ -100,12 +101,16 @@ def _text_scores(
 def _gloss_scores(
     hypotheses: list[str], references: list[str]
 ) -> tuple[dict[str, Score], dict[str, Any]]:
-    cleaned = ([clean_phoenix_gloss(line) for line in side] for side in (hypotheses, references))
-    scores, raw = word_error_rate(*cleaned), word_error_rate(hypotheses, references)
+    scores = word_error_rate(_cleaned(hypotheses), _cleaned(references))
+    raw = word_error_rate(hypotheses, references)
     values: dict[str, Any] = {key: scores[name].value for key, name in _GLOSS_SCORES.items()}
     values["interval"] = scores["wer"].interval
     values["raw"] = {key: raw[name].value for key, name in _GLOSS_SCORES.items()}
     return scores, values
+
+
+def _cleaned(lines: list[str]) -> list[str]:
+    return [clean_phoenix_gloss(line) for line in lines]
 
 
 def _compared(first: list[str], second: list[str], references: list[str]) -> dict[str, dict]:
@@ -113,18 +118,15 @@ def _compared(first: list[str], second: list[str], references: list[str]) -> dic
     return {name: difference._asdict() for name, difference in found.items()}
 
 
-def _write_sentences(arguments: Arguments, hypotheses: list[str], references: list[str]) -> None:
+def _write_sentences(
+    path: Path, hypotheses: list[str], references: list[str], *, glosses: bool
+) -> None:
     """Writes a row a sentence."""
-    if arguments.glosses:
-        sides = ([clean_phoenix_gloss(line) for line in side] for side in (hypotheses, references))
-        rows = sentence_errors(*sides)
+    if glosses:
+        rows = sentence_errors(_cleaned(hypotheses), _cleaned(references))
     else:
         rows = sentence_scores(hypotheses, references)
-    assert arguments.per_sentence
-    with (
-        replacing(arguments.per_sentence) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["line", "reference", "hypothesis", *rows[0]])
         texts = zip(references, hypotheses, rows, strict=True)

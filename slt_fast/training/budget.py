@@ -7,13 +7,12 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 
 from slt_fast.data.batching import Vocabularies
-from slt_fast.data.flow_cache.extraction import format_bytes
 from slt_fast.data.loading import ClipDataset
 from slt_fast.data.packing import shares
 from slt_fast.device import choose_device
 from slt_fast.errors import UserError
 from slt_fast.recipe import Recipe, TrainingConfig
-from slt_fast.settings import parse_bytes
+from slt_fast.settings import format_bytes, parse_bytes
 from slt_fast.training.memory import Costs, measure_costs
 from slt_fast.training.ranks import Ranks
 from slt_fast.training.resuming import has_checkpoint_to_resume

@@ -124,22 +124,14 @@ def _translate(
 
     The losses are those of all clips that could be read.
     """
-    network, settings = trained.network, trained.recipe.training
-    was_training = network.training
+    network, was_training = trained.network, trained.network.training
     network.eval()
-    device = flow_device(trained.recipe.input, next(network.parameters()).device)
-    maker = BatchMaker(trained.vocabularies, trained.recipe.input, device=device)
-    num_workers = dataset.num_workers(settings.num_workers)
     ours = range(ranks.rank, len(dataset), ranks.number)
-    groups = in_groups(ours, settings.batch_size)
-    if most := settings.frames_at_once:  # reading reports bad clips
-        frames = dataset.num_frames(on_error=lambda _: None)
-        groups = [part for group in groups for part in packed(group, frames, most)]
     found: list[Translation | DataError] = []
     sums = torch.zeros(2 * len(_LOSSES), dtype=torch.float64)
     bar = ProgressBar(total=len(ours), desc="translating", unit="clip", disable=not ranks.is_first)
     with bar:
-        for batch in batches(dataset, maker, groups, num_workers=num_workers):
+        for batch in batches_to_score(trained, dataset, ours):
             said: Iterator[Translation] = iter([])
             errors = iter(batch.errors)
             if batch.errors and on_error is None:
@@ -158,6 +150,21 @@ def _translate(
     losses = {name: total / count for name, total, count in parts if count}
     shared, numbers = ranks.gather(found), range(len(dataset))
     return [shared[index % ranks.number][index // ranks.number] for index in numbers], losses
+
+
+def batches_to_score(
+    trained: TrainedModel, dataset: ClipDataset, numbers: Sequence[int]
+) -> Iterator[Batch]:
+    """Yields clips of a split, by number, in batches of no more frames than training computes."""
+    settings, config = trained.recipe.training, trained.recipe.input
+    device = flow_device(config, next(trained.network.parameters()).device)
+    groups = in_groups(numbers, settings.batch_size)
+    if most := settings.frames_at_once:  # reading reports bad clips
+        frames = dataset.num_frames(on_error=lambda _: None)
+        groups = [part for group in groups for part in packed(group, frames, most)]
+    maker = BatchMaker(trained.vocabularies, config, device=device)
+    num_workers = dataset.num_workers(settings.num_workers)
+    return batches(dataset, maker, groups, num_workers=num_workers)
 
 
 def _losses(trained: TrainedModel, batch: Batch, encoded: Encoded) -> torch.Tensor:

@@ -66,7 +66,7 @@ def _train(
     units = recipe.text.text_units
     warn_of_long_texts(train_set.clips, recipe.search.max_text_length, units)
     warn_of_rare_words(train_set.clips, units)
-    choosing_score(recipe.training.best_by, dev_set.clips)  # or refuses it before training
+    best_by = choosing_score(recipe.training.best_by, dev_set.clips)
     recipe = within_budget(recipe, run, train_set, ranks)
     trainer = Trainer(recipe, run, train_set, skipped, start=start, started=started, ranks=ranks)
     del start  # or its weights would stay in memory
@@ -97,8 +97,7 @@ def _train(
         test = evaluate(best, test_set, search=search, on_error=skipped, ranks=ranks, stop=stop)
     metrics: dict[str, Any] = test.flat(run.test_split)
     metrics[f"{run.test_split}.seconds_total"] = trainer.seconds()
-    decided = choosing_score(recipe.training.best_by, dev_set.clips)
-    metrics[f"best_dev_{decided}"] = trainer.progress.best_score
+    metrics[f"best_dev_{best_by}"] = trainer.progress.best_score
     if ranks.is_first:
         write_json(run.output / "metrics.json", metrics)
         if run.save_translations:

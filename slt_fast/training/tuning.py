@@ -6,16 +6,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from slt_fast.checkpoint import TrainedModel
-from slt_fast.data.batching import BatchMaker, batches
-from slt_fast.data.input import flow_device
-from slt_fast.data.loader_processes import naming_killed_loaders
 from slt_fast.data.loading import ClipDataset
-from slt_fast.data.packing import in_groups
 from slt_fast.errors import ErrorHandler, UserError, handle
 from slt_fast.inference.search import Found, ranked
 from slt_fast.inference.translate import encode_batch, evaluating, search_texts
 from slt_fast.metrics import deciding_score, quick_score
 from slt_fast.progress_bar import ProgressBar
+from slt_fast.training.evaluation import batches_to_score
 
 BEAM_SIZES = range(1, 11)
 LENGTH_PENALTIES = tuple(half / 2 for half in range(-2, 11))  # -1 to 5
@@ -29,7 +26,6 @@ class Tried(NamedTuple):
     score: float
 
 
-@naming_killed_loaders()
 def tune_search(
     trained: TrainedModel, dataset: ClipDataset, *, on_error: ErrorHandler | None = None
 ) -> tuple[str, list[Tried]]:
@@ -66,15 +62,10 @@ def _search_all(
     trained: TrainedModel, dataset: ClipDataset, on_error: ErrorHandler | None
 ) -> tuple[list[str], dict[int, list[list[Found]]]]:
     """Returns the clips' own texts, and by beams what the search found for each clip."""
-    settings, network = trained.recipe.training, trained.network
-    device = flow_device(trained.recipe.input, next(network.parameters()).device)
-    maker = BatchMaker(trained.vocabularies, trained.recipe.input, device=device)
-    groups = in_groups(range(len(dataset)), settings.batch_size)
-    num_workers = dataset.num_workers(settings.num_workers)
     texts: list[str] = []
     found: dict[int, list[list[Found]]] = {number: [] for number in BEAM_SIZES}
     with ProgressBar(total=len(dataset), desc="tuning", unit="clip") as bar:
-        for batch in batches(dataset, maker, groups, num_workers=num_workers):
+        for batch in batches_to_score(trained, dataset, range(len(dataset))):
             for error in batch.errors:
                 handle(error, on_error)
             bar.update(len(batch.is_good))
@@ -85,5 +76,5 @@ def _search_all(
             for number in BEAM_SIZES:
                 search = replace(trained.recipe.search, beam_size=number)
                 with evaluating(trained, batch):
-                    found[number] += search_texts(network, encoded, search)
+                    found[number] += search_texts(trained.network, encoded, search)
     return texts, found

@@ -6,7 +6,7 @@ import torch
 from slt_fast.checkpoint import TrainedModel, build_network
 from slt_fast.data.vocabulary import BOS, EOS
 from slt_fast.inference.attention import attention_of
-from tests.inference.test_translate import WORDS, batch, trained  # noqa: F401
+from tests.inference.test_translate import batch
 
 TOKENS = [4, 6]
 
@@ -16,15 +16,15 @@ def clip(*images: torch.Tensor):
 
 
 @pytest.mark.parametrize("memory", ["frame", "pixel"])
-def test_weights_of_frames_and_positions(trained: TrainedModel, memory: str) -> None:  # noqa: F811
+def test_weights_of_frames_and_positions(trained: TrainedModel, memory: str) -> None:
     recipe = replace(trained.recipe, model=replace(trained.recipe.model, memory=memory))
-    trained = replace(trained, network=build_network(recipe, WORDS).eval(), recipe=recipe)
+    network = build_network(recipe, trained.vocabularies).eval()
+    trained = replace(trained, network=network, recipe=recipe)
     images = torch.rand(5, 3, 32, 32)
     found = attention_of(trained, clip(images), TOKENS)
     assert found.positions.shape == (5, 8, 8) and found.frames.shape == (3, 5)
     torch.testing.assert_close(found.positions.sum((1, 2)), torch.ones(5))
     torch.testing.assert_close(found.frames.sum(1), torch.ones(3))
-    network = trained.network
     with torch.no_grad():
         maps = network.encoder.backbone(images)
         assert network.encoder.layer.norm_placement == "post"  # so the attention sees the maps
@@ -32,7 +32,7 @@ def test_weights_of_frames_and_positions(trained: TrainedModel, memory: str) -> 
     torch.testing.assert_close(found.positions.flatten(1), weights.mean((1, 2)))
 
 
-def test_a_frame_that_the_decoder_is_made_to_see(trained: TrainedModel) -> None:  # noqa: F811
+def test_a_frame_that_the_decoder_is_made_to_see(trained: TrainedModel) -> None:
     """The weights are the decoder's own: they follow what its attention is given."""
     images = torch.rand(4, 3, 32, 32)
     before = attention_of(trained, clip(images), TOKENS).frames
@@ -45,7 +45,7 @@ def test_a_frame_that_the_decoder_is_made_to_see(trained: TrainedModel) -> None:
     assert (before - 0.25).abs().max() > 1e-3
 
 
-def test_the_network_is_left_as_it_was(trained: TrainedModel) -> None:  # noqa: F811
+def test_the_network_is_left_as_it_was(trained: TrainedModel) -> None:
     images, text = torch.rand(4, 3, 32, 32), torch.tensor([[BOS, *TOKENS, EOS]])
     lengths = torch.tensor([4])
     with torch.no_grad():
@@ -58,7 +58,7 @@ def test_the_network_is_left_as_it_was(trained: TrainedModel) -> None:  # noqa: 
     )
 
 
-def test_looking_takes_the_memory_of_one_frame(trained: TrainedModel, monkeypatch) -> None:  # noqa: F811
+def test_looking_takes_the_memory_of_one_frame(trained: TrainedModel, monkeypatch) -> None:
     attention, sizes = trained.network.encoder.layer.attention, []
     real = attention.attention_weights
     monkeypatch.setattr(attention, "attention_weights", lambda x: sizes.append(len(x)) or real(x))
@@ -66,7 +66,7 @@ def test_looking_takes_the_memory_of_one_frame(trained: TrainedModel, monkeypatc
     assert sizes == [1] * 6
 
 
-def test_one_clip_at_a_time(trained: TrainedModel) -> None:  # noqa: F811
+def test_one_clip_at_a_time(trained: TrainedModel) -> None:
     two = clip(torch.rand(2, 3, 32, 32), torch.rand(3, 3, 32, 32))
     with pytest.raises(ValueError, match="attention_of: found 2 clips; expected one"):
         attention_of(trained, two, TOKENS)

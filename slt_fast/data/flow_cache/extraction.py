@@ -17,6 +17,7 @@ from slt_fast.data.input import InputConfig
 from slt_fast.data.loading import Arrays, frame_parts, from_arrays, read_frames, to_arrays
 from slt_fast.errors import DataError, ErrorHandler, UserError, handle, result_or_error
 from slt_fast.progress_bar import ProgressBar
+from slt_fast.settings import format_bytes
 from slt_fast.workers import in_processes
 
 _BYTES_PER_FILE = 4096  # the header, and the last block of a disk
@@ -190,15 +191,6 @@ def share_of_work(environment: Mapping[str, str] = os.environ) -> tuple[int, int
         found = f"RANK {values[0]} and WORLD_SIZE {values[1]}"
         raise UserError(f"environment: found {found}; expected 0 <= RANK < WORLD_SIZE")
     return numbers[0], numbers[1]
-
-
-def format_bytes(number: float) -> str:
-    """Formats a number of bytes, in powers of 1000."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} TB"
 
 
 def _is_kept(source: FrameSource, cache: FlowCache) -> bool:

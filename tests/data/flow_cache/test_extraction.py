@@ -16,7 +16,6 @@ from slt_fast.data.flow_cache.cache import FlowCache, flow_bytes, open_flow_cach
 from slt_fast.data.flow_cache.extraction import (
     extract,
     extract_clip,
-    format_bytes,
     make_plan,
     share_of_work,
 )
@@ -276,9 +275,3 @@ def test_a_source_that_changes_while_it_is_read(cache: FlowCache, sources) -> No
     changing = ChangesMeanwhile(sources[2].path)
     assert extract_clip(changing, cache, FLOW) == 4
     assert make_plan([sources[2]], cache).todo == [sources[2]]
-
-
-def test_bytes_for_people() -> None:
-    numbers = (0, 999, 1000, 1234567, 190e9, 2.5e15)
-    found = [format_bytes(number) for number in numbers]
-    assert found == ["0 bytes", "999 bytes", "1 kB", "1.23 MB", "190 GB", "2.5e+03 TB"]
