@@ -3,12 +3,21 @@
 import re
 from collections.abc import Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from slt_fast.errors import UserError
 from slt_fast.metrics.score import Score, check_pairs, interval, resampled_sums
 
-# Costs of signjoey's alignment (Camgoz et al., CVPR 2020); they decide which errors are counted.
-_DELETION_COST, _INSERTION_COST, _SUBSTITUTION_COST = 3, 3, 4
+
+class Costs(NamedTuple):
+    """Costs of the errors of an alignment; the cheapest alignment's errors are counted."""
+
+    deletion: int
+    insertion: int
+    substitution: int
+
+
+SIGNJOEY_COSTS = Costs(3, 3, 4)  # Camgoz et al., CVPR 2020
 
 _MARKER = re.compile(r"__[^_ ]*__")
 _PREFIX = re.compile(r"\b(?:loc|cl)-")
@@ -69,27 +78,28 @@ def clean_phoenix_gloss(line: str) -> str:
     return " ".join(token for token, _ in groupby(spelled.split()))
 
 
-def alignment_errors(hypothesis: list[str], reference: list[str]) -> tuple[int, int, int]:
-    """Returns (deletions, insertions, substitutions) of signjoey's cheapest alignment."""
+def alignment_errors(
+    hypothesis: list[str], reference: list[str], costs: Costs = SIGNJOEY_COSTS
+) -> tuple[int, int, int]:
+    """Returns (deletions, insertions, substitutions) of the cheapest alignment."""
     # A match is always taken; of equal costs, substitution goes before insertion before deletion.
     # (cost, deletions, insertions, substitutions) of each prefix of the hypothesis
-    row = [(_INSERTION_COST * length, 0, length, 0) for length in range(len(hypothesis) + 1)]
+    row = [(costs.insertion * length, 0, length, 0) for length in range(len(hypothesis) + 1)]
     for word in reference:
-        above, row = row, [_deleted(row[0])]
+        above, row = row, [_deleted(row[0], costs)]
         for column, other in enumerate(hypothesis, start=1):
             if word == other:
                 row.append(above[column - 1])
                 continue
             cost, deletions, insertions, substitutions = above[column - 1]
-            substituted = (cost + _SUBSTITUTION_COST, deletions, insertions, substitutions + 1)
+            substituted = (cost + costs.substitution, deletions, insertions, substitutions + 1)
             cost, deletions, insertions, substitutions = row[-1]
-            inserted = (cost + _INSERTION_COST, deletions, insertions + 1, substitutions)
-            row.append(
-                min(substituted, inserted, _deleted(above[column]), key=lambda path: path[0])
-            )
+            inserted = (cost + costs.insertion, deletions, insertions + 1, substitutions)
+            deleted = _deleted(above[column], costs)
+            row.append(min(substituted, inserted, deleted, key=lambda path: path[0]))
     return row[-1][1:]
 
 
-def _deleted(path: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def _deleted(path: tuple[int, int, int, int], costs: Costs) -> tuple[int, int, int, int]:
     cost, deletions, insertions, substitutions = path
-    return cost + _DELETION_COST, deletions + 1, insertions, substitutions
+    return cost + costs.deletion, deletions + 1, insertions, substitutions

@@ -1,12 +1,15 @@
 from functools import cache
 
+import jiwer
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slt_fast.metrics import clean_phoenix_gloss, flat_scores, word_error_rate
+from slt_fast.metrics.glosses import Costs, alignment_errors
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=6)
+LINES = st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5)
 
 
 def errors(hypotheses: list[str], references: list[str]) -> dict:
@@ -50,6 +53,28 @@ def test_alignment_is_a_cheapest_one(hypothesis: list[str], reference: list[str]
     assert 3 * gaps + 4 * substitutions == cost(len(hypothesis), len(reference))
     assert counts["insertions"] - counts["deletions"] == len(hypothesis) - len(reference)
     assert counts["wer"] == gaps + substitutions
+
+
+@given(LINES.filter(lambda pairs: any(reference for _, reference in pairs)))
+def test_unit_costs_count_the_errors_that_jiwer_counts(pairs: list) -> None:
+    """Insertions beside an empty reference count in both rates, which divide by all words."""
+    theirs = jiwer.process_words(
+        [" ".join(reference) for _, reference in pairs],
+        [" ".join(hypothesis) for hypothesis, _ in pairs],
+    )
+    ours = [alignment_errors(*pair, Costs(1, 1, 1)) for pair in pairs]
+    num_errors = sum(map(sum, ours))
+    assert num_errors == theirs.deletions + theirs.insertions + theirs.substitutions
+    assert num_errors / sum(len(reference) for _, reference in pairs) == theirs.wer
+    # Cheapest by signjoey's costs, an alignment may have more errors, never fewer.
+    assert sum(sum(alignment_errors(*pair)) for pair in pairs) >= num_errors
+
+
+def test_costs_decide_which_errors_are_counted() -> None:
+    # Six gaps around two matches cost 18, less than five substitutions (20).
+    hypothesis, reference = list("aaabb"), list("bbcca")
+    assert alignment_errors(hypothesis, reference) == (3, 3, 0)
+    assert alignment_errors(hypothesis, reference, Costs(1, 1, 1)) == (0, 0, 5)
 
 
 def test_word_error_rate_is_over_all_reference_words() -> None:
