@@ -102,7 +102,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How sentences are searched for."""
+    """How sentences and glosses are searched for."""
 
     beam_size: _BeamSize = 4
     """Beams; 1 is greedy, as dev is scored during training."""
@@ -110,13 +110,15 @@ class SearchConfig:
     """Sentences are ranked by log probability / ((5 + length) / 6) ** length_penalty."""
     max_text_length: _TextLength = 60
     """Longest translation in tokens."""
+    gloss_beam_size: _BeamSize = 1
+    """Beams of the search for glosses; 1 takes the best path, as dev is scored during training."""
 
     def __post_init__(self) -> None:
         check_settings(self)
 
     def greedy(self) -> SearchConfig:
-        """Returns the same search with one beam."""
-        return replace(self, beam_size=1)
+        """Returns the same search with one beam, and with the best path for the glosses."""
+        return replace(self, beam_size=1, gloss_beam_size=1)
 
 
 @dataclass(frozen=True)
@@ -206,10 +208,12 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
         kept = {"batch_norm": "batch", "bad_steps": 10, "best_by": "auto", "compile": False}
         values["training"] = {**newer, **kept, **training}
     if "search" in values:
+        if isinstance(search := values["search"], dict):
+            values["search"] = {"gloss_beam_size": 1, **search}
         return values
     training, model = dict(values["training"]), dict(values["model"])
     search = {name: training.pop(name) for name in ("beam_size", "max_text_length")}
-    search["length_penalty"] = 1.0
+    search |= {"length_penalty": 1.0, "gloss_beam_size": 1}
     if (backbone := model.pop("backbone")) != "resnet18":
         raise UserError(f"backbone: found {backbone!r}; expected 'resnet18'")
     return {**values, "model": model, "training": training, "search": search}

@@ -507,6 +507,18 @@ def test_a_model_of_version_0_1(tmp_path: Path, tiny_recipe) -> None:
     assert all(torch.equal(found[name], value) for name, value in network.state_dict().items())
 
 
+def test_a_recipe_from_before_the_search_for_glosses(tmp_path, trained: TrainedModel) -> None:
+    save(tmp_path, 1, trained, "best")
+    path = checkpoint_folder(tmp_path / "best") / "model.json"
+    description = read_json(path)
+    assert description["recipe"]["search"].pop("gloss_beam_size") == 1
+    write_json(path, description)
+    assert load_model(tmp_path).recipe == trained.recipe
+    description["recipe"]["search"] = []
+    write_json(path, description)
+    fails(path.parent, "search: found list; expected a JSON object")
+
+
 def test_a_recipe_from_before_other_rates(tmp_path: Path, trained: TrainedModel) -> None:
     save(tmp_path, 1, trained, "best")
     path = checkpoint_folder(tmp_path / "best") / "model.json"

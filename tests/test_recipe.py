@@ -97,11 +97,18 @@ def test_bad_settings(name: str, value: object, expected: str) -> None:
         TrainingConfig(**{name: value})
 
 
+def test_training_scores_dev_without_beams() -> None:
+    search = SearchConfig(8, 0.5, 30, 10)
+    assert search.greedy() == SearchConfig(1, 0.5, 30, 1)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
         ("beam_size", 0, "at least 1"),
         ("beam_size", 2**62, "beam_size <= 100"),
+        ("gloss_beam_size", 0, "at least 1"),
+        ("gloss_beam_size", 101, "gloss_beam_size <= 100"),
         ("max_text_length", 0, "at least 1"),
         ("max_text_length", 2**40, "max_text_length <= 4096"),
         ("length_penalty", -5.5, "at least -5"),

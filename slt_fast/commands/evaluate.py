@@ -45,6 +45,8 @@ class Arguments:
     """Beams of the search; by default the recipe's."""
     length_penalty: float | None = None
     """Length penalty of the search; by default the recipe's."""
+    gloss_beam_size: int | None = None
+    """Beams of the search for glosses, 1 for the best path; by default the recipe's."""
     tune: bool = False
     """Find the best of 1 to 10 beams and length penalties -1 to 5 instead, on the dev split."""
     flow_cache: Path | None = None
@@ -66,10 +68,14 @@ def main() -> None:
     """Scores a checkpoint as the command line says."""
     arguments = command_line.parse(Arguments, __doc__)
     device = choose_device(arguments.device)
-    given = (arguments.beam_size, arguments.length_penalty, arguments.save_translations)
-    if arguments.tune and given != (None, None, None):
-        found = "found --beam-size, --length-penalty or --save-translations as well"
-        raise UserError(f"tune: {found}; expected none of them, as all settings are tried")
+    searched = {
+        name: value
+        for name in ("beam_size", "length_penalty", "gloss_beam_size")
+        if (value := getattr(arguments, name)) is not None
+    }
+    if arguments.tune and (searched or arguments.save_translations):
+        found = "found --beam-size, --length-penalty, --gloss-beam-size or --save-translations"
+        raise UserError(f"tune: {found} as well; expected none of them, as it tries its own")
     if arguments.output:
         check_writable(arguments.output)
     if arguments.save_translations:
@@ -80,9 +86,10 @@ def main() -> None:
     split = arguments.split or (data_sets.dev_split if arguments.tune else data_sets.test_split)
     on_error = SkippedClips() if arguments.skip_bad else None
     recipe = trained.recipe
-    wanted = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
-    known = {name: value for name, value in wanted.items() if value is not None}
-    search = replace(recipe.search, **known)
+    search = replace(recipe.search, **searched)
+    if arguments.gloss_beam_size and not trained.vocabularies.has_glosses:
+        found = f"found {arguments.gloss_beam_size} and a model trained without glosses"
+        raise UserError(f"gloss_beam_size: {found}; expected one trained with glosses")
     # Each clip is read once: to keep it, or to check it before, gains nothing.
     settings = replace(recipe.training, device=arguments.device, preload=False)
     data = arguments.data or trained.trained_on.located().data

@@ -1,6 +1,6 @@
 """Beam search on the decoder; a beam of 1 is greedy search."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -93,11 +93,17 @@ def beam_search(
     else:
         cut = torch.ones_like(scores, dtype=torch.bool)
         _collect(ended, tokens.view(B, K, -1), scores, cut, max_length)
-    if not all(ended):
-        found = f"clip {ended.index([])}: found no sequence of finite probability"
-        expected = "logits that are numbers, which too high a --learning-rate does not leave"
-        raise UserError(f"beam_search: {found}; expected {expected}")
+    check_found("beam_search", ended)
     return [ranked(sequences, length_penalty) for sequences in ended]
+
+
+def check_found(search: str, clips: Sequence[Sequence[object]]) -> None:
+    """Raises UserError if a search found no sequence for a clip."""
+    for number, sequences in enumerate(clips):
+        if not sequences:
+            found = f"clip {number}: found no sequence of finite probability"
+            expected = "logits that are numbers, which too high a --learning-rate does not leave"
+            raise UserError(f"{search}: {found}; expected {expected}")
 
 
 def _collect(

@@ -1,4 +1,4 @@
-"""From clips to sentences: search on the decoder, best path on the gloss head."""
+"""From clips to sentences: search on the decoder and on the gloss head."""
 
 import logging
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from slt_fast.data.loading import load_images
 from slt_fast.data.vocabulary import BOS, EOS
 from slt_fast.device import autocast
 from slt_fast.errors import DataError, UserError, is_out_of_memory, result_or_error
-from slt_fast.inference.ctc import greedy_ctc
+from slt_fast.inference.ctc import ctc_beam_search, greedy_ctc
 from slt_fast.inference.search import Found, beam_search
 from slt_fast.model.cached_decoder import CachedDecoder
 from slt_fast.model.encoder import Encoded
@@ -75,7 +75,7 @@ def translate_batch(
     Args:
         trained: The model.
         batch: The clips.
-        search: Settings of the search.
+        search: Settings of the search; gloss_beam_size is used if the model knows glosses.
         encoded: What encode_batch returned for the batch; None encodes it.
 
     Raises:
@@ -85,7 +85,7 @@ def translate_batch(
     with evaluating(trained, batch):
         found = search_texts(trained.network, encoded, search)
     words, glosses, alpha = trained.vocabularies, trained.vocabularies.gloss, search.length_penalty
-    lines = greedy_ctc(encoded.gloss_logits, encoded.lengths)
+    lines = _gloss_lines(encoded, search.gloss_beam_size if words.has_glosses else 1)
     said = []
     for sequences, line in zip(found, lines, strict=True):
         candidates = tuple(
@@ -165,3 +165,11 @@ def search_texts(
         length_penalty=search.length_penalty,
         device=encoded.lengths.device,
     )
+
+
+def _gloss_lines(encoded: Encoded, beam_size: int) -> list[list[int]]:
+    """Returns the likeliest glosses of each clip; one beam takes the best path."""
+    logits, lengths = encoded.gloss_logits, encoded.lengths
+    if beam_size == 1:
+        return greedy_ctc(logits, lengths)
+    return [found[0].tokens for found in ctc_beam_search(logits, lengths, beam_size)]

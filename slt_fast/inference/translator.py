@@ -10,7 +10,6 @@ from pathlib import Path
 from slt_fast.checkpoint import TrainedModel, load_model
 from slt_fast.data.frame_source import FrameRate, Rate, with_rate
 from slt_fast.data.video.source import VideoSource
-from slt_fast.data.vocabulary import GLOSS_SPECIALS
 from slt_fast.device import choose_device
 from slt_fast.inference.translate import Translation, trained_rate, translate_source
 from slt_fast.settings import check_value
@@ -76,7 +75,7 @@ class Translator:
     @property
     def knows_glosses(self) -> bool:
         """True if the model was trained with glosses, so that it can recognise some."""
-        return len(self.trained.vocabularies.gloss) > len(GLOSS_SPECIALS)
+        return self.trained.vocabularies.has_glosses
 
     def __call__(
         self,

@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +31,9 @@ def beams(number: int) -> SearchConfig:
 
 @pytest.mark.parametrize("beam_size", [1, 3])
 def test_the_clips_of_a_batch_do_not_touch_each_other(trained, beam_size: int) -> None:
-    shown = clips()
-    together = translate_batch(trained, batch(*shown), search=beams(beam_size))
-    alone = [translate_batch(trained, batch(clip), search=beams(beam_size))[0] for clip in shown]
+    shown, search = clips(), replace(beams(beam_size), gloss_beam_size=beam_size)
+    together = translate_batch(trained, batch(*shown), search=search)
+    alone = [translate_batch(trained, batch(clip), search=search)[0] for clip in shown]
     assert together == alone
     assert all(len(translation.text.split()) <= 5 for translation in together)
 
@@ -56,7 +56,8 @@ def test_speaks_the_words_of_its_vocabularies(trained, monkeypatch) -> None:
     monkeypatch.setattr(model, "encode", encoded)
     monkeypatch.setattr(CachedDecoder, "__call__", next_logits)
     for beam_size in (1, 2):
-        (translation,) = translate_batch(trained, batch(clips()[0]), search=beams(beam_size))
+        search = replace(beams(beam_size), gloss_beam_size=beam_size)
+        (translation,) = translate_batch(trained, batch(clips()[0]), search=search)
         assert translation == Translation("ein hund schläft", ("HUND", "SCHLAF"))
 
 

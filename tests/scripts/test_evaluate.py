@@ -1,15 +1,18 @@
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from slt_fast.checkpoint import load_model
+from slt_fast.checkpoint import build_network, load_model, save_checkpoint
 from slt_fast.data.sources import read_split
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
 from slt_fast.data.video.source import VideoSource
+from slt_fast.data.vocabulary import GLOSS_SPECIALS, Vocabulary
 from slt_fast.files import read_json
+from slt_fast.inference import translate
 from slt_fast.training import evaluation, tuning
 
 
@@ -54,9 +57,40 @@ def test_tuning_the_search(run_script, checkpoint: Path, manifest: Path, monkeyp
 
 
 def test_what_tuning_does_not_take(run_script, checkpoint: Path, tmp_path: Path) -> None:
-    for option, value in (("--beam-size", 3), ("--save-translations", tmp_path / "said.csv")):
+    said = ("--save-translations", tmp_path / "said.csv")
+    for option, value in (("--beam-size", 3), ("--gloss-beam-size", 3), said):
         refused = run_script("evaluate.py", "--checkpoint", checkpoint, "--tune", option, value)
         assert refused.status == 1 and "tune: found --beam-size" in refused.err
+
+
+def test_the_search_for_glosses(run_script, checkpoint: Path, monkeypatch) -> None:
+    """Its beams are those asked for, and 1 takes the best path."""
+    beams, real = [], translate.ctc_beam_search
+
+    def ctc_beam_search(logits, lengths, beam_size):
+        beams.append(beam_size)
+        return real(logits, lengths, beam_size)
+
+    monkeypatch.setattr(translate, "ctc_beam_search", ctc_beam_search)
+    scored = {}
+    for options in ([], ["--gloss-beam-size", 1], ["--gloss-beam-size", 7]):
+        finished = run_script("evaluate.py", "--checkpoint", checkpoint, *options)
+        assert finished.status == 0, finished.err
+        scored[len(beams)] = json.loads(finished.out)
+    assert {*beams} == {7} and len(scored) == 2
+    assert scored[0]["train.bleu4"] == scored[len(beams)]["train.bleu4"]
+
+
+def test_no_search_for_glosses_by_a_model_without(run_script, checkpoint, tmp_path: Path) -> None:
+    trained = load_model(checkpoint)
+    words = replace(trained.vocabularies, gloss=Vocabulary.build([], GLOSS_SPECIALS))
+    network = build_network(trained.recipe, words)
+    trained = replace(trained, network=network, vocabularies=words)
+    save_checkpoint(tmp_path, 0, ("best",), trained, tensors={}, progress={})
+    asked = ["--checkpoint", tmp_path, "--gloss-beam-size", 5]
+    refused = run_script("evaluate.py", *asked)
+    found = "gloss_beam_size: found 5 and a model trained without glosses; expected one trained"
+    assert refused.status == 1 and found in refused.err
 
 
 @pytest.fixture
@@ -141,6 +175,7 @@ SYNTHETIC = ["--data", "synthetic", "--split", "dev"]
         (["--data", "folder:x"], 1, "found 'folder:x'; expected synthetic[:SEED], phoenix14t:PATH"),
         (["--probe", "upside-down"], 2, "upside-down"),
         (["--beam-size", "0"], 1, "beam_size: found 0; expected at least 1"),
+        (["--gloss-beam-size", "101"], 1, "gloss_beam_size: found 101; expected gloss_beam"),
         (["--fps", "0"], 2, "fps: found 0.0; expected 1 to 1000"),
         (["--flavour", "vanilla"], 2, "--flavour"),
         (
