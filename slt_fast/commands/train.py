@@ -61,7 +61,7 @@ def show(test: Evaluation, arguments: Arguments) -> None:
     console.print(f"BLEU signature: {test.scores['bleu4'].signature}", highlight=False)
     for clip, translation in list(zip(test.clips, test.translations, strict=True))[:5]:
         console.print(f"\n{printable(clip.id)}", style="bold", highlight=False, markup=False)
-        console.print("  said:     ", printable(clip.text), highlight=False, markup=False)
+        console.print("  reference: ", printable(clip.text), highlight=False, markup=False)
         console.print("  translated:", printable(translation.text), highlight=False, markup=False)
     path = printable(str(arguments.run.output / "metrics.json"))
     console.print(f"\nScores: {path}", highlight=False, markup=False)

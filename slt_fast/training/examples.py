@@ -17,7 +17,7 @@ _SHOWN = 5
 def translations_to_show(evaluation: Evaluation) -> str:
     """Returns the first translations below what was said, as lines of Markdown code."""
     pairs = list(zip(evaluation.clips, evaluation.translations, strict=True))[:_SHOWN]
-    texts = [f"said:       {clip.text}\ntranslated: {said.text}" for clip, said in pairs]
+    texts = [f"reference:  {clip.text}\ntranslated: {said.text}" for clip, said in pairs]
     return "\n\n".join(
         "\n".join(f"    {printable(line)}" for line in text.split("\n")) for text in texts
     )

@@ -163,7 +163,7 @@ def test_what_tensorboard_shows(tiny_recipe, run) -> None:
     record = records(run)[-1]
     assert record["gap.text"] == record["dev.text"] - record["train.text"]
     (text, _) = events.Tensors("dev/translations/text_summary")
-    assert b"said:       a dog sleeps ." in text.tensor_proto.string_val[0]
+    assert b"reference:  a dog sleeps ." in text.tensor_proto.string_val[0]
     (picture, _) = events.Images("dev/attention")
     assert picture.width > 200 and picture.height > 200
 
