@@ -3,7 +3,8 @@
 Legend of dimensions, the same letters everywhere:
 
     B   clips of a batch (or images, for the operators of slt_fast.ops)
-    T   frames of a clip; sum(T) frames of all clips of a batch, packed one after the other
+    T   frames of a clip, or its glosses if these are the input; sum(T) those of all clips of a
+        batch, packed one after the other
     C   channels of a feature map
     H   height of a frame or a feature map
     W   width of a frame or a feature map

@@ -39,6 +39,7 @@ from slt_fast.files import (
     write_json,
 )
 from slt_fast.model.backbone import STAGE_CHANNELS
+from slt_fast.model.config import ModelConfig
 from slt_fast.model.network import TranslationNetwork
 from slt_fast.ops.extension import EXTENSION, REFUSAL, cuda_refusal
 from slt_fast.ops.optical_flow.presets import OPENCV_PRESETS
@@ -101,7 +102,10 @@ class TrainedModel:
 def build_network(recipe: Recipe, vocabularies: Vocabularies) -> TranslationNetwork:
     """Builds a network with fresh weights for these vocabularies."""
     return TranslationNetwork(
-        recipe.model, num_glosses=len(vocabularies.gloss), num_words=len(vocabularies.text)
+        recipe.model,
+        num_glosses=len(vocabularies.gloss),
+        num_words=len(vocabularies.text),
+        takes_glosses=not recipe.input.has_images,
     )
 
 
@@ -268,23 +272,35 @@ def without_weights(recipe: Recipe) -> Recipe:
 def _check_sizes(path: Path, weights: StateDict, recipe: Recipe, words: Vocabularies) -> None:
     """Compares the settings with the weights before anything is built by them."""
     model, D = recipe.model, recipe.model.width
-    C, (h, w) = STAGE_CHANNELS[model.backbone_stages - 1], model.memory_map_size
-    K = model.key_channels or C // 8
-    layer = "decoder.layers.layers.{}.linear1.weight"
+    layer = "{}.layers.layers.{}.linear1.weight"
     expected = {
         "decoder.embedding.weight": [len(words.text), D],
-        layer.format(0): [model.decoder_feed_forward, D],
-        layer.format(model.decoder_layers - 1): [model.decoder_feed_forward, D],
-        "encoder.layer.attention.qkv.weight": [2 * K + C, C],
-        "encoder.frame_projection.0.weight": [D, C * h * w],
+        layer.format("decoder", 0): [model.decoder_feed_forward, D],
+        layer.format("decoder", model.decoder_layers - 1): [model.decoder_feed_forward, D],
     }
-    if model.temporal_convolution:
-        expected["encoder.temporal.0.convolution.weight"] = [D, D, model.temporal_convolution]
+    if recipe.input.has_images:
+        expected |= _image_encoder_sizes(model)
+    else:
+        last = layer.format("encoder", model.encoder_layers - 1)
+        expected["encoder.embedding.weight"] = [len(words.gloss), D]
+        expected[last] = [model.decoder_feed_forward, D]
     for name, shape in expected.items():
         if name not in weights:
             raise DataError(path, f"no tensor {name!r}", _ITS_TENSORS)
         if (found := [*weights[name].shape]) != shape:
             raise DataError(path, f"{name} of {found}", f"{shape}")
+
+
+def _image_encoder_sizes(model: ModelConfig) -> dict[str, list[int]]:
+    D, C = model.width, STAGE_CHANNELS[model.backbone_stages - 1]
+    K, (h, w) = model.key_channels or C // 8, model.memory_map_size
+    expected = {
+        "encoder.layer.attention.qkv.weight": [2 * K + C, C],
+        "encoder.frame_projection.0.weight": [D, C * h * w],
+    }
+    if model.temporal_convolution:
+        expected["encoder.temporal.0.convolution.weight"] = [D, D, model.temporal_convolution]
+    return expected
 
 
 def _description(trained: TrainedModel) -> dict[str, Any]:

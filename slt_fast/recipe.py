@@ -121,9 +121,20 @@ class SearchConfig:
         return replace(self, beam_size=1, gloss_beam_size=1)
 
 
+# Settings that have no meaning if glosses are the input: there are no images, and no cameras.
+_OF_IMAGES = {
+    "augmentation": ("zoom", "shift", "vigour", "frame_dropout", "other_rates"),
+    "training": ("frames_per_chunk", "compile"),
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """Every setting of a run: what the network sees and is, how it learns and searches."""
+    """Every setting of a run: what the network sees and is, how it learns and searches.
+
+    Raises:
+        UserError: A setting has no meaning with the input.
+    """
 
     input: InputConfig = field(default_factory=InputConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -131,6 +142,21 @@ class Recipe:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     text: TextConfig = field(default_factory=TextConfig)
+
+    def __post_init__(self) -> None:
+        if self.input.has_images:
+            if share := self.augmentation.gloss_dropout:
+                expected = f"expected 0 with input {self.input.input!r}"
+                raise UserError(f"gloss_dropout: found {share}; {expected}")
+            return
+        for part, names in _OF_IMAGES.items():
+            for name in names:
+                if value := getattr(getattr(self, part), name):
+                    expected = "expected none with input 'gloss', which has no images"
+                    raise UserError(f"{name}: found {value}; {expected}")
+        if (name := self.training.best_by) in ("wer", "ctc"):
+            expected = "expected a score of the text with input 'gloss'"
+            raise UserError(f"best_by: found {name!r}; {expected}")
 
 
 RECIPES: dict[str, Recipe] = {
@@ -175,6 +201,28 @@ RECIPES: dict[str, Recipe] = {
         ),
         search=SearchConfig(max_text_length=24),
     ),
+    # Glosses to text, as PHOENIX-2014-T's annotations have them; minutes on two CPU cores.
+    "gloss-to-text": Recipe(
+        input=InputConfig(input="gloss"),
+        augmentation=AugmentationConfig(gloss_dropout=0.05),
+        model=ModelConfig(
+            backbone_weights="none",
+            width=256,
+            decoder_heads=8,
+            decoder_feed_forward=1024,
+            dropout=0.3,
+        ),
+        training=TrainingConfig(
+            epochs=30,
+            batch_size=64,
+            frames_per_step=512,
+            learning_rate=1e-3,
+            schedule="cosine",
+            weight_decay=0.01,
+            label_smoothing=0.1,
+            evaluate_every=3,
+        ),
+    ),
 }
 
 # Settings that change where and how fast a run computes, but not what.
@@ -202,7 +250,9 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
     """
     values = {"text": asdict(TextConfig()), **values}  # earlier ones knew only words
     if isinstance(augmentation := values.get("augmentation"), dict):  # or it is refused later
-        values["augmentation"] = {"other_rates": 0.0, **augmentation}
+        values["augmentation"] = {"other_rates": 0.0, "gloss_dropout": 0.0, **augmentation}
+    if isinstance(model := values.get("model"), dict):
+        values["model"] = {"encoder_layers": ModelConfig.encoder_layers, **model}
     if isinstance(training := values.get("training"), dict):
         newer = {"frames_per_step": 0, "frames_at_once": 0, "frames_per_chunk": 0, "patience": 0}
         kept = {"batch_norm": "batch", "bad_steps": 10, "best_by": "auto", "compile": False}

@@ -38,7 +38,7 @@ def test_recipes_are_frozen() -> None:
 def test_recipes_are_what_they_promise() -> None:
     assert RECIPES["paper"] == Recipe()
     assert RECIPES["quickstart"].model.backbone_weights == "none"  # nothing to download
-    assert set(RECIPES) == {"paper", "fast", "quickstart"}
+    assert set(RECIPES) == {"paper", "fast", "quickstart", "gloss-to-text"}
 
 
 @pytest.mark.parametrize("part", [None, "input", "augmentation", "model", "training", "search"])

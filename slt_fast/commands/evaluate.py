@@ -96,7 +96,11 @@ def main() -> None:
     if not arguments.data:
         logging.info("evaluated on the training data's %s", data)
     recipe, fps = replace(recipe, training=settings), trained_rate(trained, arguments.fps)
-    clips = read_split(data, split, on_error=on_error)
+    has_images = recipe.input.has_images
+    if arguments.probe and not has_images:
+        expected = "expected none, as the model takes glosses and sees no frames"
+        raise UserError(f"probe: found {arguments.probe!r}; {expected}")
+    clips = read_split(data, split, on_error=on_error, needs_frames=has_images)
     if arguments.probe:
         clips = [probe(clip, arguments.probe) for clip in clips]
     clips = prepare_clips(recipe, data, clips, fps=fps, flow_cache=arguments.flow_cache)

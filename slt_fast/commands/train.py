@@ -31,8 +31,9 @@ class Arguments:
 
     run: RunConfig = field(default_factory=RunConfig)
     settings: Recipe = field(default_factory=Recipe)
-    recipe: Literal["quickstart", "paper", "fast"] = "quickstart"
-    """Defaults: quickstart (small images, two CPU cores), paper (as published), fast (GPU)."""
+    recipe: Literal["quickstart", "paper", "fast", "gloss-to-text"] = "quickstart"
+    """Defaults: quickstart (small images, two CPU cores), paper (as published), fast (GPU),
+    gloss-to-text (glosses as the input, two CPU cores)."""
 
 
 def parse_arguments() -> Arguments:

@@ -1,8 +1,10 @@
-"""Translates video files or folders of frames.
+"""Translates video files or folders of frames; or glosses, with a model that takes them.
 
 slt-translate clip.mp4 --checkpoint runs/quickstart/best
 
 slt-translate first.mp4 second.mp4 --checkpoint runs/quickstart/best
+
+slt-translate --glosses "MORGEN REGEN" --checkpoint runs/gloss-to-text/best
 """
 
 import sys
@@ -15,18 +17,21 @@ import tyro
 from slt_fast import Translator, command_line
 from slt_fast.data.frame_source import FrameRate, Rate
 from slt_fast.errors import UserError, printable
+from slt_fast.inference.translate import Translation
 from slt_fast.settings import Bounds, check_settings
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Translates video files or folders of frames."""
+    """Translates video files or folders of frames; or glosses, with a model that takes them."""
 
-    videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Video files that FFmpeg decodes, or folders of frames; the model is loaded once. One that
-    cannot be read is reported and left out; the exit status is then 1."""
     checkpoint: Path
     """Folder of a checkpoint, or of a run (its best checkpoint)."""
+    videos: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Video files that FFmpeg decodes, or folders of frames; the model is loaded once. One that
+    cannot be read is reported and left out; the exit status is then 1."""
+    glosses: str | None = None
+    """Glosses to translate instead of videos, separated by spaces."""
     start: int | None = None
     """First frame, from 0; by default 0."""
     end: int | None = None
@@ -41,8 +46,10 @@ class Arguments:
     """auto takes the GPU if there is one."""
 
     def __post_init__(self) -> None:
-        if not self.videos:
-            raise UserError("videos: found none; expected at least one")
+        if not self.videos and self.glosses is None:
+            raise UserError("videos: found none; expected at least one, or glosses")
+        if self.videos and self.glosses is not None:
+            raise UserError("glosses: found videos as well; expected one of both")
         check_settings(self)
         if self.folder_fps is not None and all(video.is_file() for video in self.videos):
             found = f"folder_fps: found {self.folder_fps:g}, but no folder among the videos"
@@ -54,6 +61,9 @@ def main() -> None:
     arguments = command_line.parse(Arguments, __doc__)
     translator = Translator.load(arguments.checkpoint, device=arguments.device, fps=arguments.fps)
     translator.search_for(arguments.n_best)
+    if arguments.glosses is not None:
+        _show(translator.translate_glosses(arguments.glosses), arguments.n_best)
+        return
     none = "none" if translator.knows_glosses else "none (the model was trained without)"
     status = 0
     for video in arguments.videos:
@@ -67,13 +77,18 @@ def main() -> None:
             continue
         if len(arguments.videos) > 1:
             print(f"{printable(str(video))}:")
-        if arguments.n_best == 1:
-            print(printable(translation.text))
-        else:
-            for text, score in translation.candidates[: arguments.n_best]:
-                print(f"{score:.3f} {printable(text)}")
+        _show(translation, arguments.n_best)
         print("glosses:", printable(" ".join(translation.glosses)) or none, flush=True)
     sys.exit(status)
+
+
+def _show(translation: Translation, n_best: int) -> None:
+    """Prints the best sentence, or several with their scores."""
+    if n_best == 1:
+        print(printable(translation.text))
+        return
+    for text, score in translation.candidates[:n_best]:
+        print(f"{score:.3f} {printable(text)}")
 
 
 def entry() -> None:

@@ -1,4 +1,4 @@
-"""Makes batches of what was read of clips: images, augmentation, tokens and packing."""
+"""Makes batches of what was read of clips: images or glosses, augmentation, tokens, packing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from slt_fast.data.augmentation import AugmentationConfig, augment
 from slt_fast.data.clip import AnnotatedClip, Clip, minimum_ctc_frames
 from slt_fast.data.flow_images import Frames
+from slt_fast.data.glosses import Glosses, drop_glosses, gloss_numbers
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loader_processes import InSharedMemory, checked
 from slt_fast.data.loading import ClipDataset, images_or_error, tensors_of
@@ -56,12 +57,12 @@ class Vocabularies:
 
 @dataclass(frozen=True)
 class PackedClips:
-    """Images of B clips, packed one clip after the other.
+    """Images of B clips, packed one clip after the other; or their glosses, if these are the input.
 
     Args:
         clips: The B clips.
-        images: float32 or float16 [sum(T), 3, H, W] in [0, 1].
-        lengths: int64 [B], frames of each clip.
+        images: float32 or float16 [sum(T), 3, H, W] in [0, 1]; of glosses int64 [sum(T)], numbers.
+        lengths: int64 [B], frames or glosses of each clip.
     """
 
     clips: tuple[Clip, ...]
@@ -77,8 +78,8 @@ class Batch(PackedClips):
     float16, unless they were augmented.
 
     Args:
-        glosses: int64 [B, longest], padded with 0.
-        gloss_lengths: int64 [B]; 0 for a clip without glosses.
+        glosses: int64 [B, longest], glosses to recognise, padded with 0.
+        gloss_lengths: int64 [B]; 0 for a clip without glosses, and for all if these are the input.
         text: int64 [B, S], from <bos> to <eos>, padded with 0.
         errors: Clips that could not be read and are not in the batch.
         is_good: For each clip that was asked for, in order, whether it is in the batch.
@@ -102,7 +103,7 @@ class Reading(NamedTuple):
     """
 
     clip: AnnotatedClip
-    read: Frames | torch.Tensor | DataError
+    read: Frames | Glosses | torch.Tensor | DataError
     key: tuple[int, int]
 
 
@@ -124,8 +125,8 @@ class BatchMaker:
 
     Args:
         vocabularies: Vocabularies of the training split.
-        config: Settings of the images.
-        augmentation: Random changes; None leaves the images as they are.
+        config: Settings of the input.
+        augmentation: Random changes; None leaves the input as it is.
         seed: Seed of the order and the augmentation.
         device: GPU that makes the images, from flow_device, in the process that asks for batches.
             None makes them in the workers, on the CPU.
@@ -154,8 +155,16 @@ class BatchMaker:
             raise UserError(message) from error
 
     def images(self, reading: Reading) -> torch.Tensor | DataError:
-        """Makes the images of one clip, augmented in float32; or returns its error."""
+        """Makes the images of one clip, augmented in float32; or returns its error.
+
+        Of glosses it returns the numbers.
+        """
         clip, read, key = reading
+        if isinstance(read, Glosses):
+            numbers = gloss_numbers(read.names, self.vocabularies.gloss)
+            share = self.augmentation.gloss_dropout if self.augmentation else 0.0
+            generator = seeded_generator(self.seed, *key)
+            return drop_glosses(numbers, share, generator) if share else numbers
         images = images_or_error(clip, read, self.config, self.device or "cpu")
         if self.augmentation is None or isinstance(images, DataError):
             return images
@@ -175,8 +184,9 @@ class BatchMaker:
             empty = torch.zeros(0, dtype=torch.long)
             none = torch.zeros(0, 0, dtype=torch.long)
             return Batch((), torch.zeros(0, 3, 1, 1), empty, none, empty, none, errors, is_good)
-        words = self.vocabularies
-        glosses = [torch.tensor(words.gloss.encode(clip.glosses or ())).long() for clip, _ in good]
+        words, recognises = self.vocabularies, self.config.has_images
+        signed = [(clip.glosses or ()) if recognises else () for clip, _ in good]
+        glosses = [gloss_numbers(names, words.gloss) for names in signed]
         text = [torch.tensor([BOS, *words.encode_text(clip.text), EOS]) for clip, _ in good]
         return Batch(
             tuple(clip for clip, _ in good),
@@ -223,12 +233,15 @@ def batches(
     loader = checked(loader)
     if maker.device:
         loader = map(maker, loader)
+    if not maker.config.has_images:  # glosses keep their numbers
+        return iter(loader)
     return (replace(batch, images=batch.images.float()) for batch in loader)
 
 
 def _read_tensors(readings: Sequence[Reading]) -> list[torch.Tensor]:
-    reads = [reading.read for reading in readings if not isinstance(reading.read, DataError)]
-    return [tensor for read in reads for tensor in tensors_of(read)]
+    reads = [reading.read for reading in readings]
+    good = [read for read in reads if not isinstance(read, DataError | Glosses)]
+    return [tensor for read in good for tensor in tensors_of(read)]
 
 
 def _batch_tensors(batch: Batch) -> list[torch.Tensor]:

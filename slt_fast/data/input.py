@@ -1,4 +1,4 @@
-"""Input of the network: flow images or RGB images of one size."""
+"""Input of the network: flow images or RGB images of one size, or glosses."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -18,10 +18,11 @@ _FRAMES_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class InputConfig:
-    """Settings of the input images; saved with each checkpoint, which accepts no other input."""
+    """Settings of the input; saved with each checkpoint, which accepts no other input."""
 
-    input: Literal["flow", "rgb"] = "flow"
-    """Optical flow (the paper's choice) or RGB frames."""
+    input: Literal["flow", "rgb", "gloss"] = "flow"
+    """Optical flow (the paper's choice), RGB frames, or gloss: the annotated glosses instead of
+    images, which reads no video."""
     image_size: Annotated[int, Bounds(ge=32), Bounds(le=2048)] = 224  # signing has 1080 rows
     """Height and width of the images in pixels."""
     flow_preset: str = "default"
@@ -42,9 +43,14 @@ class InputConfig:
         if self.flow_backend != "auto":  # auto always runs, and would log its choice here
             choose_flow_backend(self.flow_backend, self.flow_preset)
 
+    @property
+    def has_images(self) -> bool:
+        """Whether the network sees images, in which it recognises glosses."""
+        return self.input != "gloss"
+
     def parameters(self) -> dict[str, str | int]:
-        """Returns the flow algorithm with its version and parameters; empty for RGB."""
-        if self.input == "rgb":
+        """Returns the flow algorithm with its version and parameters; empty for other input."""
+        if self.input != "flow":
             return {}
         return flow_parameters(self.flow_preset, self.flow_backend)
 
@@ -110,3 +116,10 @@ def blank_value(config: InputConfig) -> torch.Tensor:
     if config.input == "rgb":
         return torch.zeros(3, 1, 1)
     return ENCODERS[config.flow_encoder](torch.zeros(1, 2, 1, 1))[0]
+
+
+def blank_input(config: InputConfig, T: int) -> torch.Tensor:
+    """Returns T black images, float32 [T, 3, image_size, image_size]; or T glosses, int64 [T]."""
+    if not config.has_images:
+        return torch.zeros(T, dtype=torch.long)
+    return torch.zeros(T, 3, config.image_size, config.image_size)

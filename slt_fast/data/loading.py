@@ -1,4 +1,4 @@
-"""Reads clips, and makes images of what was read.
+"""Reads clips, and makes images of what was read; or takes their glosses, and reads nothing.
 
 Images are float16 as soon as they are made, so that `--preload` and workers do not change them.
 """
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from slt_fast.data.clip import AnnotatedClip, Clip, TooShortError, check_ctc_length
 from slt_fast.data.flow_images import Frames, encode_flow, frames_at_once
 from slt_fast.data.frame_source import FrameSource, join
+from slt_fast.data.glosses import Glosses, glosses_of
 from slt_fast.data.input import InputConfig, image_parts
 from slt_fast.data.other_rates import OtherRates
 from slt_fast.data.resampling import distinct
@@ -25,14 +26,16 @@ from slt_fast.workers import in_processes
 Arrays = tuple[np.ndarray, ...]
 
 
-class ClipDataset(Dataset[Frames | torch.Tensor]):
+class ClipDataset(Dataset[Frames | Glosses | torch.Tensor]):
     """Reads clips by number; raises the error of a clip that cannot be read.
+
+    If glosses are the input, no video is read, and the glosses of a clip count as its frames.
 
     Args:
         clips: The clips.
         preloaded: Images of the clips as `preload` made them; None reads from the disk.
-        config: Settings of the images, which are made as the frames are read; None leaves that to
-            a GPU, and holds the frames of a whole clip.
+        config: Settings of the input, whose images are made as the frames are read; None leaves
+            that to a GPU, and holds the frames of a whole clip.
         other_rates: Cameras of other frame rates that film some clips of each epoch.
         preloaded_others: By camera, images of the clips as `preload` made them.
         num_frames: Frames of each clip; None counts them when they are asked for.
@@ -66,20 +69,27 @@ class ClipDataset(Dataset[Frames | torch.Tensor]):
         if self._num_frames is None and self.preloaded:
             self._num_frames = [len(images) for images in self.preloaded]
         if self._num_frames is None:
-            counts = [count_frames(clip) for clip in self.clips]
+            counts = [count_frames(clip, self.config) for clip in self.clips]
             good = keep_good(self.clips, counts, on_error)[1]
             if len(good) < len(counts):
                 return [0 if isinstance(count, DataError) else count for count in counts]
             self._num_frames = good
         return self._num_frames
 
-    def __getitem__(self, index: int) -> Frames | torch.Tensor:
-        """Returns images, or without a config frames or flow as read_clip does."""
+    @property
+    def has_images(self) -> bool:
+        """Whether images are the input, and not glosses."""
+        return self.config is None or self.config.has_images
+
+    def __getitem__(self, index: int) -> Frames | Glosses | torch.Tensor:
+        """Returns glosses or images, or without a config frames or flow as read_clip does."""
+        if not self.has_images:
+            return glosses_of(self.clips[index])
         if self.preloaded:
             return self.preloaded[index]
         return _read_annotated(self.clips[index], self.config)
 
-    def in_epoch(self, epoch: int, index: int) -> Frames | torch.Tensor:
+    def in_epoch(self, epoch: int, index: int) -> Frames | Glosses | torch.Tensor:
         """Returns a clip as it is read in an epoch: as it is, or filmed at another frame rate."""
         number = self.other_rates.choose(epoch, index) if self.other_rates else None
         if self.other_rates is None or number is None:
@@ -99,8 +109,8 @@ class ClipDataset(Dataset[Frames | torch.Tensor]):
         return ClipDataset(self.clips, self.preloaded, self.config, num_frames=self._num_frames)
 
     def num_workers(self, wanted: int) -> int:
-        """Returns the number of useful worker processes: none if the images are in memory."""
-        return 0 if self.preloaded else wanted
+        """Returns the number of useful worker processes: none if the input is in memory."""
+        return 0 if self.preloaded or not self.has_images else wanted
 
 
 def read_clip(clip: Clip) -> Frames | torch.Tensor:
@@ -216,10 +226,17 @@ def _frames(distinct: Sequence[np.ndarray], steps: Sequence[int]) -> Frames:
     return Frames(torch.from_numpy(np.stack(distinct)), torch.tensor(steps))
 
 
-def count_frames(clip: AnnotatedClip) -> int | DataError:
-    """Counts the frames of a clip, if possible without decoding them; or returns its error."""
+def count_frames(clip: AnnotatedClip, config: InputConfig | None = None) -> int | DataError:
+    """Counts the frames of a clip, if possible without decoding them; or returns its error.
+
+    Args:
+        clip: The clip.
+        config: Settings of the input; if it is glosses, these are counted instead.
+    """
 
     def num_frames() -> int:
+        if config is not None and not config.has_images:
+            return len(glosses_of(clip))
         cached = clip.cached_flow
         found = clip.source.num_frames() if cached is None else cached.num_frames
         check_ctc_length(clip, found)

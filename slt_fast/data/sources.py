@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_split(
-    data: str, split: str, *, on_error: ErrorHandler | None = None
+    data: str, split: str, *, on_error: ErrorHandler | None = None, needs_frames: bool = True
 ) -> list[AnnotatedClip]:
     """Reads the clips of one split of a data set.
 
@@ -43,24 +43,27 @@ def read_split(
         data: "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE".
         split: Name of the split.
         on_error: Called with each bad annotation line, which is then left out; None raises it.
+        needs_frames: Whether videos must exist; otherwise they are not looked for.
 
     Raises:
         DataError: A bad line, file or split.
         UserError: An unknown kind of data set, or a split without a clip.
     """
-    clips = _read_clips(data, split, on_error)
+    clips = _read_clips(data, split, on_error, needs_frames=needs_frames)
     if not clips:
         raise UserError(f"{data}: found no usable clip in split {split!r}; expected at least one")
     return clips
 
 
-def _read_clips(data: str, split: str, on_error: ErrorHandler | None) -> list[AnnotatedClip]:
+def _read_clips(
+    data: str, split: str, on_error: ErrorHandler | None, *, needs_frames: bool = True
+) -> list[AnnotatedClip]:
     kind, place = _kind_and_place(data)
     if kind == "synthetic":
         return read_synthetic(split, seed=synthetic_seed(data) or 0)
     if kind == "phoenix14t":
-        return read_phoenix14t(place, split, on_error=on_error)
-    return read_manifest(place, split, on_error=on_error)
+        return read_phoenix14t(place, split, on_error=on_error, needs_frames=needs_frames)
+    return read_manifest(place, split, on_error=on_error, needs_frames=needs_frames)
 
 
 def read_videos(

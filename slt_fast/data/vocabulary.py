@@ -12,7 +12,7 @@ from slt_fast.settings import is_writable
 TEXT_SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 GLOSS_SPECIALS = ("<blank>", "<unk>")
 PAD, BOS, EOS, UNK = range(len(TEXT_SPECIALS))
-BLANK = 0
+BLANK, UNKNOWN_GLOSS = range(len(GLOSS_SPECIALS))
 
 
 @dataclass(frozen=True)

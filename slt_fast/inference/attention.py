@@ -48,7 +48,7 @@ def attention_of(trained: TrainedModel, clip: PackedClips, tokens: Sequence[int]
     network, T = trained.network, len(clip.images)
     device = next(network.parameters()).device
     text = torch.tensor([[BOS, *tokens, EOS]], device=device)
-    attention, layers = network.encoder.layer.attention, network.decoder.layers.layers
+    attention, layers = network.image_encoder.layer.attention, network.decoder.layers.layers
     with (
         evaluating(trained, clip),
         _inputs_of(attention) as maps,

@@ -1,7 +1,7 @@
 """From clips to sentences: search on the decoder and on the gloss head."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,9 +12,10 @@ from slt_fast.checkpoint import TrainedModel
 from slt_fast.data.batching import PackedClips, too_many_frames
 from slt_fast.data.clip import Clip
 from slt_fast.data.frame_source import FrameRate, FrameSource
+from slt_fast.data.glosses import gloss_numbers
 from slt_fast.data.input import flow_device
 from slt_fast.data.loading import load_images
-from slt_fast.data.vocabulary import BOS, EOS
+from slt_fast.data.vocabulary import BOS, EOS, UNKNOWN_GLOSS
 from slt_fast.device import autocast
 from slt_fast.errors import DataError, UserError, is_out_of_memory, result_or_error
 from slt_fast.inference.ctc import ctc_beam_search, greedy_ctc
@@ -41,7 +42,7 @@ class Translation:
 
     Args:
         text: The sentence.
-        glosses: The glosses; empty for a model trained without them.
+        glosses: The glosses; empty for a model trained without them, or that takes them.
         candidates: The sentences that the search found, the best first.
     """
 
@@ -121,9 +122,14 @@ def trained_rate(trained: TrainedModel, asked: FrameRate | None = None) -> Frame
         asked: Another rate; None takes that of the training data, and warns if it is unknown.
 
     Raises:
-        UserError: The rate asked for is neither "native" nor 1 to 1000.
+        UserError: The rate asked for is neither "native" nor 1 to 1000, or the model takes glosses.
     """
     check_value("fps", FrameRate | None, asked)
+    if not trained.recipe.input.has_images:
+        if asked not in (None, "native"):
+            expected = "expected none, as the model takes glosses and reads no video"
+            raise UserError(f"fps: found {asked}; {expected}")
+        return "native"
     if asked is not None:
         return asked
     if trained.trained_on.fps == "native":
@@ -136,8 +142,13 @@ def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
 
     Raises:
         DataError: The video cannot be read, or its frames are too small for optical flow.
-        UserError: The video has more frames than the device's memory holds.
+        UserError: The video has more frames than the device's memory holds, or the model takes
+            glosses.
     """
+    if not trained.recipe.input.has_images:
+        found = "a model that takes glosses instead of video"
+        expected = "one that sees video; slt-translate --glosses translates glosses"
+        raise UserError(f"{source.name}: found {found}; expected {expected}")
     config, device = trained.recipe.input, next(trained.network.parameters()).device
     clip, maker = Clip(source.name, source), flow_device(config, device) or "cpu"
     try:
@@ -147,6 +158,25 @@ def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
     if isinstance(images, DataError):
         raise images
     batch = PackedClips((clip,), images, torch.tensor([len(images)]))
+    return translate_batch(trained, batch, search=trained.recipe.search)[0]
+
+
+def translate_glosses(trained: TrainedModel, names: Sequence[str]) -> Translation:
+    """Translates glosses; warns of those that the training data do not have.
+
+    Raises:
+        UserError: There is no gloss, or the model takes images.
+    """
+    if trained.recipe.input.has_images:
+        found = f"a model that sees {trained.recipe.input.input} images"
+        raise UserError(f"glosses: found {found}; expected one trained with input 'gloss'")
+    if not names:
+        raise UserError("glosses: found none; expected at least one")
+    numbers = gloss_numbers(names, trained.vocabularies.gloss)
+    pairs = zip(names, numbers.tolist(), strict=True)
+    if unknown := [name for name, number in pairs if number == UNKNOWN_GLOSS]:
+        logger.warning("glosses that the training data do not have: %s", ", ".join(unknown))
+    batch = PackedClips((), numbers, torch.tensor([len(numbers)]))
     return translate_batch(trained, batch, search=trained.recipe.search)[0]
 
 

@@ -11,7 +11,12 @@ from slt_fast.checkpoint import TrainedModel, load_model
 from slt_fast.data.frame_source import FrameRate, Rate, with_rate
 from slt_fast.data.video.source import VideoSource
 from slt_fast.device import choose_device
-from slt_fast.inference.translate import Translation, trained_rate, translate_source
+from slt_fast.inference.translate import (
+    Translation,
+    trained_rate,
+    translate_glosses,
+    translate_source,
+)
 from slt_fast.settings import check_value
 
 logger = logging.getLogger(__name__)
@@ -28,7 +33,7 @@ class VideoTranslation(Translation):
 
 
 class Translator:
-    """Translates videos with a trained model.
+    """Translates videos with a trained model, or glosses with one that takes them.
 
         translator = Translator.load("runs/quickstart")
         print(translator("clip.mp4").text)
@@ -75,7 +80,24 @@ class Translator:
     @property
     def knows_glosses(self) -> bool:
         """True if the model was trained with glosses, so that it can recognise some."""
-        return self.trained.vocabularies.has_glosses
+        return self.trained.vocabularies.has_glosses and not self.takes_glosses
+
+    @property
+    def takes_glosses(self) -> bool:
+        """True if the model translates glosses instead of video."""
+        return not self.trained.recipe.input.has_images
+
+    def translate_glosses(self, glosses: str) -> Translation:
+        """Translates glosses with a model that takes them instead of video.
+
+        Args:
+            glosses: Glosses in signing order, separated by spaces, spelled as in the training data;
+                a warning names those that it does not have.
+
+        Raises:
+            UserError: There is no gloss, or the model takes video.
+        """
+        return translate_glosses(self.trained, glosses.split())
 
     def __call__(
         self,
@@ -97,8 +119,8 @@ class Translator:
         Raises:
             DataError: The video cannot be read, or its frames are too small for optical flow.
             TypeError: The video is no path.
-            UserError: The video has more frames than the device's memory holds, or folder_fps is no
-                rate.
+            UserError: The video has more frames than the device's memory holds, folder_fps is no
+                rate, or the model takes glosses.
         """
         if not isinstance(video, str | os.PathLike):
             expected = "the path of a video or of a folder of frames (str or Path)"

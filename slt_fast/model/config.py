@@ -42,6 +42,8 @@ class ModelConfig:
     With pixel memory only the gloss head sees their output, not the decoder."""
     width: _Count = 512
     """Width D of memory and decoder (assumed)."""
+    encoder_layers: _Count = 3
+    """Layers of the encoder of glosses, if these are the input; the rest is as in the decoder."""
     decoder_layers: _Count = 3
     """Layers of the decoder (assumed)."""
     decoder_heads: _Count = 4

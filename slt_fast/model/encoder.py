@@ -13,20 +13,23 @@ from slt_fast.device import to_device
 from slt_fast.layers import PixelAttention2d, PixelAttentionLayer
 from slt_fast.model.backbone import Backbone
 from slt_fast.model.config import ModelConfig
+from slt_fast.model.padded import counts_of_packed, padding_mask, time_positions
 from slt_fast.model.recomputing import recomputed
-from slt_fast.ops.positional_encoding import sinusoidal_encoding
 
 # Pixels of images that the backbone works on at once in inference: about 200 bytes each.
 _PIXELS_AT_ONCE = {"cpu": 2**20, "cuda": 2**24}
 
 
 class Encoded(NamedTuple):
-    """What decoder and CTC head see of B clips; N = T, or T * h * w for pixel memory."""
+    """What decoder and CTC head see of B clips; N = T, or T * h * w for pixel memory.
+
+    If the input are glosses, T counts them, and G is 0 because there is none to recognise.
+    """
 
     memory: torch.Tensor  # [B, N, D]; the decoder attends to it
     memory_padding_mask: torch.Tensor  # bool [B, N], True = padding
     gloss_logits: torch.Tensor  # [B, T, G]; rows past the length of a clip are meaningless
-    lengths: torch.Tensor  # int64 [B], frames of each clip, on the device where they were given
+    lengths: torch.Tensor  # int64 [B], T of each clip, on the device where they were given
 
 
 class Encoder(nn.Module):
@@ -96,12 +99,7 @@ class Encoder(nn.Module):
         Raises:
             ValueError: The lengths do not fit the images.
         """
-        counts = lengths.tolist()  # syncs the GPU if they are on it
-        if sum(counts) != len(images) or min(counts, default=0) < 1:
-            raise ValueError(
-                f"encoder: found lengths {counts} for {len(images)} images; "
-                "expected positive ones with that sum"
-            )
+        counts_of_packed(lengths, len(images))
         return self.encode_clips(*self.encode_frames(images), lengths)
 
     def encode_frames(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,16 +126,16 @@ class Encoder(nn.Module):
         """Encodes clips from what `encode_frames` returned for their images; lengths int64 [B]."""
         counts = lengths.tolist()
         frames = _pad(vectors, counts)
-        padding = _padding_mask(to_device(lengths, vectors.device), frames.shape[1])
+        padding = padding_mask(to_device(lengths, vectors.device), frames.shape[1])
         for convolution in self.temporal:
             frames = convolution(frames, padding)
         frames = self.memory_norm(frames)
         logits = self.gloss_head(frames)
         if self.pixel_projection is None:
-            return Encoded(frames + _times(frames), padding, logits, lengths)
+            return Encoded(frames + time_positions(frames), padding, logits, lengths)
         pixels = _pad(pixels, counts)  # [B, T, N, D]
         N = pixels.shape[2]
-        memory = (pixels + _times(frames).unsqueeze(1)).flatten(1, 2)
+        memory = (pixels + time_positions(frames).unsqueeze(1)).flatten(1, 2)
         return Encoded(memory, padding.repeat_interleave(N, dim=1), logits, lengths)
 
     def _encode_chunk(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -171,13 +169,3 @@ class _TemporalConvolution(nn.Module):
 def _pad(packed: torch.Tensor, counts: list[int]) -> torch.Tensor:
     """Pads [sum(T), ...] to [B, T, ...] with zeros."""
     return pad_sequence(packed.split(counts), batch_first=True)
-
-
-def _padding_mask(lengths: torch.Tensor, T: int) -> torch.Tensor:
-    return torch.arange(T, device=lengths.device) >= lengths.unsqueeze(1)
-
-
-def _times(frames: torch.Tensor) -> torch.Tensor:
-    """Returns sinusoidal time positions [T, D] for frames [B, T, D]."""
-    T, D = frames.shape[1:]
-    return sinusoidal_encoding(T, D, frames.device).to(frames)

@@ -52,7 +52,7 @@ class BlankSteps:
         for parameter in self.network.parameters():
             parameter.grad = torch.zeros_like(parameter)
         with torch.no_grad(), autocast(device, recipe.training.precision):
-            self._kinds = self.network.encoder.encode_frames(self.images(2))
+            self._kinds = self.network.image_encoder.encode_frames(self.images(2))
         after_frames = _AfterFrames(self.network, self._kinds)
         self._whole, self._after_frames = (
             Stepper(module, vocabularies, recipe.training, Ranks())
@@ -114,7 +114,7 @@ class _AfterFrames(nn.Module):
         self.network, self.kinds = network, kinds
 
     def forward(self, images: torch.Tensor, lengths: torch.Tensor, text: torch.Tensor) -> Output:
-        encoded = self.network.encoder.encode_clips(*self._zeros(int(lengths.sum())), lengths)
+        encoded = self.network.image_encoder.encode_clips(*self._zeros(int(lengths.sum())), lengths)
         logits = self.network.decode(encoded, text[:, :-1])
         return Output(encoded.gloss_logits, encoded.lengths, logits)
 

@@ -12,6 +12,7 @@ from slt_fast.checkpoint import (
 )
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.flow_cache.cache import cached_rate, open_flow_cache
+from slt_fast.data.input import blank_input
 from slt_fast.data.sources import data_root, split_names
 from slt_fast.device import autocast, choose_device
 from slt_fast.errors import DataError, UserError, is_out_of_memory
@@ -53,7 +54,7 @@ def check_flow_cache(recipe: Recipe, run: RunConfig) -> None:
 
 
 def check_recipe(recipe: Recipe, run: RunConfig, start: Start | None = None) -> None:
-    """Tries the settings on this machine: flow, device, weights and backend, on blank images.
+    """Tries the settings on this machine: flow, device, weights and backend, on blank input.
 
     Args:
         start: What load_start returned for the run.
@@ -63,6 +64,8 @@ def check_recipe(recipe: Recipe, run: RunConfig, start: Start | None = None) -> 
         UserError: A setting cannot be used here.
     """
     recipe.input.parameters()
+    if not recipe.input.has_images:
+        _check_no_video_settings(run)
     if run.save_translations:
         check_translations_file(run.save_translations)
     resumes = has_checkpoint_to_resume(run)
@@ -71,11 +74,10 @@ def check_recipe(recipe: Recipe, run: RunConfig, start: Start | None = None) -> 
         check_same_recipe(folder, read_description(folder)[0], recipe)
     device = choose_device(recipe.training.device)
     words = Vocabularies.build([])
-    H = W = recipe.input.image_size
     try:
         fresh = without_weights(recipe) if resumes else recipe
         network = build_network(fresh, words).to(device).eval()
-        images, lengths = torch.zeros(2, 3, H, W, device=device), torch.tensor([2])
+        images, lengths = blank_input(recipe.input, 2).to(device), torch.tensor([2])
         tokens = torch.zeros(1, 2, dtype=torch.long, device=device)
         with torch.no_grad(), autocast(device, recipe.training.precision):
             network(images, lengths, tokens)
@@ -86,3 +88,13 @@ def check_recipe(recipe: Recipe, run: RunConfig, start: Start | None = None) -> 
             raise
         found = f"a network larger than the memory of {device}"
         raise UserError(f"model: found {found}; expected smaller settings") from error
+
+
+def _check_no_video_settings(run: RunConfig) -> None:
+    """Raises UserError if a run that reads no video has a setting of videos."""
+    fps = None if run.fps == "native" else run.fps  # as a run to resume has it
+    settings = {"fps": fps, "flow_cache": run.flow_cache, "memory_budget": run.memory_budget}
+    for name, value in settings.items():
+        if value is not None:
+            expected = "expected none with input 'gloss', which reads no video"
+            raise UserError(f"{name}: found {value}; {expected}")

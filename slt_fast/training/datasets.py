@@ -43,8 +43,12 @@ def read_splits(
         UserError: A split has no clip, or none that can be read.
     """
     names = (run.train_split, run.dev_split, run.test_split)
-    splits = {name: read_split(run.data, name, on_error=on_error) for name in dict.fromkeys(names)}
-    fps = training_rate(run, splits[run.train_split])
+    has_images = recipe.input.has_images
+    splits = {
+        name: read_split(run.data, name, on_error=on_error, needs_frames=has_images)
+        for name in dict.fromkeys(names)
+    }
+    fps = training_rate(run, splits[run.train_split]) if has_images else "native"
     cameras = {run.train_split: other_rates_of(recipe, replace(run, fps=fps))}
     prepared = {
         name: prepare_clips(recipe, run.data, clips, fps=fps, flow_cache=run.flow_cache)
@@ -99,7 +103,7 @@ def read_clips(
         data: Name of the data, for errors.
         on_error: Called with each bad clip; None raises the first.
         checks_clips: Count the frames of clips that are not preloaded, so that a clip too short for
-            its glosses is known before training starts.
+            its glosses, or without any if they are the input, is known before training starts.
         other_rates: Cameras of other frame rates that film some clips of each epoch.
 
     Raises:
@@ -109,14 +113,15 @@ def read_clips(
     settings, split = recipe.training, clips[0].split
     images, others, frames = None, list[list[torch.Tensor]](), None
     device = flow_device(recipe.input, choose_device(settings.device))
-    if settings.preload:
+    if settings.preload and recipe.input.has_images:
         make = partial(
             preload, config=recipe.input, num_workers=settings.num_workers, device=device
         )
         clips, images = keep_good(clips, make(clips, label=f"reading {split}"), on_error)
         others = [] if other_rates is None else _preload_others(clips, images, other_rates, make)
     elif checks_clips:
-        clips, frames = keep_good(clips, [count_frames(clip) for clip in clips], on_error)
+        counts = [count_frames(clip, recipe.input) for clip in clips]
+        clips, frames = keep_good(clips, counts, on_error)
     if not clips:
         raise UserError(f"{data}: found no readable clip in {split!r}; expected at least one")
     config = None if device else recipe.input

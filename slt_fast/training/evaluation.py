@@ -40,7 +40,7 @@ class Evaluation:
     """Scores of a model on clips.
 
     Args:
-        scores: Scores by name, of glosses only if clips have any.
+        scores: Scores by name, of glosses only if clips have any to recognise.
         clips: The clips.
         translations: The translation of each clip.
         losses: Losses per token ("text") and per gloss ("ctc"), as training has them, but without
@@ -105,7 +105,8 @@ def evaluate(
             translations.append(said)
     if not clips:
         raise UserError("scoring: found no readable clip; expected a split with at least one")
-    evaluation = Evaluation(score(clips, translations), clips, translations, losses)
+    scores = score(clips, translations, recognises=trained.recipe.input.has_images)
+    evaluation = Evaluation(scores, clips, translations, losses)
     if evaluation.most_common_share() > 0.5 and len(clips) > 1:
         split = clips[0].split
         logger.warning("more than half of the %s translations are the same sentence", split)
@@ -192,8 +193,15 @@ def _losses(trained: TrainedModel, batch: Batch, encoded: Encoded) -> torch.Tens
     return torch.tensor([*values, *counts], dtype=torch.float64)
 
 
-def score(clips: Sequence[AnnotatedClip], translations: Sequence[Translation]) -> dict[str, Score]:
+def score(
+    clips: Sequence[AnnotatedClip], translations: Sequence[Translation], *, recognises: bool = True
+) -> dict[str, Score]:
     """Scores translations against the clips' own annotations, never a decoded copy of them.
+
+    Args:
+        clips: The clips.
+        translations: What a model says of them.
+        recognises: Whether the model recognises glosses; if not, none is scored.
 
     Raises:
         ValueError: There is no clip.
@@ -204,7 +212,7 @@ def score(clips: Sequence[AnnotatedClip], translations: Sequence[Translation]) -
     glossed = [
         (_scored_glosses(clip, translation.glosses), _scored_glosses(clip, clip.glosses))
         for clip, translation in zip(clips, translations, strict=True)
-        if clip.glosses is not None
+        if recognises and clip.glosses is not None
     ]
     if glossed:
         recognised, true = zip(*glossed, strict=True)

@@ -34,8 +34,11 @@ def picture_of_attention(
         evaluation: Its scores.
 
     Returns:
-        uint8 [*, *, 3] RGB, or None if the clip cannot be read any more.
+        uint8 [*, *, 3] RGB, or None if the clip cannot be read any more, or the model sees no
+        images.
     """
+    if not trained.recipe.input.has_images:
+        return None
     clip, said = evaluation.clips[0], evaluation.translations[0].text
     words = trained.vocabularies
     maker = BatchMaker(words, trained.recipe.input)

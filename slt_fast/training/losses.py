@@ -26,12 +26,20 @@ class Counts(NamedTuple):
         return Counts(self.text + other.text, self.ctc + other.ctc)
 
 
-def counts_of(clips: Iterable[AnnotatedClip], vocabularies: Vocabularies) -> Counts:
-    """Counts the tokens and glosses of the clips of a step."""
+def counts_of(
+    clips: Iterable[AnnotatedClip], vocabularies: Vocabularies, *, recognises: bool = True
+) -> Counts:
+    """Counts the tokens and glosses of the clips of a step.
+
+    Args:
+        clips: The clips.
+        vocabularies: Vocabularies of the network.
+        recognises: Whether the network recognises glosses; if not, none is counted.
+    """
     tokens = glosses = 0
     for clip in clips:
         tokens += len(vocabularies.encode_text(clip.text)) + 1
-        glosses += len(clip.glosses or ())
+        glosses += len(clip.glosses or ()) if recognises else 0
     return Counts(tokens, glosses)
 
 

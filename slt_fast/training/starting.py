@@ -13,7 +13,10 @@ from slt_fast.training.run import RunConfig
 
 # Tensors with a row for each entry of a vocabulary.
 _TEXT_ROWS = ("decoder.embedding.weight", "decoder.output.weight", "decoder.output.bias")
-_GLOSS_ROWS = ("encoder.gloss_head.weight", "encoder.gloss_head.bias")
+_GLOSS_ROWS = (
+    *("encoder.gloss_head.weight", "encoder.gloss_head.bias"),
+    "encoder.embedding.weight",
+)
 
 
 @dataclass(frozen=True)

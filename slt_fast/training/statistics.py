@@ -17,14 +17,17 @@ class RunningStatistics:
 
     def __init__(self, network: nn.Module) -> None:
         norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+        device = next(network.parameters()).device
         places = [(norm, name) for norm in norms for name in ("running_mean", "running_var")]
         tensors = [getattr(norm, name) for norm, name in places]
-        self.values = torch.cat([tensor.flatten() for tensor in tensors])
+        none = torch.zeros(0, device=device)  # a network may have no batch norm
+        self.values = torch.cat([none, *(tensor.flatten() for tensor in tensors)])
         parts = self.values.split([tensor.numel() for tensor in tensors])
         for (norm, name), part in zip(places, parts, strict=True):
             # Of one tensor, each norm's update would count as a change of all that autograd keeps.
             setattr(norm, name, part.data)
-        self.counts = torch.stack([getattr(norm, _COUNT) for norm in norms])
+        counts = [getattr(norm, _COUNT).view(1) for norm in norms]
+        self.counts = torch.cat([none.long(), *counts])
         for norm, count in zip(norms, self.counts, strict=True):
             setattr(norm, _COUNT, count.data)
         self._before = self.values.clone(), self.counts.clone()

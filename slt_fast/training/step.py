@@ -81,6 +81,7 @@ class Stepper:
         vocabularies: Its vocabularies.
         settings: Settings of the training.
         ranks: The processes that train together.
+        recognises: Whether the network recognises glosses.
     """
 
     def __init__(
@@ -89,9 +90,11 @@ class Stepper:
         vocabularies: Vocabularies,
         settings: TrainingConfig,
         ranks: Ranks,
+        *,
+        recognises: bool = True,
     ) -> None:
         self.network, self.vocabularies, self.settings = network, vocabularies, settings
-        self.ranks = ranks
+        self.ranks, self.recognises = ranks, recognises
         self.parameters = list(network.parameters())
         self.device = self.parameters[0].device
         self.statistics = RunningStatistics(network)
@@ -127,7 +130,7 @@ class Stepper:
         torch.manual_seed(seeded_generator(*seeds).initial_seed())
         self.statistics.remember()
         self.optimizer.zero_grad(set_to_none=True)
-        planned, read, frames = counts_of(clips, self.vocabularies), Counts(0, 0), 0
+        planned, read, frames = self._counts(clips), Counts(0, 0), 0
         values = torch.zeros(len(_LOSSES) + 1, device=self.device)
         errors: list[DataError] = []
         for batch in parts:
@@ -137,7 +140,7 @@ class Stepper:
             if batch.clips:
                 with _naming(step, batch, self.device):
                     values[: len(_LOSSES)] += self._add_gradient(batch, planned)
-                read = read.plus(counts_of(batch.clips, self.vocabularies))
+                read = read.plus(self._counts(batch.clips))
                 frames += len(batch.images)
         read, frames, num_errors = self._sum_over_ranks(read, frames, len(errors), values)
         if num_errors:
@@ -183,6 +186,9 @@ class Stepper:
             text_weight=settings.text_weight,
             label_smoothing=settings.label_smoothing,
         )
+
+    def _counts(self, clips: Sequence[AnnotatedClip]) -> Counts:
+        return counts_of(clips, self.vocabularies, recognises=self.recognises)
 
     def _add_gradient(self, batch: Batch, planned: Counts) -> torch.Tensor:
         """Adds the gradient of a part of a step; returns its losses, in the order of Counts."""

@@ -36,12 +36,18 @@ def next_commands(recipe_name: str, recipe: Recipe, run: RunConfig, test: Evalua
 
     They are the scripts in the folder of a checkout, and the installed commands elsewhere.
     """
-    probing = ["--checkpoint", run.output / "best", "--probe", "blank"]
+    activate = [". .venv/bin/activate"] if _in_checkout() else []
+    curves = shlex.join(["tensorboard", "--logdir", str(run.output)])
+    checkpoint = ["--checkpoint", run.output / "best"]
+    if not recipe.input.has_images:
+        glosses = " ".join(test.clips[0].glosses or ())
+        return [*activate, _command("translate", "--glosses", glosses, *checkpoint), curves]
+    probing = [*checkpoint, "--probe", "blank"]
     return [
-        *([". .venv/bin/activate"] if _in_checkout() else []),
+        *activate,
         *_translating(run, test.clips[0].id),
         _command("evaluate", *probing, *(["--skip-bad"] if run.skip_bad else [])),
-        shlex.join(["tensorboard", "--logdir", str(run.output)]),
+        curves,
         _command("train", *_with_other_input(recipe_name, recipe, run)),
     ]
 

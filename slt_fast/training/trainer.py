@@ -77,14 +77,15 @@ class Trainer:
         network.to(self.device).to(memory_format=torch.channels_last)
         network.compute_in_chunks(settings.frames_per_chunk)
         if settings.compile:
-            network.encoder.compile_convolutions()
+            network.image_encoder.compile_convolutions()
         data = trained_on(run, train_set.clips)
         self.trained = TrainedModel(network, recipe, vocabularies, data)
         if start:
             message = start_from(network, vocabularies, start)
             if self.ranks.is_first:
                 logger.info(message)
-        self.stepper = Stepper(network, vocabularies, settings, self.ranks)
+        recognises = recipe.input.has_images
+        self.stepper = Stepper(network, vocabularies, settings, self.ranks, recognises=recognises)
         self.progress = Progress()
         self.log = RunLog(run.output)
         self.started = time.monotonic() if started is None else started

@@ -39,6 +39,7 @@ _TABLE_FORMATS: dict[str, dict[str, Any]] = {
     ".csv": {"delimiter": ",", "strict": True},
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
 }
+_INSIDE = "a path inside the manifest's folder (a symbolic link there may lead elsewhere)"
 MANIFEST_SUFFIXES = (*_TABLE_FORMATS, ".jsonl")
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,11 @@ ErrorAt = Callable[[str, str], DataError]  # found, expected -> the error of a l
 
 
 def read_manifest(
-    path: str | Path, split: str, *, on_error: ErrorHandler | None = None
+    path: str | Path,
+    split: str,
+    *,
+    on_error: ErrorHandler | None = None,
+    needs_frames: bool = True,
 ) -> list[AnnotatedClip]:
     """Reads the clips of a split, in file order.
 
@@ -56,6 +61,7 @@ def read_manifest(
         path: The manifest; its suffix (.csv, .tsv, .jsonl) is the format.
         split: Name of the split.
         on_error: Called with the error of each bad row, which is then left out; None raises it.
+        needs_frames: Whether videos must exist; otherwise start, end and fps do not matter.
 
     Raises:
         DataError: The file is not a manifest or has no such split; or, without `on_error`, a row is
@@ -80,7 +86,7 @@ def read_manifest(
             if first_line != line:
                 expected = f"an id not used in line {first_line}"
                 raise DataError(path, f"id {row['id']!r} again", expected, line)
-            clips.append(_to_clip(path, line, row, split))
+            clips.append(_to_clip(path, line, row, split, needs_frames=needs_frames))
         except DataError as error:
             handle(error, on_error)
     return clips
@@ -210,20 +216,12 @@ def _check_row(error_at: ErrorAt, row: Row, splits: list[str]) -> None:
         raise error_at("no split", f"one of {', '.join(splits)}")
 
 
-def _to_clip(path: Path, line: int, row: Row, split: str) -> AnnotatedClip:
+def _to_clip(path: Path, line: int, row: Row, split: str, *, needs_frames: bool) -> AnnotatedClip:
     error_at = _error_at(path, line)
-    fps = _number(error_at, row, "fps", "frames per second, above 0")
-    video = VideoSource(_video_path(error_at, path.parent, row["video"]), fps=fps)
-    start, end = (_frame_number(error_at, row, name, video) for name in _TIMES)
-    try:
-        source = replace(video, start=start, end=end)
-    except DataError as error:
-        given = [name for name in (*_TIMES, *_TIMES.values()) if name in row]
-        found = " and ".join(f"{name} {row[name]!r}" for name in given)
-        raise error_at(found, f"{error.expected}, by a frame or more") from error
+    video = _video_path(error_at, path.parent, row["video"])
     return AnnotatedClip(
         id=row["id"],
-        source=source,
+        source=_source(error_at, row, video) if needs_frames else VideoSource(video),
         text=" ".join(row["text"].split()),
         glosses=tuple(row["gloss"].split()) if "gloss" in row else None,
         signer=row.get("signer"),
@@ -232,18 +230,29 @@ def _to_clip(path: Path, line: int, row: Row, split: str) -> AnnotatedClip:
     )
 
 
+def _source(error_at: ErrorAt, row: Row, path: Path) -> VideoSource:
+    """Returns the part of a video that a row names; raises DataError if there is none."""
+    if not path.exists():
+        # ~ is not expanded; a folder may have that name.
+        expected = _INSIDE if row["video"].startswith("~") else "a video file or a frame folder"
+        raise error_at(f"video {row['video']!r}, which does not exist", expected)
+    fps = _number(error_at, row, "fps", "frames per second, above 0")
+    video = VideoSource(path, fps=fps)
+    start, end = (_frame_number(error_at, row, name, video) for name in _TIMES)
+    try:
+        return replace(video, start=start, end=end)
+    except DataError as error:
+        given = [name for name in (*_TIMES, *_TIMES.values()) if name in row]
+        found = " and ".join(f"{name} {row[name]!r}" for name in given)
+        raise error_at(found, f"{error.expected}, by a frame or more") from error
+
+
 def _video_path(error_at: ErrorAt, folder: Path, video: str) -> Path:
     # Only inside the folder, so that an untrusted manifest cannot read other files. Symbolic links
     # are not resolved: they are the user's own way to bring in other folders.
-    inside = "a path inside the manifest's folder (a symbolic link there may lead elsewhere)"
     if os.path.isabs(video) or os.path.normpath(video).split(os.sep)[0] == os.pardir:
-        raise error_at(f"video {video!r}", inside)
-    path = folder / video
-    if not path.exists():
-        # ~ is not expanded either; a folder may have that name.
-        expected = inside if video.startswith("~") else "a video file or a frame folder"
-        raise error_at(f"video {video!r}, which does not exist", expected)
-    return path
+        raise error_at(f"video {video!r}", _INSIDE)
+    return folder / video
 
 
 def _frame_number(error_at: ErrorAt, row: Row, name: str, video: VideoSource) -> int | None:

@@ -71,7 +71,11 @@ def read_annotations(path: str | Path, *, on_error: ErrorHandler | None = None) 
 
 
 def read_phoenix14t(
-    root: str | Path, split: str, *, on_error: ErrorHandler | None = None
+    root: str | Path,
+    split: str,
+    *,
+    on_error: ErrorHandler | None = None,
+    needs_frames: bool = True,
 ) -> list[AnnotatedClip]:
     """Reads the clips of a split, in file order.
 
@@ -81,6 +85,7 @@ def read_phoenix14t(
         split: "train", "dev", "test", or "train-complex-annotation" for train's clips with it.
         on_error: Called with the error of each bad row or missing frame folder, which is then left
             out; None raises it.
+        needs_frames: Whether there must be frames; otherwise the annotations are enough.
 
     Raises:
         DataError: There is no such data set or split, or no frames of it; or, without `on_error`,
@@ -91,11 +96,12 @@ def read_phoenix14t(
     if split not in files:
         expected = f"one of {', '.join(sorted(files))}"
         raise DataError(root / ANNOTATIONS_FOLDER, f"no split {split!r}", expected)
-    frames = _frames_folder(root, given, split)
+    frames = _frames_folder(root, given, split) if needs_frames else root / FRAMES_FOLDER / split
     clips = []
     for annotation in read_annotations(files[split], on_error=on_error):
         try:
-            clips.append(_to_clip(frames, split, annotation))
+            folder = _clip_folder(frames, annotation) if needs_frames else frames / annotation.name
+            clips.append(_to_clip(folder, split, annotation))
         except DataError as error:
             handle(error, on_error)
     return clips
@@ -186,14 +192,19 @@ def _frames_folder(root: Path, given: Path, split: str) -> Path:
     raise DataError(root, f"no frames of split {split!r}", f"a folder {_FRAMES}/{split}")
 
 
-def _to_clip(folder: Path, split: str, annotation: Annotation) -> AnnotatedClip:
+def _clip_folder(folder: Path, annotation: Annotation) -> Path:
+    """Returns the folder with the frames of a clip; raises DataError if there is none."""
     folder = folder / annotation.name
     if not folder.is_dir():
         raise DataError(annotation.origin, "no frame folder", str(folder))
     frames = folder / "1"
+    return frames if frames.is_dir() else folder
+
+
+def _to_clip(folder: Path, split: str, annotation: Annotation) -> AnnotatedClip:
     return AnnotatedClip(
         id=annotation.name,
-        source=VideoSource(frames if frames.is_dir() else folder, fps=_FRAMES_PER_SECOND),
+        source=VideoSource(folder, fps=_FRAMES_PER_SECOND),
         text=annotation.text,
         glosses=annotation.glosses,
         signer=annotation.signer,
