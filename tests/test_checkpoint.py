@@ -519,11 +519,15 @@ def test_a_recipe_from_before_the_search_for_glosses(tmp_path, trained: TrainedM
     fails(path.parent, "search: found list; expected a JSON object")
 
 
-def test_a_recipe_from_before_other_rates(tmp_path: Path, trained: TrainedModel) -> None:
+def test_a_recipe_from_before_other_rates_and_glosses(
+    tmp_path: Path, trained: TrainedModel
+) -> None:
     save(tmp_path, 1, trained, "best")
     path = checkpoint_folder(tmp_path / "best") / "model.json"
     description = read_json(path)
     assert description["recipe"]["augmentation"].pop("other_rates") == 0
+    assert description["recipe"]["augmentation"].pop("gloss_dropout") == 0
+    assert description["recipe"]["model"].pop("encoder_layers") == 3
     write_json(path, description)
     assert load_model(tmp_path).recipe == trained.recipe
     description["recipe"]["augmentation"].pop("zoom")

@@ -118,3 +118,26 @@ def test_training_scores_dev_without_beams() -> None:
 def test_bad_search_settings(name: str, value: object, expected: str) -> None:
     with pytest.raises(UserError, match=f"^{name}: found {value!r}; expected {expected}"):
         SearchConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("augmentation", "zoom", 0.1),
+        ("augmentation", "frame_dropout", 0.1),
+        ("augmentation", "other_rates", 0.5),
+        ("training", "compile", True),
+        ("training", "frames_per_chunk", 8),
+        ("training", "best_by", "wer"),
+    ],
+)
+def test_settings_without_a_meaning_for_glosses(part: str, name: str, value: object) -> None:
+    recipe = RECIPES["gloss-to-text"]
+    with pytest.raises(UserError, match=rf"^{name}: found '?{value}'?[;,]? .*with input 'gloss'"):
+        replace(recipe, **{part: replace(getattr(recipe, part), **{name: value})})
+
+
+def test_glosses_are_dropped_from_gloss_input_only() -> None:
+    augmentation = replace(Recipe().augmentation, gloss_dropout=0.1)
+    with pytest.raises(UserError, match="^gloss_dropout: found 0.1; expected 0 with input 'flow'"):
+        replace(Recipe(), augmentation=augmentation)
