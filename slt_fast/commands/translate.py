@@ -48,8 +48,9 @@ class Arguments:
     def __post_init__(self) -> None:
         if not self.videos and self.glosses is None:
             raise UserError("videos: found none; expected at least one, or glosses")
-        if self.videos and self.glosses is not None:
-            raise UserError("glosses: found videos as well; expected one of both")
+        of_videos = self.videos or (self.start, self.end) != (None, None)
+        if self.glosses is not None and of_videos:
+            raise UserError("glosses: found videos, start or end as well; expected glosses alone")
         check_settings(self)
         if self.folder_fps is not None and all(video.is_file() for video in self.videos):
             found = f"folder_fps: found {self.folder_fps:g}, but no folder among the videos"

@@ -99,7 +99,7 @@ class Encoder(nn.Module):
         Raises:
             ValueError: The lengths do not fit the images.
         """
-        counts_of_packed(lengths, len(images))
+        counts_of_packed(lengths, images, "images")
         return self.encode_clips(*self.encode_frames(images), lengths)
 
     def encode_frames(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

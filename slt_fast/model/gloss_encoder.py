@@ -58,7 +58,7 @@ class GlossEncoder(nn.Module):
         Raises:
             ValueError: The lengths do not fit the glosses.
         """
-        counts = counts_of_packed(lengths, len(glosses))
+        counts = counts_of_packed(lengths, glosses, "glosses")
         x = self.embedding(pad_sequence(glosses.split(counts), batch_first=True))
         padding = padding_mask(to_device(lengths, x.device), x.shape[1])
         memory = self.layers(x + time_positions(x), src_key_padding_mask=padding)

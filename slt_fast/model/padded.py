@@ -7,20 +7,21 @@ import torch
 from slt_fast.ops.positional_encoding import sinusoidal_encoding
 
 
-def counts_of_packed(lengths: torch.Tensor, total: int) -> list[int]:
+def counts_of_packed(lengths: torch.Tensor, packed: torch.Tensor, kind: str) -> list[int]:
     """Returns the lengths of packed clips as numbers, for which the host waits for a GPU.
 
     Args:
         lengths: int64 [B].
-        total: Frames or glosses of all clips.
+        packed: [sum(T), ...], what is packed.
+        kind: Its name, for the error.
 
     Raises:
         ValueError: The lengths are not positive, or have another sum.
     """
-    counts = lengths.tolist()
+    counts, total = lengths.tolist(), len(packed)
     if sum(counts) != total or min(counts, default=0) < 1:
         expected = "expected positive ones with that sum"
-        raise ValueError(f"encoder: found lengths {counts} for {total} inputs; {expected}")
+        raise ValueError(f"encoder: found lengths {counts} for {total} {kind}; {expected}")
     return counts
 
 

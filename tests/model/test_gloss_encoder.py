@@ -60,5 +60,5 @@ def test_the_cached_decoder_equals_the_whole_one_on_padded_glosses() -> None:
 
 @pytest.mark.parametrize("lengths", [[3, 3], [7, 0], []])
 def test_lengths_that_do_not_fit(lengths: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"encoder: found lengths .* for 7 inputs; expected pos"):
+    with pytest.raises(ValueError, match=r"encoder: found lengths .* for 7 glosses; expected pos"):
         network().encode(GLOSSES, torch.tensor(lengths, dtype=torch.long))
