@@ -25,11 +25,11 @@ from slt_fast.settings import Bounds, check_settings
 class Arguments:
     """Translates video files or folders of frames; or glosses, with a model that takes them."""
 
-    checkpoint: Path
-    """Folder of a checkpoint, or of a run (its best checkpoint)."""
-    videos: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Video files that FFmpeg decodes, or folders of frames; the model is loaded once. One that
     cannot be read is reported and left out; the exit status is then 1."""
+    checkpoint: Path
+    """Folder of a checkpoint, or of a run (its best checkpoint)."""
     glosses: str | None = None
     """Glosses to translate instead of videos, separated by spaces."""
     start: int | None = None
