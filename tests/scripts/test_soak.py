@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -147,6 +148,26 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
 
 
+@pytest.fixture
+def ended(part):
+    """Makes trainings that end with a status, and have printed lines before and at the end."""
+
+    class Ended(part("training").Training):
+        process, _log = 7, "run.log"
+
+        def __init__(self, status: int, lines: list[str], last_lines: Sequence[str] = ()) -> None:
+            self.found, self.lines, self.last_lines = status, [*lines], last_lines
+
+        def send(self, *_: object, **__: object) -> None:
+            pass
+
+        def end(self) -> int:
+            self.lines += self.last_lines
+            return self.found
+
+    return Ended
+
+
 @pytest.mark.parametrize(
     ("status", "lines", "message"),
     [
@@ -156,26 +177,22 @@ def contents(folder: Path) -> dict[Path, bytes]:
         (143, ["Traceback (most recent call last):\n"], "found a traceback"),
     ],
 )
-def test_an_end_that_is_not_promised_is_found(part, status: int, lines: list, message: str) -> None:
-    terminate, module = part("faults").FAULTS["SIGTERM"], part("training")
-    place = SimpleNamespace(draw=random.Random(0))
+def test_an_end_that_is_not_promised_is_found(
+    part, ended, status: int, lines: list, message: str
+) -> None:
+    terminate, place = part("faults").FAULTS["SIGTERM"], SimpleNamespace(draw=random.Random(0))
+    with pytest.raises(part("training").Unexpected, match=message):
+        terminate(ended(status, lines), place)
+    assert terminate(ended(143, ["begins step 3\n"]), place).took_effect
+    assert not terminate(ended(0, []), place).took_effect
 
-    class Ended(module.Training):
-        process, _log = 7, "run.log"
 
-        def __init__(self, status: int, lines: list[str]) -> None:
-            self.found, self.lines = status, lines
-
-        def send(self, *_: object, **__: object) -> None:
-            pass
-
-        def end(self) -> int:
-            return self.found
-
-    with pytest.raises(module.Unexpected, match=message):
-        terminate(Ended(status, lines), place)
-    assert terminate(Ended(143, ["begins step 3\n"]), place).took_effect
-    assert not terminate(Ended(0, []), place).took_effect
+def test_what_a_killed_training_leaves_behind_may_complain(part, ended) -> None:
+    kill, place = part("faults").FAULTS["kill -9"], SimpleNamespace(draw=random.Random(0))
+    traceback = ["Traceback (most recent call last):\n"]
+    assert kill(ended(137, [], last_lines=traceback), place).took_effect
+    with pytest.raises(part("training").Unexpected, match="found a traceback"):
+        kill(ended(137, traceback), place)
 
 
 @pytest.mark.parametrize("pause", [0.1, 3])
