@@ -28,6 +28,8 @@ from safetensors.torch import save_file
 
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.frame_source import FrameRate
+from slt_fast.data.subwords import Subwords
+from slt_fast.data.text import TextConfig, TextUnits
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError, UserError, warn_once
 from slt_fast.files import (
@@ -188,7 +190,7 @@ def read_description(folder: Path) -> tuple[Recipe, Vocabularies, TrainedOn]:
         vocabularies = Vocabularies(
             Vocabulary.from_json(description["text"]),
             Vocabulary.from_json(description["glosses"]),
-            recipe.text.text_units,
+            _read_units(recipe.text, description.get("subwords")),
         )
         _check_specials(vocabularies)
         trained_on = TrainedOn(**description["trained_on"])
@@ -304,14 +306,25 @@ def _image_encoder_sizes(model: ModelConfig) -> dict[str, list[int]]:
 
 
 def _description(trained: TrainedModel) -> dict[str, Any]:
+    subwords = trained.vocabularies.units.subwords
     return {
         "slt_fast": __version__,
         "recipe": asdict(trained.recipe),
         "trained_on": asdict(trained.trained_on),
         "flow": trained.recipe.input.parameters(),
         "text": trained.vocabularies.text.to_json(),
+        "subwords": None if subwords is None else subwords.to_text(),
         "glosses": trained.vocabularies.gloss.to_json(),
     }
+
+
+def _read_units(config: TextConfig, subwords: Any) -> TextUnits:
+    """Returns the units of texts; raises ValueError unless there are subwords if they need some."""
+    has, needs = subwords is not None, config.text_units == "subword"
+    if has != needs:
+        found = f"found {'some' if has else 'none'} with text_units {config.text_units!r}"
+        raise ValueError(f"subwords: {found}; expected {'some' if needs else 'none'}")
+    return TextUnits(config.text_units, Subwords.from_text(subwords) if has else None)
 
 
 def _check_specials(words: Vocabularies) -> None:

@@ -248,8 +248,10 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
     Version 0.1 kept the search among the training settings and knew one backbone by name. Settings
     that are newer than a recipe have the value that changes nothing.
     """
-    values = {"text": asdict(TextConfig()), **values}  # earlier ones knew only words
-    if isinstance(augmentation := values.get("augmentation"), dict):  # or it is refused later
+    values = {"text": {}, **values}  # earlier ones knew only words
+    if isinstance(text := values["text"], dict):  # or it is refused later
+        values["text"] = {**asdict(TextConfig()), **text}
+    if isinstance(augmentation := values.get("augmentation"), dict):
         values["augmentation"] = {"other_rates": 0.0, "gloss_dropout": 0.0, **augmentation}
     if isinstance(model := values.get("model"), dict):
         values["model"] = {"encoder_layers": ModelConfig.encoder_layers, **model}

@@ -7,7 +7,8 @@ import pytest
 
 BLOCKED = """
 import sys
-extra = "av cv2 simplejpeg torchvision safetensors sacrebleu tensorboard tqdm rich tyro"
+extra = "av cv2 simplejpeg torchvision safetensors sacrebleu sentencepiece"
+extra += " tensorboard tqdm rich tyro"
 for name in extra.split():
     sys.modules[name] = None  # every import of it raises ModuleNotFoundError
 """

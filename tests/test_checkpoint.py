@@ -23,6 +23,7 @@ from slt_fast.checkpoint import (
     save_checkpoint,
 )
 from slt_fast.data.batching import Vocabularies
+from slt_fast.data.text import TextConfig, TextUnits
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError
 from slt_fast.files import read_json, write_json
@@ -307,6 +308,25 @@ def fails(folder: Path, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_subwords(tmp_path: Path, trained: TrainedModel) -> None:
+    config = TextConfig("subword", 30)
+    units = TextUnits.learn(config, ["ein hund schläft"])
+    recipe, words = replace(trained.recipe, text=config), replace(WORDS, units=units)
+    save(tmp_path, 1, replace(trained, recipe=recipe, vocabularies=words), "best")
+    folder = checkpoint_folder(tmp_path)
+    assert load_model(folder).vocabularies == words
+    kept = read_json(folder / "model.json")["subwords"]
+    for subwords, message in (
+        (None, "found none with text_units 'subword'; expected some"),
+        (kept[:200], "found no model of sentencepiece"),
+        (7, "not 'int'"),
+    ):
+        change(folder / "model.json", subwords=subwords)
+        fails(folder, message)
+    change(folder / "model.json", subwords=kept, recipe__text__text_units="word")
+    fails(folder, "found some with text_units 'word'; expected none")
 
 
 def test_no_checkpoint(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from slt_fast.data.input import InputConfig
 from slt_fast.data.loader_processes import InSharedMemory, checked
 from slt_fast.data.loading import ClipDataset, images_or_error, tensors_of
 from slt_fast.data.packing import seeded_generator
-from slt_fast.data.text import join_text, split_text
+from slt_fast.data.text import TextConfig, TextUnits
 from slt_fast.data.vocabulary import BOS, EOS, GLOSS_SPECIALS, PAD, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import DataError, UserError, is_out_of_memory, result_or_error
 from slt_fast.workers import begin_worker
@@ -30,13 +30,20 @@ class Vocabularies:
 
     text: Vocabulary
     gloss: Vocabulary
-    units: str = "word"  # of the text, as TextConfig has them
+    units: TextUnits = TextUnits()  # of the text
 
     @classmethod
-    def build(cls, clips: Sequence[AnnotatedClip], units: str = "word") -> Vocabularies:
-        """Builds the vocabularies of training clips."""
+    def build(
+        cls, clips: Sequence[AnnotatedClip], config: TextConfig | None = None
+    ) -> Vocabularies:
+        """Builds the vocabularies of training clips; the config of their texts is None for words.
+
+        Raises:
+            UserError: There are fewer subwords than the texts have characters.
+        """
+        units = TextUnits.learn(config or TextConfig(), [clip.text for clip in clips])
         return cls(
-            Vocabulary.build([split_text(clip.text, units) for clip in clips], TEXT_SPECIALS),
+            Vocabulary.build([units.split(clip.text) for clip in clips], TEXT_SPECIALS),
             Vocabulary.build([clip.glosses or () for clip in clips], GLOSS_SPECIALS),
             units,
         )
@@ -48,11 +55,11 @@ class Vocabularies:
 
     def encode_text(self, text: str) -> list[int]:
         """Returns the numbers of a text's tokens, without specials."""
-        return self.text.encode(split_text(text, self.units))
+        return self.text.encode(self.units.split(text))
 
     def decode_text(self, numbers: Iterable[int]) -> str:
         """Returns the text of the numbers up to the first "<eos>"."""
-        return join_text(self.text.decode(numbers).split(), self.units)
+        return self.units.join(self.text.decode(numbers).split())
 
 
 @dataclass(frozen=True)

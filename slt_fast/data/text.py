@@ -1,11 +1,14 @@
-"""What the decoder says one by one: words, words and punctuation, or characters."""
+"""What the decoder says one by one: words, words and punctuation, characters, or subwords."""
+
+from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from slt_fast.settings import check_settings
+from slt_fast.data.subwords import Subwords, learn_subwords
+from slt_fast.settings import Bounds, check_settings
 
 # Marks the side of a punctuation mark on which no space stands.
 _JOINER = "\uffed"
@@ -18,12 +21,52 @@ _INNER = "'\u2019-.,:"
 class TextConfig:
     """How texts are cut into tokens; kept in each checkpoint."""
 
-    text_units: Literal["word", "punctuated", "character"] = "word"
-    """word (as the text is spaced), punctuated (punctuation is split off words) or character (for
-    languages without spaces)."""
+    text_units: Literal["word", "punctuated", "character", "subword"] = "word"
+    """word (as the text is spaced), punctuated (punctuation is split off words), character (for
+    languages without spaces) or subword (byte-pair encoding, learned from the training texts)."""
+    num_subwords: Annotated[int, Bounds(ge=1), Bounds(le=10**6)] = 2000
+    """Most subwords to learn; no more than occur are."""
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+@dataclass(frozen=True)
+class TextUnits:
+    """Cuts texts into tokens, and joins tokens to texts.
+
+    Args:
+        kind: As TextConfig.text_units.
+        subwords: What was learned of them; None for other kinds.
+    """
+
+    kind: str = "word"
+    subwords: Subwords | None = None
+
+    @classmethod
+    def learn(cls, config: TextConfig, texts: Iterable[str]) -> TextUnits:
+        """Returns the units of a config, of which some are learned from the training texts.
+
+        Raises:
+            UserError: There are fewer subwords than the texts have characters.
+        """
+        if config.text_units != "subword":
+            return cls(config.text_units)
+        spaced = [" ".join(normalise(text).split()) for text in texts]
+        return cls("subword", learn_subwords(spaced, config.num_subwords))
+
+    def split(self, text: str) -> list[str]:
+        """Cuts a text into tokens, in lower case; how much whitespace it has does not matter."""
+        if self.subwords is None:
+            return split_text(text, self.kind)
+        return self.subwords.split(" ".join(normalise(text).split()))
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """Returns the text of tokens: for those of `split` the same text again, spaced once.
+
+        U+2581 in texts of subwords is lost, and what join_text loses.
+        """
+        return join_text(tokens, self.kind) if self.subwords is None else self.subwords.join(tokens)
 
 
 def normalise(text: str) -> str:

@@ -118,7 +118,7 @@ class Needs:
     def of_run(cls, recipe: Recipe, train_set: ClipDataset, num_processes: int) -> Needs:
         """Measures what a run takes."""
         settings, frames = recipe.training, list(train_set.num_frames())
-        words = Vocabularies.build(train_set.clips, recipe.text.text_units)
+        words = Vocabularies.build(train_set.clips, recipe.text)
         longest_text = max(len(words.encode_text(clip.text)) for clip in train_set.clips)
         costs = measure_costs(recipe, words, longest_text, choose_device(settings.device))
         steps = Steps(frames, settings)

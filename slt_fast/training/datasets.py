@@ -21,7 +21,7 @@ from slt_fast.data.input import flow_device
 from slt_fast.data.loading import ClipDataset, count_frames, keep_good, preload
 from slt_fast.data.other_rates import NUM_CAMERAS, OtherRates
 from slt_fast.data.sources import data_root, read_split
-from slt_fast.data.text import split_text
+from slt_fast.data.text import TextUnits
 from slt_fast.device import choose_device
 from slt_fast.errors import DataError, ErrorHandler, UserError
 from slt_fast.recipe import Recipe
@@ -182,9 +182,9 @@ def trained_on(run: RunConfig, clips: Sequence[AnnotatedClip]) -> TrainedOn:
     return TrainedOn(run.data, *splits, known, run.skip_bad, flow_cache, folder, fps)
 
 
-def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int, units: str = "word") -> None:
+def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int, units: TextUnits) -> None:
     """Warns of training texts that are longer than any translation may be, in tokens."""
-    lengths = [len(split_text(clip.text, units)) for clip in clips]
+    lengths = [len(units.split(clip.text)) for clip in clips]
     num_long = sum(length > limit for length in lengths)
     if num_long:
         longest = max(range(len(clips)), key=lengths.__getitem__)
@@ -196,13 +196,18 @@ def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int, units: str = 
         )
 
 
-def warn_of_rare_words(clips: Sequence[AnnotatedClip], units: str) -> None:
+def warn_of_rare_words(clips: Sequence[AnnotatedClip], units: TextUnits) -> None:
     """Warns of training texts that cannot be learned by these units."""
-    texts = [split_text(clip.text, units) for clip in clips]
+    if units.subwords is not None:  # of which none is rare
+        return
+    texts = [units.split(clip.text) for clip in clips]
     counts = Counter(token for text in texts for token in text)
     num_single = sum(len(text) == 1 for text in texts)
     num_once = sum(count == 1 for count in counts.values())
-    advice = "--text-units punctuated splits punctuation off, character takes single characters"
+    advice = (
+        "--text-units punctuated splits punctuation off, subword cuts rare words, character takes "
+        "single characters"
+    )
     if 2 * num_single > len(texts):
         message = "%d of %d training texts have one token, as in languages without spaces; %s"
         logger.warning(message, num_single, len(texts), advice)

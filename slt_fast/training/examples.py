@@ -5,7 +5,6 @@ import numpy as np
 from slt_fast.checkpoint import TrainedModel
 from slt_fast.data.batching import BatchMaker, batches
 from slt_fast.data.loading import ClipDataset
-from slt_fast.data.text import split_text
 from slt_fast.errors import printable
 from slt_fast.inference.attention import attention_of
 from slt_fast.training.evaluation import Evaluation
@@ -50,5 +49,5 @@ def picture_of_attention(
     network.eval()
     attention = attention_of(trained, batch, words.encode_text(said))
     network.train(was_training)
-    shown = split_text(said, words.units)
+    shown = words.units.split(said)
     return attention_picture(batch.images, attention, shown)

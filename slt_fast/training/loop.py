@@ -63,13 +63,13 @@ def _train(
     skipped = SkippedClips() if run.skip_bad else None
     fps, (train_set, dev_set, test_set) = read_splits(recipe, run, on_error=skipped)
     run = replace(run, fps=fps)
-    units = recipe.text.text_units
-    warn_of_long_texts(train_set.clips, recipe.search.max_text_length, units)
-    warn_of_rare_words(train_set.clips, units)
     best_by = choosing_score(recipe.training.best_by, dev_set.clips)
     recipe = within_budget(recipe, run, train_set, ranks)
     trainer = Trainer(recipe, run, train_set, skipped, start=start, started=started, ranks=ranks)
     del start  # or its weights would stay in memory
+    units = trainer.trained.vocabularies.units
+    warn_of_long_texts(train_set.clips, recipe.search.max_text_length, units)
+    warn_of_rare_words(train_set.clips, units)
     if run.resume:
         trainer.resume()
     if ranks.is_first:

@@ -67,7 +67,7 @@ class Trainer:
         self.recipe, self.run, self.train_set, self.on_error = recipe, run, train_set, on_error
         self.ranks = ranks or Ranks()
         self.device = choose_device(settings.device)
-        vocabularies = Vocabularies.build(train_set.clips, recipe.text.text_units)
+        vocabularies = Vocabularies.build(train_set.clips, recipe.text)
         maker_device = flow_device(recipe.input, self.device)
         self.maker = BatchMaker(
             vocabularies, recipe.input, recipe.augmentation, settings.seed, maker_device

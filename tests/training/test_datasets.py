@@ -15,6 +15,7 @@ from slt_fast.data.loading import ClipDataset
 from slt_fast.data.other_rates import OtherRates
 from slt_fast.data.sources import read_split, read_videos
 from slt_fast.data.synthetic import SyntheticSource
+from slt_fast.data.text import TextUnits
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, UserError
 from slt_fast.training import datasets
@@ -277,7 +278,7 @@ def annotated(*texts: str) -> list[AnnotatedClip]:
     ],
 )
 def test_warns_of_texts_that_cannot_be_learned(caplog, texts, units: str, message) -> None:
-    warn_of_rare_words(annotated(*texts), units)
+    warn_of_rare_words(annotated(*texts), TextUnits(units))
     assert bool(caplog.messages) == (message is not None)
     if message:
         assert re.search(message, caplog.text)

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from slt_fast.checkpoint import checkpoint_folder, latest_checkpoint, load_model
 from slt_fast.data.batching import Batch, batches
 from slt_fast.data.flow_cache.cache import open_flow_cache
+from slt_fast.data.text import TextConfig
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json
 from slt_fast.metrics import Score
@@ -332,6 +333,19 @@ def test_data_without_glosses(tiny_recipe, run, own_manifest: Path) -> None:
     assert "test.bleu4" in metrics and "test.wer" not in metrics
     assert all("train.ctc" not in record for record in records(run))
     assert all(not translation.glosses for translation in test.translations)
+
+
+def test_subwords(tiny_recipe, run) -> None:
+    recipe = with_training(replace(tiny_recipe, text=TextConfig("subword", 40)), epochs=1)
+    train(recipe, run)
+    words = load_model(run.output).vocabularies
+    assert words.units.split("the mother works .") == ["▁the", "▁mother", "▁works", "▁."]
+    assert len(words.encode_text("the fatherdog .")) > 3
+    longer = with_training(recipe, epochs=2)
+    train(longer, replace(run, resume=True))  # which learns the same again
+    with pytest.raises(DataError, match="num_subwords"):
+        fewer = replace(longer, text=TextConfig("subword", 39))
+        train(fewer, replace(run, resume=True))
 
 
 def test_rgb_input(tiny_recipe, run) -> None:
