@@ -76,6 +76,12 @@ class PixelAttention2d(nn.Module):
         """[B, C, H, W] -> the softmax's weights [B, heads, H*W, H*W], by the plain formula."""
         return block_attention_weights(x, self.qkv.weight, self.qkv.bias, **self._settings(x))
 
+    def residual(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] -> h, the map that the attention is added to."""
+        if not self.positional_encoding:
+            return x
+        return add_positional_encoding_2d(x, backend=self.backend)
+
     def _settings(self, x: torch.Tensor) -> dict[str, Any]:
         encoding = None
         if self.positional_encoding:

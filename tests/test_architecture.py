@@ -20,7 +20,8 @@ FLOORS = [
     {"integrations", "model", "data"},
     {"recipe"},
     {"checkpoint"},
-    {"inference", "visualize"},
+    {"inference"},
+    {"visualize"},
     {"training"},
     {"commands"},
 ]

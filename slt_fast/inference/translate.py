@@ -145,6 +145,12 @@ def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
         UserError: The video has more frames than the device's memory holds, or the model takes
             glosses.
     """
+    batch = read_source(trained, source)
+    return translate_batch(trained, batch, search=trained.recipe.search)[0]
+
+
+def read_source(trained: TrainedModel, source: FrameSource) -> PackedClips:
+    """Reads a video as a batch of one clip; raises as translate_source."""
     if not trained.recipe.input.has_images:
         found = "a model that takes glosses instead of video"
         expected = "one that sees video; slt-translate --glosses translates glosses"
@@ -157,8 +163,7 @@ def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
         raise UserError(too_many_frames([clip], source.num_frames(), device)) from error
     if isinstance(images, DataError):
         raise images
-    batch = PackedClips((clip,), images, torch.tensor([len(images)]))
-    return translate_batch(trained, batch, search=trained.recipe.search)[0]
+    return PackedClips((clip,), images, torch.tensor([len(images)]))
 
 
 def translate_glosses(trained: TrainedModel, names: Sequence[str]) -> Translation:

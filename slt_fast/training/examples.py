@@ -8,7 +8,7 @@ from slt_fast.data.loading import ClipDataset
 from slt_fast.errors import printable
 from slt_fast.inference.attention import attention_of
 from slt_fast.training.evaluation import Evaluation
-from slt_fast.training.pictures import attention_picture
+from slt_fast.visualize import attention_sheet
 
 _SHOWN = 5
 
@@ -49,5 +49,5 @@ def picture_of_attention(
     network.eval()
     attention = attention_of(trained, batch, words.encode_text(said))
     network.train(was_training)
-    shown = words.units.split(said)
-    return attention_picture(batch.images, attention, shown)
+    pictures = (batch.images.float().cpu().movedim(1, -1) * 255).round().byte().numpy()
+    return attention_sheet(pictures, attention, words.units.split(said))

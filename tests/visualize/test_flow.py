@@ -1,12 +1,10 @@
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from slt_fast.data.flow_images import flow_images
-from slt_fast.visualize import flow_animation, flow_sheet, page, write_animation, write_png
+from slt_fast.visualize import flow_animation, flow_sheet
 
 
 def moving(num_frames: int) -> np.ndarray:
@@ -60,14 +58,6 @@ def test_as_many_columns_as_there_are_motions_and_room_for_the_title() -> None:
     assert flow_sheet(moving(3), "a long title " * 9, height=48).shape[1] > 500
 
 
-def test_sheets_of_other_widths_make_a_page() -> None:
-    sheets = [flow_sheet(moving(4), "a", num_columns=count, height=48) for count in (1, 3)]
-    whole = page(sheets)
-    assert whole.shape == (2 * (sheets[0].shape[0] + 4), sheets[1].shape[1], 3)
-    assert np.array_equal(whole[: sheets[0].shape[0], : sheets[0].shape[1]], sheets[0])
-    assert (whole[: sheets[0].shape[0], sheets[0].shape[1] :] == 225).all()
-
-
 @pytest.mark.parametrize(
     ("num_frames", "options", "message"),
     [
@@ -82,16 +72,6 @@ def test_what_cannot_be_drawn(num_frames: int, options: dict, message: str) -> N
         flow_sheet(moving(num_frames), "clip", **options)
 
 
-def test_png_is_read_back(tmp_path: Path) -> None:
-    image = moving(1)[0]
-    write_png(tmp_path / "a.PNG", image)
-    assert np.array_equal(cv2.imread(str(tmp_path / "a.PNG"))[..., ::-1], image)
-    with pytest.raises(ValueError, match=r"noext: found suffix ''; expected \.png"):
-        write_png(tmp_path / "noext", image)
-    with pytest.raises(OSError, match=r"gone.*a\.png"):
-        write_png(tmp_path / "gone" / "a.png", image)
-
-
 def test_an_animation_shows_each_clip_as_a_sheet_does() -> None:
     clips = [moving(4), moving(6)]
     pictures = flow_animation(clips, ["a", "b"], height=48, bound=4.0)
@@ -102,18 +82,6 @@ def test_an_animation_shows_each_clip_as_a_sheet_does() -> None:
             left, column = 104 + 52 * clip, 104 + 52 * min(t, len(frames) - 2)
             drawn = picture[20:, left : left + 52]  # below the heading
             assert np.array_equal(drawn, sheet[40:, column : column + 52])
-
-
-def test_an_animation_is_read_back(tmp_path: Path) -> None:
-    colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200)]
-    pictures = [np.full((48, 64, 3), colour, np.uint8) for colour in colours]
-    write_animation(tmp_path / "a.webp", pictures, fps=20)
-    whole, animation = cv2.imreadanimation(str(tmp_path / "a.webp"))
-    assert whole and list(animation.durations) == [50, 50, 50]
-    for read, picture in zip(animation.frames, pictures, strict=True):
-        assert np.abs(read[..., 2::-1].astype(int) - picture).max() <= 8  # WebP is lossy
-    with pytest.raises(ValueError, match=r"a\.png: found suffix '\.png'; expected \.gif or"):
-        write_animation(tmp_path / "a.png", pictures)
 
 
 def test_an_animation_needs_motion() -> None:
