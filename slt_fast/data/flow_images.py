@@ -220,6 +220,22 @@ def encode_flow(
     return ENCODERS[encoder](flow / bound)
 
 
+def motion_of(images: torch.Tensor, *, encoder: str) -> torch.Tensor:
+    """Returns the length of the motion that images show, over the bound, up to 1.
+
+    Args:
+        images: [T, 3, H, W], as encode_flow returns them.
+        encoder: Their encoder.
+
+    Returns:
+        [T, H, W].
+    """
+    if encoder == "uvm":
+        return images[:, 2]
+    # The purest colours of both have a channel of 0 and one of 1.
+    return 1 - images.amin(1) if encoder == "wheel" else images.amax(1)
+
+
 def _encode_uvm(flow: torch.Tensor) -> torch.Tensor:
     directions = 0.5 + 0.5 * flow.clamp(-1, 1)
     return torch.cat([directions, _radius(flow)], dim=1)

@@ -1,7 +1,9 @@
 """Word error rate of gloss lines."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -82,24 +84,47 @@ def alignment_errors(
     hypothesis: list[str], reference: list[str], costs: Costs = SIGNJOEY_COSTS
 ) -> tuple[int, int, int]:
     """Returns (deletions, insertions, substitutions) of the cheapest alignment."""
+    pairs = [pair for pair in aligned(hypothesis, reference, costs) if pair[0] != pair[1]]
+    deletions = sum(recognised is None for recognised, _ in pairs)
+    insertions = sum(true is None for _, true in pairs)
+    return deletions, insertions, len(pairs) - deletions - insertions
+
+
+def aligned(
+    hypothesis: list[str], reference: list[str], costs: Costs = SIGNJOEY_COSTS
+) -> list[tuple[str | None, str | None]]:
+    """Returns the cheapest alignment: pairs in order, with None for what only the other has."""
     # A match is always taken; of equal costs, substitution goes before insertion before deletion.
-    # (cost, deletions, insertions, substitutions) of each prefix of the hypothesis
-    row = [(costs.insertion * length, 0, length, 0) for length in range(len(hypothesis) + 1)]
+    # The cheapest path to each prefix of the hypothesis.
+    row = [_Path(0)]
+    for other in hypothesis:
+        row.append(row[-1].then(costs.insertion, other, None))
     for word in reference:
-        above, row = row, [_deleted(row[0], costs)]
+        above, row = row, [row[0].then(costs.deletion, None, word)]
         for column, other in enumerate(hypothesis, start=1):
             if word == other:
-                row.append(above[column - 1])
+                row.append(above[column - 1].then(0, other, word))
                 continue
-            cost, deletions, insertions, substitutions = above[column - 1]
-            substituted = (cost + costs.substitution, deletions, insertions, substitutions + 1)
-            cost, deletions, insertions, substitutions = row[-1]
-            inserted = (cost + costs.insertion, deletions, insertions + 1, substitutions)
-            deleted = _deleted(above[column], costs)
-            row.append(min(substituted, inserted, deleted, key=lambda path: path[0]))
-    return row[-1][1:]
+            substituted = above[column - 1].then(costs.substitution, other, word)
+            inserted = row[-1].then(costs.insertion, other, None)
+            deleted = above[column].then(costs.deletion, None, word)
+            row.append(min(substituted, inserted, deleted, key=lambda path: path.cost))
+    return list(row[-1].pairs())[::-1]
 
 
-def _deleted(path: tuple[int, int, int, int], costs: Costs) -> tuple[int, int, int, int]:
-    cost, deletions, insertions, substitutions = path
-    return cost + costs.deletion, deletions + 1, insertions, substitutions
+class _Path(NamedTuple):
+    """A path of an alignment: its cost, its last pair, and the path before it."""
+
+    cost: int
+    pair: tuple[str | None, str | None] = (None, None)
+    before: _Path | None = None
+
+    def then(self, cost: int, recognised: str | None, true: str | None) -> _Path:
+        return _Path(self.cost + cost, (recognised, true), self)
+
+    def pairs(self) -> Iterator[tuple[str | None, str | None]]:
+        """Yields the pairs, the last first."""
+        path = self
+        while path.before is not None:
+            yield path.pair
+            path = path.before

@@ -14,6 +14,7 @@ from slt_fast.data.flow_images import (
     encode_flow,
     flow_images,
     flow_parts,
+    motion_of,
     resize_flow,
 )
 from slt_fast.ops import optical_flow
@@ -225,3 +226,13 @@ def test_bad_input_is_named() -> None:
             encode_flow(flow, bound=1.0)
     with pytest.raises(ValueError, match="clip_flow: found 0 frames"):
         flow_images(torch.zeros(0, 8, 12, dtype=torch.uint8), size=(4, 4), bound=1.0)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_length_of_the_motion_is_read_back(encoder: str) -> None:
+    flow = torch.randn(3, 2, 9, 11, generator=torch.Generator().manual_seed(0)) * 2
+    flow[0] = 0
+    motion = motion_of(encode_flow(flow, encoder=encoder, bound=3.0), encoder=encoder)
+    expected = (flow.norm(dim=1) / 3).clamp(max=1)
+    torch.testing.assert_close(motion, expected, atol=1e-5, rtol=0)
+    assert (motion[0] == 0).all() and (motion == 1).any()

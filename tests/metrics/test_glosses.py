@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slt_fast.metrics import clean_phoenix_gloss, flat_scores, word_error_rate
-from slt_fast.metrics.glosses import Costs, alignment_errors
+from slt_fast.metrics.glosses import Costs, aligned, alignment_errors
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=6)
 LINES = st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5)
@@ -117,3 +117,17 @@ def test_clean_phoenix_gloss(line: str, clean: str) -> None:
 def test_word_error_rate_without_reference_words() -> None:
     with pytest.raises(ValueError, match="found empty references"):
         word_error_rate(["a"], [" "])
+
+
+def test_an_alignment_names_what_was_taken_for_what() -> None:
+    found = aligned(["a", "x", "c", "d"], ["a", "b", "c", "e", "e", "d"])
+    assert found[:3] == [("a", "a"), ("x", "b"), ("c", "c")] and found[-1] == ("d", "d")
+    assert found[3:5] == [(None, "e"), (None, "e")]
+    assert aligned([], ["a"]) == [(None, "a")] and aligned(["a"], []) == [("a", None)]
+
+
+@given(WORDS, WORDS)
+def test_an_alignment_holds_both_lines_in_order(hypothesis, reference) -> None:
+    pairs = aligned(hypothesis, reference)
+    assert [first for first, _ in pairs if first is not None] == hypothesis
+    assert [second for _, second in pairs if second is not None] == reference

@@ -1,0 +1,98 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from slt_fast.checkpoint import TrainedModel, build_network, load_model, save_checkpoint
+
+
+def report(run_script: Callable, run: Path, *options: object) -> dict:
+    output = run / "report.json"
+    finished = run_script("diagnose.py", "--checkpoint", run, "--output", output, *options)
+    assert finished.status == 0, finished.err
+    found = json.loads(output.read_text())
+    bad = sum(finding["is_bad"] for finding in found.values())
+    assert finished.out.count("BAD") == bad and finished.out.count("good") == len(found) - bad
+    return found
+
+
+def changed(checkpoint: Path, folder: Path, change: Callable[[TrainedModel], None]) -> Path:
+    trained = load_model(checkpoint)
+    with torch.no_grad():
+        change(trained)
+    save_checkpoint(folder, 0, ("last", "best"), trained, tensors={}, progress={})
+    return folder
+
+
+def always_one_word(trained: TrainedModel) -> None:
+    output = trained.network.decoder.output
+    output.weight.zero_()
+    output.bias.fill_(-9)
+    output.bias[-1] = 9
+
+
+def says_nothing(trained: TrainedModel) -> None:
+    always_one_word(trained)
+    trained.network.decoder.output.bias[:4] = torch.tensor([-9.0, -9.0, 99.0, -9.0])  # <eos>
+
+
+def test_a_model_that_always_says_the_same(run_script, checkpoint, tmp_path: Path) -> None:
+    found = report(run_script, changed(checkpoint, tmp_path, always_one_word))
+    assert found["repeated translations"]["is_bad"]
+    assert found["repeated translations"]["figures"] == {"share": 1.0}
+    assert not found["empty translations"]["is_bad"] and found["train and dev"]["is_bad"]
+    # The fixture is untrained, so gamma is 0.
+    assert found["attention"]["is_bad"] and found["attention"]["figures"]["gamma"] == 0
+    assert "signs that differ in one parameter" not in found  # its clips are video files
+
+
+def test_a_model_that_says_nothing(run_script, checkpoint, tmp_path: Path) -> None:
+    found = report(run_script, changed(checkpoint, tmp_path, says_nothing))
+    assert found["empty translations"]["figures"] == {"share": 1.0}
+    assert found["empty translations"]["is_bad"] and found["length of translations"]["is_bad"]
+
+
+def test_the_synthetic_corpus(run_script, checkpoint, tmp_path: Path) -> None:
+    def use_attention(trained: TrainedModel) -> None:
+        trained.network.encoder.layer.attention.gamma.fill_(0.5)
+
+    trained = load_model(checkpoint)
+    splits = {"train_split": "train", "dev_split": "dev"}
+    trained = replace(trained, trained_on=replace(trained.trained_on, **splits))
+    save_checkpoint(tmp_path / "first", 0, ("best",), trained, tensors={}, progress={})
+    run = changed(tmp_path / "first", tmp_path, use_attention)
+    found = report(run_script, run, "--data", "synthetic", "--clips", 3)
+    assert not found["attention"]["is_bad"] and found["attention"]["figures"]["gamma"] == 0.5
+    assert not found["clips without motion"]["is_bad"]
+    assert "in_one" in found["signs that differ in one parameter"]["figures"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--clips", "0"], "clips: found 0; expected at least 1"),
+        (["--output", "{folder}/gone/a.json"], "gone: found no such folder"),
+        (["--data", "synthetic:x"], "synthetic"),
+    ],
+)
+def test_bad_options(run_script, checkpoint, tmp_path: Path, options, message: str) -> None:
+    filled = [option.format(folder=tmp_path) for option in options]
+    finished = run_script("diagnose.py", "--checkpoint", checkpoint, *filled)
+    assert finished.status and message in finished.err + finished.out
+
+
+def test_a_model_that_takes_glosses(run_script, checkpoint, tmp_path: Path) -> None:
+    trained = load_model(checkpoint)
+    recipe = replace(trained.recipe, input=replace(trained.recipe.input, input="gloss"))
+    network = build_network(recipe, trained.vocabularies)
+    trained = replace(trained, recipe=recipe, network=network)
+    save_checkpoint(tmp_path, 0, ("best",), trained, tensors={}, progress={})
+    found = report(run_script, tmp_path)
+    assert "repeated translations" in found and "attention" not in found
+    finished = run_script(
+        "visualize_attention.py", "--checkpoint", tmp_path, "--output", tmp_path / "a.png"
+    )
+    assert finished.status == 1 and "found a model that takes glosses" in finished.err
