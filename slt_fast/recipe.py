@@ -259,16 +259,18 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
         newer = {"frames_per_step": 0, "frames_at_once": 0, "frames_per_chunk": 0, "patience": 0}
         kept = {"batch_norm": "batch", "bad_steps": 10, "best_by": "auto", "compile": False}
         values["training"] = {**newer, **kept, **training}
+    if isinstance(model := values.get("model"), dict):
+        values["model"] = {"backbone": "resnet18", **model}
     if "search" in values:
         if isinstance(search := values["search"], dict):
             values["search"] = {"gloss_beam_size": 1, **search}
         return values
-    training, model = dict(values["training"]), dict(values["model"])
+    training = dict(values["training"])
     search = {name: training.pop(name) for name in ("beam_size", "max_text_length")}
     search |= {"length_penalty": 1.0, "gloss_beam_size": 1}
-    if (backbone := model.pop("backbone")) != "resnet18":
+    if (backbone := dict(values["model"])["backbone"]) != "resnet18":
         raise UserError(f"backbone: found {backbone!r}; expected 'resnet18'")
-    return {**values, "model": model, "training": training, "search": search}
+    return {**values, "training": training, "search": search}
 
 
 def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:

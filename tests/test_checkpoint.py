@@ -539,6 +539,18 @@ def test_a_recipe_from_before_the_search_for_glosses(tmp_path, trained: TrainedM
     fails(path.parent, "search: found list; expected a JSON object")
 
 
+def test_a_recipe_from_before_other_backbones(tmp_path: Path, trained: TrainedModel) -> None:
+    save(tmp_path, 1, trained, "best")
+    path = checkpoint_folder(tmp_path / "best") / "model.json"
+    description = read_json(path)
+    assert description["recipe"]["model"].pop("backbone") == "resnet18"
+    write_json(path, description)
+    assert load_model(tmp_path).recipe == trained.recipe
+    description["recipe"]["model"]["backbone"] = "r3d_18"  # whose weights are others
+    write_json(path, description)
+    fails(path.parent, r"found an unknown tensor 'encoder\.backbone\.")
+
+
 def test_a_recipe_from_before_other_rates_and_glosses(
     tmp_path: Path, trained: TrainedModel
 ) -> None:

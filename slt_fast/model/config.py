@@ -13,10 +13,15 @@ _Count = Annotated[int, Bounds(ge=1)]
 class ModelConfig:
     """What the network is (arXiv 2502.02587; "assumed" marks what the paper leaves open)."""
 
+    backbone: Literal["resnet18", "r3d_18"] = "resnet18"
+    """resnet18 sees each frame alone; r3d_18 convolves over time as well, without a stride there.
+    It computes whole clips at once."""
     backbone_stages: Annotated[int, Bounds(ge=1, le=4)] = 4
-    """Stages of ResNet18 to keep; 4 gives 512 channels at 1/32 of the image's size."""
+    """Stages of the backbone to keep; 4 gives 512 channels at 1/32 of the image's size, or at 1/16
+    with r3d_18."""
     backbone_weights: str = "imagenet"
-    """imagenet (torchvision's), none, or a file with a state dict of ResNet18."""
+    """imagenet (torchvision's; of r3d_18 kinetics), none, or a file with a state dict of the
+    backbone."""
     key_channels: _Count | None = None
     """Channels of query and key; None means C/8 (assumed)."""
     attention_heads: _Count = 1

@@ -1,6 +1,7 @@
 """Turns packed images into the memory of each clip: backbone, pixel-wise attention, time."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from slt_fast.device import to_device
 from slt_fast.layers import PixelAttention2d, PixelAttentionLayer
 from slt_fast.model.backbone import Backbone
+from slt_fast.model.clip_backbone import ClipBackbone
 from slt_fast.model.config import ModelConfig
 from slt_fast.model.padded import counts_of_packed, padding_mask, time_positions
 from slt_fast.model.recomputing import recomputed
@@ -41,7 +43,7 @@ class Encoder(nn.Module):
 
     Attributes:
         frames_per_chunk: Training computes the frames in chunks of at most so many, which batch
-            norm sees one by one; 0 computes all at once.
+            norm sees one by one; 0 computes all at once, as a backbone of whole clips needs.
         recomputes_chunks: Whether the activations of all chunks but the last are computed again for
             the backward pass instead of kept. It begins with the last.
     """
@@ -51,7 +53,8 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig, num_glosses: int) -> None:
         super().__init__()
-        self.backbone = Backbone(stages=config.backbone_stages, weights=config.backbone_weights)
+        kind = ClipBackbone if config.backbone == "r3d_18" else Backbone
+        self.backbone = kind(stages=config.backbone_stages, weights=config.backbone_weights)
         C, D = self.backbone.channels, config.width
         attention = PixelAttention2d(
             C,
@@ -99,16 +102,27 @@ class Encoder(nn.Module):
         Raises:
             ValueError: The lengths do not fit the images.
         """
-        counts_of_packed(lengths, images, "images")
-        return self.encode_clips(*self.encode_frames(images), lengths)
+        counts = counts_of_packed(lengths, images, "images")
+        return self.encode_clips(*self.encode_frames(images, counts), lengths)
 
-    def encode_frames(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Encodes each image alone.
+    def encode_frames(
+        self, images: torch.Tensor, counts: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encodes each image: alone, or by the frames around it if the backbone sees clips.
+
+        Args:
+            images: As for forward.
+            counts: Frames of each clip.
 
         Returns:
             Vectors [sum(T), D], and vectors of pixels [sum(T), h * w, D]; none without pixel
             memory.
+
+        Raises:
+            ValueError: The backbone sees clips, but frames shall be computed in chunks.
         """
+        if isinstance(self.backbone, ClipBackbone):
+            return self._encode_whole_clips(self.backbone, images, counts)
         at_once, encode = self.frames_per_chunk or len(images), self._encode_chunk
         if not (self.training or torch.is_grad_enabled()):  # no frame depends on another
             most = max(1, _PIXELS_AT_ONCE[images.device.type] // images[0, 0].numel())
@@ -138,8 +152,24 @@ class Encoder(nn.Module):
         memory = (pixels + time_positions(frames).unsqueeze(1)).flatten(1, 2)
         return Encoded(memory, padding.repeat_interleave(N, dim=1), logits, lengths)
 
+    def _encode_whole_clips(
+        self, backbone: ClipBackbone, images: torch.Tensor, counts: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.frames_per_chunk:
+            found = f"found frames_per_chunk {self.frames_per_chunk} with backbone r3d_18"
+            raise ValueError(f"encoder: {found}; expected 0, as it sees whole clips")
+        if self.training or torch.is_grad_enabled():
+            return self._encode_maps(backbone(images.float(), counts))
+        # One after the other, as they do not depend on each other.
+        clips = [backbone(clip.float(), [len(clip)]) for clip in images.split([*counts])]
+        vectors, pixels = zip(*map(self._encode_maps, clips), strict=True)
+        return torch.cat(vectors), torch.cat(pixels)
+
     def _encode_chunk(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        maps = self.layer(self.backbone(images.float()))
+        return self._encode_maps(self.backbone(images.float()))
+
+    def _encode_maps(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = self.layer(maps)
         vectors = self._frame_vectors(maps)
         if self.pixel_projection is None:
             return vectors, vectors[:0]

@@ -49,6 +49,12 @@ class TranslationNetwork(nn.Module):
         assert isinstance(self.encoder, Encoder)
         return self.encoder
 
+    def use_channels_last(self) -> None:
+        """Keeps the weights of 2-D convolutions in the order in which they are computed fastest."""
+        for parameter in self.parameters():
+            if parameter.ndim == 4:  # nn.Module.to would refuse 3-D ones, which have it already
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
     def compute_in_chunks(self, frames_per_chunk: int) -> None:
         """Keeps activations of so many frames at a time from now on; 0 keeps all in training.
 

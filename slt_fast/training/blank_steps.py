@@ -47,12 +47,12 @@ class BlankSteps:
         self.recipe, self.vocabularies, self.device = recipe, vocabularies, device
         self.text_length = text_length
         self.network = build_network(without_weights(recipe), vocabularies)
-        self.network.to(device).to(memory_format=torch.channels_last)
+        self.network.to(device).use_channels_last()
         set_training(self.network, recipe.training.batch_norm)
         for parameter in self.network.parameters():
             parameter.grad = torch.zeros_like(parameter)
         with torch.no_grad(), autocast(device, recipe.training.precision):
-            self._kinds = self.network.image_encoder.encode_frames(self.images(2))
+            self._kinds = self.network.image_encoder.encode_frames(self.images(2), [2])
         after_frames = _AfterFrames(self.network, self._kinds)
         self._whole, self._after_frames = (
             Stepper(module, vocabularies, recipe.training, Ranks())

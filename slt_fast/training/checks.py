@@ -66,6 +66,7 @@ def check_recipe(recipe: Recipe, run: RunConfig, start: Start | None = None) -> 
     recipe.input.parameters()
     if not recipe.input.has_images:
         _check_no_video_settings(run)
+    _check_whole_clips(recipe, run)
     if run.save_translations:
         check_translations_file(run.save_translations)
     resumes = has_checkpoint_to_resume(run)
@@ -98,3 +99,17 @@ def _check_no_video_settings(run: RunConfig) -> None:
         if value is not None:
             expected = "expected none with input 'gloss', which reads no video"
             raise UserError(f"{name}: found {value}; {expected}")
+
+
+def _check_whole_clips(recipe: Recipe, run: RunConfig) -> None:
+    """Raises UserError if a backbone that sees whole clips shall compute them in chunks."""
+    if recipe.model.backbone != "r3d_18":
+        return
+    for name, value in (
+        ("frames_per_chunk", recipe.training.frames_per_chunk),
+        ("memory_budget", run.memory_budget),
+        ("compile", recipe.training.compile),
+    ):
+        if value:
+            expected = "backbone resnet18, as r3d_18 computes whole clips at once"
+            raise UserError(f"{name}: found {value!r} with backbone r3d_18; expected {expected}")

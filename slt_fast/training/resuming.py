@@ -44,7 +44,7 @@ def check_same_recipe(folder: Path, found: Recipe, wanted: Recipe) -> None:
     """
     changes = differences(found, wanted)
     changes.pop("training.patience", None)
-    if not {"imagenet", "none"} & set(changes.get(_BACKBONE_WEIGHTS, ("none",))):
+    if not {"imagenet", "kinetics", "none"} & set(changes.get(_BACKBONE_WEIGHTS, ("none",))):
         del changes[_BACKBONE_WEIGHTS]
     epochs, wanted_epochs = changes.get("training.epochs", (0, 0))
     if wanted_epochs > epochs:  # a longer training

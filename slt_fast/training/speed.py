@@ -23,18 +23,23 @@ class Speed:
     def start_epoch(self) -> None:
         """Begins to measure: what came before, such as scoring, does not count."""
         self._epoch = self._lap = time.monotonic()
-        self._frames = 0
+        self._frames = self._num_steps = 0
 
-    def lap(self, frames: int) -> None:
-        """Adds frames that were trained on since the last lap."""
+    def lap(self, frames: int, num_steps: int) -> None:
+        """Adds frames and steps that were trained on since the last lap."""
         now = time.monotonic()
         seconds, self._lap = now - self._lap, now
         self._frames += frames
+        self._num_steps += num_steps
         self.latest = frames / max(seconds, 1e-9)
 
-    def of_epoch(self) -> float:
-        """Returns frames a second of the epoch up to the last lap."""
-        return self._frames / max(self._lap - self._epoch, 1e-9)
+    def of_epoch(self) -> dict[str, float]:
+        """Returns the pace of the epoch up to the last lap; nothing if no step was taken."""
+        if not self._num_steps:
+            return {}
+        seconds = max(self._lap - self._epoch, 1e-9)
+        pace = {"frames_a_second": self._frames / seconds}
+        return pace | {"seconds_a_step": seconds / self._num_steps}
 
     def time_left(self, steps_left: int) -> str:
         """Returns the time that so many steps take at the pace so far, scoring included."""

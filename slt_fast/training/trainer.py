@@ -74,7 +74,7 @@ class Trainer:
         )
         fresh = without_weights(recipe) if has_checkpoint_to_resume(run) else recipe
         network = build_network(fresh, vocabularies)
-        network.to(self.device).to(memory_format=torch.channels_last)
+        network.to(self.device).use_channels_last()
         network.compute_in_chunks(settings.frames_per_chunk)
         if settings.compile:
             network.image_encoder.compile_convolutions()
@@ -203,7 +203,7 @@ class Trainer:
         results = self.stepper.results(at_once=at_once)
         means: dict[str, float] = {}
         if results:
-            self.speed.lap(sum(result.frames for result in results))
+            self.speed.lap(sum(result.frames for result in results), len(results))
         for result in results:
             if result.is_good:
                 self.bad_steps.clear()
@@ -243,9 +243,7 @@ class Trainer:
         progress.finish_epoch()
         # In this order no line is ever missing: resuming drops that of an epoch that was not saved.
         if self.ranks.is_first:
-            record["seconds"] = self.seconds()
-            if pace := self.speed.of_epoch():  # nothing was left to train when a run was resumed
-                record["frames_a_second"] = pace
+            record |= {"seconds": self.seconds(), **self.speed.of_epoch()}
             self.log.epoch(record, self.speed.time_left(self.steps.total - progress.step))
         self.save(*pointers)
         if self.ranks.any(self.stop.signal is not None)[0]:

@@ -9,7 +9,7 @@ from slt_fast.model.config import ModelConfig
 
 def test_the_defaults_are_the_papers() -> None:
     config = ModelConfig()
-    assert config.backbone_stages == 4
+    assert config.backbone == "resnet18" and config.backbone_stages == 4
     assert config.backbone_weights == "imagenet"
     assert config.attention_heads == 1
     assert config.positional_encoding
@@ -28,6 +28,7 @@ def test_survives_json() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
+        ("backbone", "resnet50", r"\('resnet18', 'r3d_18'\)"),
         ("backbone_stages", 0, "1 to 4"),
         ("backbone_stages", 5, "1 to 4"),
         ("key_channels", 0, "at least 1"),

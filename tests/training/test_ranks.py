@@ -23,7 +23,7 @@ from slt_fast.training.ranks import Ranks
 from slt_fast.training.run import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMES = ("seconds", "frames_a_second")
+TIMES = ("seconds", "frames_a_second", "seconds_a_step")
 # Batch norm by the clips beside a clip, and dropout of its own in each process, would differ.
 EQUAL = {"batch_norm": "frozen", "epochs": 2, "batch_size": 3, "preload": False, "num_workers": 0}
 EQUAL["precision"] = "float32"  # whose rounding is small enough to compare

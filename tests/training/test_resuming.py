@@ -59,7 +59,8 @@ def without_times(run: RunConfig) -> list[dict]:
     assert [line["epoch"] for line in lines] == [1, 2]
     for line in lines:
         # An epoch that was trained to its end before the stop has no pace.
-        assert line.pop("seconds") > 0 and line.pop("frames_a_second", 1.0) > 0
+        assert line.pop("seconds") > 0
+        assert line.pop("frames_a_second", 1.0) > 0 and line.pop("seconds_a_step", 1.0) > 0
         assert "train.text" in line
     return lines
 
@@ -456,7 +457,7 @@ def test_an_epoch_that_is_logged_but_not_saved_is_logged_once(
     before = records(run)
     assert [record["epoch"] for record in before] == [1]
     train(recipe, replace(run, resume=True))
-    times = {name: before[0][name] for name in ("seconds", "frames_a_second")}
+    times = {name: before[0][name] for name in ("seconds", "frames_a_second", "seconds_a_step")}
     assert before[0] == without_times(run)[0] | times
 
 
