@@ -1,0 +1,1 @@
+"""Parts of scripts/reproduce.py: experiments, runs, trainings in processes, and the report."""

@@ -1,0 +1,89 @@
+"""The paper's experiments: a question each, and the variants that answer it."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+PHOENIX, COL_SLTD = "PHOENIX-2014-T", "CoL-SLTD"
+
+
+class Published(NamedTuple):
+    """A figure of the paper (arXiv 2502.02587)."""
+
+    data: str
+    bleu4: float  # in percent
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the settings that are compared.
+
+    Args:
+        options: Options of scripts/train.py that make it.
+        against: The variant that it is tested against; None for a baseline.
+        published: The paper's figures.
+    """
+
+    options: tuple[str, ...]
+    against: str | None = None
+    published: tuple[Published, ...] = ()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is asked, and the variants by name."""
+
+    question: str
+    variants: dict[str, Variant] = field(default_factory=dict)
+
+
+_FLOW, _RGB = ("--input", "flow"), ("--input", "rgb")
+# Neither network has weights of other data, which 2-D and 3-D ones could not share.
+_2D, _3D = (
+    ("--backbone", backbone, "--backbone-weights", "none") for backbone in ("resnet18", "r3d_18")
+)
+
+EXPERIMENTS = {
+    "rgb-baseline": Experiment(
+        "What does the network score on RGB frames, the paper's first baseline?",
+        {"rgb": Variant(_RGB, published=(Published(COL_SLTD, 31), Published(PHOENIX, 22.77)))},
+    ),
+    "rgb-vs-flow": Experiment(
+        "Is optical flow a better input than RGB frames?",
+        {
+            "rgb": Variant(_RGB, published=(Published(PHOENIX, 22.77),)),
+            "flow": Variant(_FLOW, "rgb", (Published(PHOENIX, 30.77),)),
+        },
+    ),
+    # The paper says "0.51" and "0.44" without the data set; elsewhere it has 0.5137 for CoL-SLTD.
+    "positional-encoding": Experiment(
+        "What is the 2-D positional encoding worth?",
+        {
+            "with": Variant(("--positional-encoding",), published=(Published(COL_SLTD, 51),)),
+            "without": Variant(("--no-positional-encoding",), "with", (Published(COL_SLTD, 44),)),
+        },
+    ),
+    "heads": Experiment(
+        "How many heads should the 2-D attention have?",
+        {
+            "1-head": Variant(("--attention-heads", "1")),
+            "2-heads": Variant(("--attention-heads", "2"), "1-head"),
+            "4-heads": Variant(("--attention-heads", "4"), "1-head"),
+        },
+    ),
+    "feed-forward": Experiment(
+        "Are depthwise separable convolutions enough in the feed-forward?",
+        {
+            "standard": Variant(("--feed-forward", "standard")),
+            "depthwise": Variant(("--feed-forward", "depthwise"), "standard"),
+        },
+    ),
+    "backbone-3d": Experiment(
+        "Does a backbone that convolves over time gain, on flow and on RGB frames?",
+        {
+            "resnet18-flow": Variant((*_2D, *_FLOW)),
+            "r3d_18-flow": Variant((*_3D, *_FLOW), "resnet18-flow"),
+            "resnet18-rgb": Variant((*_2D, *_RGB), "resnet18-flow"),
+            "r3d_18-rgb": Variant((*_3D, *_RGB), "resnet18-rgb"),
+        },
+    ),
+}

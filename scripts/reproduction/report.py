@@ -1,0 +1,115 @@
+"""The report of an experiment as Markdown."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_SPREAD = (
+    "Means over the seeds; in brackets the lowest and highest seed. Brackets in the table of runs "
+    "are 95 % bootstrap intervals over the test clips of one run: they show what other clips would "
+    "change, not what another seed would."
+)
+_TEST = (
+    "p is the probability of a difference at least so large if both variants were equally good "
+    "(sacrebleu's approximate randomisation over the same test clips, BLEU-4). Each seed is a test "
+    "of its own, of two models; the p-values are not joined, and say nothing of other seeds."
+)
+_COSTS = (
+    "FLOPs are of the encoder (backbone, attention, projections), forward, by torch's counter, "
+    "which counts two for a multiplication with an addition. Seconds a step are means over epochs "
+    "and seeds, without reading and scoring; runs beside each other slow each other down."
+)
+
+
+def to_markdown(found: dict[str, Any]) -> str:
+    """Returns the text of report.md for what report.json holds."""
+    parts = [f"# {found['experiment']}", found["question"], _settings(found)]
+    if found["missing"]:
+        parts.append(f"**Missing runs: {'; '.join(found['missing'])}.**")
+    variants = {name: each for name, each in found["variants"].items() if each["runs"]}
+    if variants:
+        parts += ["## Scores", _scores(variants), _SPREAD, *_published(found)]
+        parts += ["## Runs", _runs(variants)]
+        parts += [_TEST] if any("test" in run for _, run in _all_runs(variants)) else []
+        parts += ["## Costs", _costs(variants), _COSTS, "## Commands", _commands(variants)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _settings(found: dict[str, Any]) -> str:
+    options = shlex.join(found["train_options"]) or "none"
+    clips = {(run["split"], run["num_clips"]) for _, run in _all_runs(found["variants"])}
+    scored = ", ".join(f"{number} clips of {split}" for split, number in sorted(clips)) or "nothing"
+    return (
+        f"Data `{found['data']}`, recipe `{found['recipe']}`, other options: `{options}`, "
+        f"{found['seeds']} seeds, scored on {scored}. torch {found['torch']}, "
+        f"{found['jobs']} runs at a time."
+    )
+
+
+def _scores(variants: dict[str, Any]) -> str:
+    rows = []
+    for name, each in variants.items():
+        mean = each["mean"]
+        bleu = f"{mean['bleu4']:.1f} ({mean['bleu4_lowest']:.1f} to {mean['bleu4_highest']:.1f})"
+        paper = ", ".join(f"{p['bleu4']:g} ({p['data']})" for p in each["published"])
+        seeds = len(each["seeds_finished"])
+        rows.append([name, seeds, bleu, _number(mean, "wer"), _number(mean, "exact_match"), paper])
+    heading = ["variant", "seeds", "BLEU-4", "WER", "exact match", "the paper's BLEU-4"]
+    return _table(heading, rows)
+
+
+def _published(found: dict[str, Any]) -> list[str]:
+    """Returns what to know about the paper's figures, if there are any."""
+    figures = (figure for each in found["variants"].values() for figure in each["published"])
+    sets = " and ".join(sorted({figure["data"] for figure in figures}))
+    warning = "Figures of different data sets cannot be compared, only which variant is better."
+    return [f"The paper's figures are of {sets}, these of `{found['data']}`. {warning}"] * bool(
+        sets
+    )
+
+
+def _runs(variants: dict[str, Any]) -> str:
+    rows = []
+    for name, run in _all_runs(variants):
+        scores = [_with_interval(run, score) for score in ("bleu4", "wer", "exact_match")]
+        test = run.get("test")
+        tested = [test["against"], f"{test['bleu4']['p_value']:.4f}"] if test else ["", ""]
+        rows.append([name, run["seed"], *scores, *tested])
+    heading = ["variant", "seed", "BLEU-4", "WER", "exact match", "against", "p"]
+    return _table(heading, rows)
+
+
+def _costs(variants: dict[str, Any]) -> str:
+    rows = []
+    for name, each in variants.items():
+        frames, size, flops = each["clip_frames"], each["image_size"], each["flops_of_clip"]
+        clip = f"{flops / 1e9:.3f} ({frames} frames of {size}x{size})"
+        frame, seconds = f"{flops / frames / 1e9:.4f}", _number(each["mean"], "seconds_a_step", 3)
+        threads = ", ".join(map(str, sorted({run["threads"] for run in each["runs"]})))
+        rows.append([name, f"{each['parameters']:,}", frame, clip, seconds, threads])
+    heading = ["variant", "parameters", "GFLOP a frame", "GFLOP a clip", "seconds a step"]
+    return _table([*heading, "threads"], rows)
+
+
+def _commands(variants: dict[str, Any]) -> str:
+    lines = [run["command"] for _, run in _all_runs(variants)]
+    return "\n".join(["```", *lines, "```"])
+
+
+def _all_runs(variants: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    return ((name, run) for name, each in variants.items() for run in each["runs"])
+
+
+def _with_interval(run: dict[str, Any], name: str) -> str:
+    if name not in run:
+        return ""
+    return f"{run[name]:.1f} ({run[f'{name}_low']:.1f} to {run[f'{name}_high']:.1f})"
+
+
+def _number(values: dict[str, Any], name: str, digits: int = 1) -> str:
+    return f"{values[name]:.{digits}f}" if name in values else ""
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

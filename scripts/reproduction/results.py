@@ -1,0 +1,117 @@
+"""What the runs of an experiment found: scores, tests between variants, and what models cost."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from reproduction.experiments import Experiment
+from reproduction.runs import Run
+from slt_fast.checkpoint import TrainedModel, load_model, without_weights
+from slt_fast.errors import DataError
+from slt_fast.files import read_json
+from slt_fast.metrics.paired import paired_test
+from slt_fast.model.encoder import Encoder
+
+SCORES = ("bleu4", "wer", "exact_match")
+# A short clip will do: what a frame costs does not depend on how many there are.
+_CLIP_FRAMES = 16
+
+
+def collect(experiment: Experiment, runs: Sequence[Run], about: dict[str, Any]) -> dict[str, Any]:
+    """Returns what report.json holds.
+
+    Args:
+        experiment: The experiment.
+        runs: Its runs; those that are not finished are listed as missing.
+        about: Settings of the experiment, which come first.
+
+    Raises:
+        DataError: A file of a finished run is broken, or runs were scored on other clips.
+    """
+    finished = [run for run in runs if run.is_finished()]
+    missing = [run.name for run in runs if run not in finished]
+    found = {**about, "torch": torch.__version__, "missing": missing, "variants": {}}
+    for name, variant in experiment.variants.items():
+        own = [run for run in finished if run.variant == name]
+        measured = [_of_run(run, _counterpart(run, variant.against, finished)) for run in own]
+        published = [figure._asdict() for figure in variant.published]
+        values = {"options": [*variant.options], "against": variant.against}
+        values |= {"published": published, "seeds_finished": [run.seed for run in own]}
+        if own:
+            values |= {"mean": _means(measured), **_costs(load_model(own[0].folder))}
+        found["variants"][name] = values | {"runs": measured}
+    return found
+
+
+def _counterpart(run: Run, against: str | None, finished: Iterable[Run]) -> Run | None:
+    """Returns the run of the other variant with the same seed; None if there is none."""
+    others = (other for other in finished if (other.variant, other.seed) == (against, run.seed))
+    return next(others, None)
+
+
+def _of_run(run: Run, other: Run | None) -> dict[str, Any]:
+    metrics, command = (
+        read_json(run.folder / "metrics.json"),
+        read_json(run.folder / "command.json"),
+    )
+    (split,) = (key.removesuffix(".num_clips") for key in metrics if key.endswith(".num_clips"))
+    scores = {
+        f"{name}{end}": metrics[f"{split}.{name}{end}"]
+        for name in SCORES
+        for end in ("", "_low", "_high")
+        if f"{split}.{name}{end}" in metrics  # clips may have no glosses
+    }
+    about = {"seed": run.seed, "split": split, "num_clips": metrics[f"{split}.num_clips"]}
+    about |= {"signature": metrics[f"{split}.signature"], "seconds_a_step": _seconds_a_step(run)}
+    about |= {"threads": command["threads"], "command": command["command"]}
+    return about | scores | ({"test": _tested(run, other)} if other else {})
+
+
+def _seconds_a_step(run: Run) -> float | None:
+    """Returns the mean over the epochs; None if none was trained without a stop."""
+    lines = (run.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    epochs = [json.loads(line).get("seconds_a_step") for line in lines]
+    paces = [pace for pace in epochs if pace is not None]
+    return fmean(paces) if paces else None
+
+
+def _tested(run: Run, other: Run) -> dict[str, Any]:
+    """Tests whether two runs differ by more than chance on the same clips."""
+    ours, theirs = _translations(run), _translations(other)
+    for name in ("id", "reference"):
+        if [row[name] for row in ours] != [row[name] for row in theirs]:
+            expected = f"those of {other.translations}, to compare them"
+            raise DataError(run.translations, f"other clips ({name})", expected)
+    said, others = ([row["hypothesis"] for row in rows] for rows in (ours, theirs))
+    found = paired_test(said, others, [row["reference"] for row in ours])
+    return {"against": other.variant, **{name: each._asdict() for name, each in found.items()}}
+
+
+def _translations(run: Run) -> list[dict[str, str]]:
+    return [json.loads(line) for line in run.translations.read_text("utf-8").splitlines()]
+
+
+def _means(measured: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Returns the mean over the seeds of each score, and of BLEU-4 also the ends of their range."""
+    values = {name: [row.get(name) for row in measured] for name in (*SCORES, "seconds_a_step")}
+    means = {name: fmean(each) for name, each in values.items() if None not in each}
+    bleu = [row["bleu4"] for row in measured]
+    return means | {"bleu4_lowest": min(bleu), "bleu4_highest": max(bleu)}
+
+
+def _costs(trained: TrainedModel) -> dict[str, int]:
+    """Counts parameters, and the operations of the encoder on a clip, forward and in float32."""
+    recipe = without_weights(trained.recipe)
+    # The fused operators are invisible to the counter; the reference computes the same.
+    config = replace(recipe.model, backend="reference")
+    encoder = Encoder(config, len(trained.vocabularies.gloss)).eval()
+    T, size = _CLIP_FRAMES, recipe.input.image_size
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        encoder(torch.zeros(T, 3, size, size), torch.tensor([T]))
+    flops = {"image_size": size, "clip_frames": T, "flops_of_clip": counter.get_total_flops()}
+    return {"parameters": sum(p.numel() for p in trained.network.parameters()), **flops}

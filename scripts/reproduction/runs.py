@@ -1,0 +1,161 @@
+"""The runs of an experiment: their commands, and what has become of them."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from reproduction.experiments import Experiment
+from slt_fast.errors import DataError, UserError
+from slt_fast.files import read_json, write_json
+
+TRAIN = Path(__file__).resolve().parents[1] / "train.py"
+_OWN_OPTIONS = ("output", "resume", "save-translations", "data", "recipe", "seed")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A variant with a seed.
+
+    Args:
+        variant: Name of the variant.
+        seed: Seed of the training.
+        folder: Folder of the run.
+        options: Options of scripts/train.py that decide what is computed.
+    """
+
+    variant: str
+    seed: int
+    folder: Path
+    options: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name for people."""
+        return f"{self.variant}, seed {self.seed}"
+
+    @property
+    def translations(self) -> Path:
+        """File of the test split's translations."""
+        return self.folder / "translations.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """File that the training's output is appended to."""
+        return self.folder / "train.log"
+
+    def arguments(self) -> list[str]:
+        """Returns all arguments of scripts/train.py, to start or to go on."""
+        place = ["--output", str(self.folder), "--save-translations", str(self.translations)]
+        return [*self.options, *place, *(["--resume"] if self._has_begun() else [])]
+
+    def command(self, threads: int) -> str:
+        """Returns the line for a shell that does the same from the working directory."""
+        script = os.path.relpath(TRAIN)
+        place = ["--output", str(self.folder), "--save-translations", str(self.translations)]
+        words = shlex.join(["python", script, *self.options, *place])
+        return f"OMP_NUM_THREADS={threads} {words}"
+
+    def is_finished(self) -> bool:
+        """Returns whether there is nothing left to do."""
+        # The translations are written last.
+        return (self.folder / "metrics.json").is_file() and self.translations.is_file()
+
+    def record(self, threads: int) -> None:
+        """Writes down the command in the folder, which is made."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        values = {"command": self.command(threads), "threads": threads}
+        write_json(self._command_file, {**values, "options": [*self.options]})
+
+    def check(self) -> None:
+        """Raises DataError if the folder holds another run."""
+        if not self.folder.exists():
+            return
+        if not self._command_file.is_file():
+            if any(self.folder.iterdir()):
+                raise DataError(self.folder, "no command.json, but other files", "an empty folder")
+            return
+        options = read_json(self._command_file).get("options")
+        if not isinstance(options, list) or not all(isinstance(word, str) for word in options):
+            raise DataError(self._command_file, f"options {options!r}", "a list of words")
+        found, wanted = by_name(options), by_name(self.options)
+        for name in [*found, *wanted]:
+            if found.get(name) != wanted.get(name):
+                ours = f"{_spelled(name, wanted)}, as asked for now, or another --output"
+                raise DataError(self.folder, f"a run with {_spelled(name, found)}", ours)
+
+    @property
+    def _command_file(self) -> Path:
+        return self.folder / "command.json"
+
+    def _has_begun(self) -> bool:
+        return os.path.lexists(self.folder / "last")
+
+
+def plan_runs(
+    experiment: Experiment,
+    *,
+    data: str,
+    recipe: str,
+    seeds: int,
+    train_options: Sequence[str],
+    output: Path,
+) -> list[Run]:
+    """Returns the runs of an experiment: all variants with the first seed, then with the next.
+
+    Raises:
+        UserError: The options for training are not free to choose.
+        DataError: A folder holds another run.
+    """
+    check_free(experiment, train_options)
+    runs = [
+        Run(name, seed, output / name / f"seed-{seed}", options)
+        for seed in range(seeds)
+        for name, variant in experiment.variants.items()
+        for options in [
+            (
+                *("--recipe", recipe, "--data", data, "--seed", str(seed)),
+                *variant.options,
+                *train_options,
+            )
+        ]
+    ]
+    for run in runs:
+        run.check()
+    return runs
+
+
+def check_free(experiment: Experiment, train_options: Sequence[str]) -> None:
+    """Raises UserError if an option for training is one that the experiment itself chooses."""
+    own = chain(_OWN_OPTIONS, *(by_name(each.options) for each in experiment.variants.values()))
+    taken = set(own)
+    if train_options and not train_options[0].startswith("--"):
+        found = repr(train_options[0])
+        raise UserError(f"train options: found {found}; expected options of scripts/train.py")
+    for name in by_name(train_options):
+        if name in taken:
+            expected = "none that the experiment chooses: " + ", ".join(sorted(taken))
+            raise UserError(f"train options: found --{name}; expected {expected}")
+
+
+def by_name(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Returns the values of options by name; "--no-name" is the value "no" of "name"."""
+    found: dict[str, tuple[str, ...]] = {}
+    name = ""
+    for word in words:
+        if not word.startswith("--"):
+            found[name] = (*found.get(name, ()), word)
+            continue
+        option, _, value = word.removeprefix("--").partition("=")
+        option = option.replace("_", "-")
+        name = option.removeprefix("no-")
+        found[name] = ("no",) if option != name else (value,) if value else ()
+    return found
+
+
+def _spelled(name: str, options: dict[str, tuple[str, ...]]) -> str:
+    if name not in options:
+        return f"no --{name}"
+    return f"--no-{name}" if options[name] == ("no",) else " ".join([f"--{name}", *options[name]])

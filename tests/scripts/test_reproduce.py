@@ -1,0 +1,298 @@
+"""scripts/reproduce.py: the table of experiments, small experiments, and what their reports say."""
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from slt_fast.checkpoint import build_network
+from slt_fast.commands.train import parse_arguments
+from slt_fast.data.batching import Vocabularies
+from slt_fast.errors import DataError, UserError
+from slt_fast.files import write_json
+from slt_fast.metrics.paired import paired_test
+from slt_fast.model.config import ModelConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def part(monkeypatch):
+    """Imports a part of the script, as the script does."""
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(f"reproduction.{name}")
+
+    return load
+
+
+def test_each_variant_is_a_recipe_whose_network_computes(part, monkeypatch) -> None:
+    """Variants of an experiment differ, and in the settings that it is about only."""
+    for name, experiment in part("experiments").EXPERIMENTS.items():
+        models = []
+        for variant in experiment.variants.values():
+            monkeypatch.setattr(sys, "argv", ["train.py", *variant.options])
+            recipe = parse_arguments().settings
+            models.append((recipe.model, recipe.input.input))
+            small = replace(recipe.model, width=32, decoder_layers=1, decoder_feed_forward=32)
+            network = build_network(replace(recipe, model=small), Vocabularies.build([])).eval()
+            images, tokens = torch.rand(5, 3, 16, 16), torch.zeros(2, 3, dtype=torch.int64)
+            with torch.no_grad():
+                output = network(images, torch.tensor([2, 3]), tokens)
+            assert output.gloss_logits.isfinite().all(), name
+            assert variant.against is None or variant.against in experiment.variants
+        assert len(set(models)) == len(models), name
+        assert any(variant.against is None for variant in experiment.variants.values())
+
+
+def test_options_are_compared_by_name(part) -> None:
+    by_name = part("runs").by_name
+    words = [
+        "--epochs",
+        "3",
+        "--no-preload",
+        "--size",
+        "7",
+        "7",
+        "--length_penalty=-1",
+        "--compile",
+    ]
+    expected = {"epochs": ("3",), "preload": ("no",), "size": ("7", "7")}
+    assert by_name(words) == expected | {"length-penalty": ("-1",), "compile": ()}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seed", "3"], "found --seed; expected none that the experiment chooses"),
+        (["--output=x"], "found --output;"),
+        (["--epochs", "1", "--no-positional-encoding"], "found --positional-encoding;"),
+        (["--positional_encoding"], "found --positional-encoding;"),
+        (["3"], "found '3'; expected options of scripts/train.py"),
+    ],
+)
+def test_what_the_experiment_chooses_is_not_free(part, tmp_path, options, message) -> None:
+    with pytest.raises(UserError, match=f"^train options: {message}"):
+        planned(part, tmp_path, options)
+
+
+def planned(part, output: Path, options: list[str], seeds: int = 1) -> list:
+    settings = {"data": "synthetic", "recipe": "quickstart", "seeds": seeds}
+    experiment = part("experiments").EXPERIMENTS["positional-encoding"]
+    runs = part("runs").plan_runs(experiment, **settings, train_options=options, output=output)
+    assert [run.name for run in runs[:2]] == ["with, seed 0", "without, seed 0"]
+    return runs
+
+
+def test_a_folder_with_another_command_is_refused(part, tmp_path: Path) -> None:
+    for run in planned(part, tmp_path, ["--epochs", "3"]):
+        run.record(threads=1)
+    runs = planned(part, tmp_path, ["--epochs", "3"], seeds=2)  # more seeds are no other command
+    assert len(runs) == 4
+    message = "with/seed-0: found a run with --epochs 3; expected --epochs 4, as asked for now"
+    with pytest.raises(DataError, match=message):
+        planned(part, tmp_path, ["--epochs", "4"])
+    with pytest.raises(DataError, match="found a run with --epochs 3; expected no --epochs"):
+        planned(part, tmp_path, [])
+    with pytest.raises(DataError, match="found a run with no --preload; expected --no-preload"):
+        planned(part, tmp_path, ["--epochs", "3", "--no-preload"])
+    (runs[0].folder / "command.json").unlink()
+    (runs[0].folder / "last").touch()
+    with pytest.raises(
+        DataError, match="found no command.json, but other files; expected an empty"
+    ):
+        planned(part, tmp_path, ["--epochs", "3"])
+
+
+def test_the_threads_of_runs_at_a_time(part, monkeypatch) -> None:
+    module = part("training")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: {*range(8)})
+    assert [module.threads_of_run(jobs) for jobs in (1, 3, 9)] == [8, 2, 1]
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert module.threads_of_run(3) == 5
+
+
+SAID = {
+    ("with", 0): ["the mother sleeps .", "a dog ?"],
+    ("with", 1): ["the mother sleeps .", "the dog barks ?"],
+    ("without", 0): ["the mother sleeps .", "the dog ?"],
+}
+REFERENCES = ["the mother sleeps .", "the dog barks ?"]
+
+
+@pytest.fixture
+def measured(part, checkpoint: Path, tmp_path: Path) -> list:
+    """Runs as if they had been trained; that of "without" with seed 1 is missing."""
+    runs = planned(part, tmp_path, ["--epochs", "2"], seeds=2)
+    for number, run in enumerate(runs):
+        if (run.variant, run.seed) not in SAID:
+            continue
+        shutil.copytree(checkpoint, run.folder)
+        run.record(threads=1)
+        scores = {"test.num_clips": 2, "test.signature": "nrefs:1", "best_dev_bleu4": 3.0}
+        for score in ("bleu4", "wer", "exact_match"):
+            value = 10.0 * number + len(score) - 5  # the first BLEU-4 is 0, as bad models have
+            scores |= {f"test.{score}": value}
+            scores |= {f"test.{score}_low": value - 1, f"test.{score}_high": value + 1}
+        write_json(run.folder / "metrics.json", scores)
+        epochs = [{"seconds_a_step": 0.5}, {}, {"seconds_a_step": 0.25}]
+        (run.folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, epochs)))
+        rows = zip(["1", "2"], REFERENCES, SAID[run.variant, run.seed], strict=True)
+        names = ("id", "reference", "hypothesis")
+        lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+        run.translations.write_text("\n".join(lines))
+    return runs
+
+
+def collected(part, runs: list) -> dict:
+    experiment = part("experiments").EXPERIMENTS["positional-encoding"]
+    about = {"experiment": "positional-encoding", "question": "?", "data": "synthetic"}
+    about |= {"recipe": "quickstart", "seeds": 2, "train_options": ["--epochs", "2"], "jobs": 1}
+    return part("results").collect(experiment, runs, about)
+
+
+def test_a_report_has_the_scores_of_the_runs(part, measured) -> None:
+    found = collected(part, measured)
+    assert found["missing"] == ["without, seed 1"]
+    first, other = (found["variants"][name] for name in ("with", "without"))
+    assert [run["bleu4"] for run in first["runs"]] == [0.0, 20.0] and first["mean"]["bleu4"] == 10
+    assert first["mean"] | {"bleu4_lowest": 0.0, "bleu4_highest": 20.0} == first["mean"]
+    assert first["mean"]["seconds_a_step"] == 0.375 and other["seeds_finished"] == [0]
+    assert not any("test" in run for run in first["runs"])
+    expected = paired_test(SAID["without", 0], SAID["with", 0], REFERENCES)
+    (run,) = other["runs"]
+    assert run["test"]["bleu4"] == expected["bleu4"]._asdict() and run["wer_low"] == 7.0
+    text = part("report").to_markdown(found)
+    assert "**Missing runs: without, seed 1.**" in text
+    assert "| with | 2 | 10.0 (0.0 to 20.0) | 8.0 | 16.0 | 51 (CoL-SLTD) |" in text
+    p = f"{expected['bleu4'].p_value:.4f}"
+    row = "| without | 0 | 10.0 (9.0 to 11.0) | 8.0 (7.0 to 9.0) | 16.0 (15.0 to 17.0) | with |"
+    assert f"{row} {p} |" in text
+    assert "The paper's figures are of CoL-SLTD, these of `synthetic`." in text
+    assert f"--output {measured[0].folder}" in text and "OMP_NUM_THREADS=1 python" in text
+
+
+def test_an_empty_report_lists_what_is_missing(part, tmp_path: Path) -> None:
+    found = collected(part, planned(part, tmp_path, []))
+    assert (
+        part("report")
+        .to_markdown(found)
+        .endswith("**Missing runs: with, seed 0; without, seed 0.**\n")
+    )
+
+
+def test_runs_of_other_clips_are_not_compared(part, measured) -> None:
+    lines = measured[1].translations.read_text().replace("barks", "runs")
+    measured[1].translations.write_text(lines)
+    with pytest.raises(DataError, match=r"found other clips \(reference\); expected those of"):
+        collected(part, measured)
+
+
+def test_operations_are_counted(part, measured) -> None:
+    """Of the fused attention as well, and of 3-D convolutions three times as many."""
+    costs = collected(part, measured)["variants"]["with"]
+    trained = part("results").load_model(measured[0].folder)
+    assert costs["parameters"] == sum(p.numel() for p in trained.network.parameters())
+    counted = {
+        kind: part("results")._costs(replace(trained, recipe=with_model(trained.recipe, kind)))
+        for kind in ("resnet18", "r3d_18")
+    }
+    frames, plain = costs["clip_frames"], counted["resnet18"]["flops_of_clip"]
+    assert plain == costs["flops_of_clip"]
+    C, P, D, h = 64, 8 * 8, 32, 16  # channels, positions, width and side of the stem's maps
+    convolutions = 2 * h * h * 3 * C * 49 + 4 * 2 * P * C * C * 9
+    attention = 2 * P * C * (C + 2 * C // 8) + 2 * P * P * (C // 8 + C)
+    rest = plain / frames - convolutions - attention - 2 * C * 49 * D
+    assert 0 < rest / plain * frames < 0.5  # the feed-forward, and G glosses
+    assert counted["r3d_18"]["flops_of_clip"] > 8 * plain
+
+
+def with_model(recipe, backbone: str):
+    model = ModelConfig(**{**vars(recipe.model), "backbone": backbone})
+    return replace(recipe, model=model)
+
+
+@pytest.fixture
+def tiny(tiny_options, data_options, tmp_path: Path) -> list[str]:
+    """Options of reproduce.py for two clips, without their number of epochs."""
+    data, splits = data_options[:2], data_options[2:]
+    return [*data, "--output", str(tmp_path / "runs"), "--", *splits, *tiny_options]
+
+
+def test_a_run_that_fails_is_named(run_script, tiny, tmp_path: Path) -> None:
+    experiment = ["--experiment", "rgb-baseline", "--seeds", 1]
+    finished = run_script("reproduce.py", *experiment, *tiny, "--epochs", "0")
+    assert finished.status == 1, finished.err
+    assert "rgb, seed 0: FAILED with status 2" in finished.out
+    assert "epochs: found 0; expected at least 1" in finished.out
+    log = tmp_path / "runs" / "rgb" / "seed-0" / "train.log"
+    assert finished.out.endswith(f"failed:\n  rgb, seed 0 ({log})\n")
+    assert json.loads((tmp_path / "runs/report.json").read_text())["missing"] == ["rgb, seed 0"]
+
+
+@pytest.mark.slow
+def test_an_experiment_from_end_to_end(run_script, tiny, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    experiment = ["--experiment", "rgb-vs-flow", "--seeds", 2, "--jobs", 2]
+    arguments = [*experiment, *tiny, "--epochs", "2"]
+    finished = run_script("reproduce.py", *arguments)
+    assert finished.status == 0, finished.out + finished.err
+    assert "4 runs, 0 of them finished before" in finished.out
+    report = json.loads((tmp_path / "runs" / "report.json").read_text())
+    assert report["missing"] == [] and (tmp_path / "runs/report.md").read_text() in finished.out
+    for name in ("rgb", "flow"):
+        for run in report["variants"][name]["runs"]:
+            folder = tmp_path / "runs" / name / f"seed-{run['seed']}"
+            metrics = json.loads((folder / "metrics.json").read_text())
+            for score in ("bleu4", "bleu4_low", "wer", "exact_match_high"):
+                assert run[score] == metrics[f"train.{score}"]
+            assert run["seconds_a_step"] > 0 and f"--input {name}" in run["command"]
+    assert [run["test"]["against"] for run in report["variants"]["flow"]["runs"]] == ["rgb"] * 2
+    again = run_script("reproduce.py", *arguments)
+    assert again.status == 0 and "4 runs, 4 of them finished before" in again.out
+    assert "begins" not in again.out
+    other = run_script("reproduce.py", *experiment, *tiny, "--epochs", "3")
+    assert other.status == 1
+    assert "found a run with --epochs 2; expected --epochs 3, as asked for now" in other.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_experiment_goes_on_after_a_stop(run_script, tiny, tmp_path: Path, number) -> None:
+    arguments = ["--experiment", "rgb-baseline", "--seeds", "1", *tiny, "--epochs", "20"]
+    arguments += ["--evaluate-every", "20"]
+    run = tmp_path / "runs" / "rgb" / "seed-0"
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    with process:
+        while process.poll() is None and not (run / "last").exists():
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait() == (130 if number == signal.SIGINT else -number)
+    while (run / "training.lock").exists():  # without its parent the training ends as well
+        time.sleep(0.01)
+    if number == signal.SIGINT:
+        assert "stopped: the checkpoint of step" in (run / "train.log").read_text()
+    assert not (run / "metrics.json").exists()
+    finished = run_script("reproduce.py", *arguments)
+    assert finished.status == 0, finished.out + finished.err
+    assert "rgb, seed 0: goes on" in finished.out and "rgb, seed 0: done in" in finished.out
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 21))
