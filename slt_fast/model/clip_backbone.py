@@ -1,14 +1,12 @@
 """Clips to feature maps by R3D-18 (Tran et al., 2018), cut after any stage, one map a frame.
 
-The network is torchvision's r3d_18, with its names and start values, but no stride in time: its 8
-would leave CTC fewer steps than a clip may have glosses, and the decoder no vector for each frame.
-Weights do not depend on strides, so torchvision's load.
+The layers are those of torchvision's r3d_18, but with no stride in time: its 8 would leave CTC
+fewer steps than a clip may have glosses, and the decoder no vector for each frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +17,7 @@ from slt_fast.model.pretrained import Pretrained, load_weights
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
+    from torchvision.models.video.resnet import BasicBlock
 
 KINETICS_MEAN, KINETICS_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
@@ -42,8 +41,14 @@ class ClipBackbone(nn.Module):
 
     def __init__(self, *, stages: int = 4, weights: str = "none") -> None:
         super().__init__()
-        network = R3D18()
+        # Imported here, because it takes seconds.
+        from torchvision.models.video import r3d_18
+
+        network = r3d_18(weights=None)
         load_weights(network, weights, Pretrained("kinetics", "r3d_18", _kinetics_weights))
+        for module in network.modules():
+            if isinstance(module, nn.Conv3d):
+                module.stride = (1, *module.stride[1:])
         self.stem = network.stem
         layers = (network.layer1, network.layer2, network.layer3, network.layer4)
         self.stages = nn.Sequential(*layers[:stages])
@@ -62,68 +67,31 @@ class ClipBackbone(nn.Module):
         if self.stem[1].training:
             check_variance(images, self.stride)
         normalised = (images - self.mean) / self.std
-        x = _through(self.stem, normalised.contiguous(memory_format=torch.channels_last), counts)
+        frames = normalised.contiguous(memory_format=torch.channels_last)
+        x = _through(self.stem, frames.unsqueeze(0).transpose(1, 2), counts)
         for stage in self.stages.children():
             for block in stage.children():
-                x = block(x, counts)
-        return x.contiguous(memory_format=torch.channels_last)  # small convolutions lose it
+                x = _through_block(block, x, counts)
+        maps = x.transpose(1, 2)[0]
+        return maps.contiguous(memory_format=torch.channels_last)  # small convolutions lose it
 
 
-class R3D18(nn.Module):
-    """The layers of torchvision's r3d_18, for others to run: stem, layer1 to 4, fc."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        first = nn.Conv3d(3, 64, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False)
-        self.stem = nn.Sequential(first, nn.BatchNorm2d(64), nn.ReLU(inplace=True))
-        self.layer1 = nn.Sequential(_Block(64, 64, 1), _Block(64, 64, 1))
-        pairs = pairwise(STAGE_CHANNELS)
-        self.layer2, self.layer3, self.layer4 = (
-            nn.Sequential(_Block(channels, width, 2), _Block(width, width, 1))
-            for channels, width in pairs
-        )
-        self.fc = nn.Linear(512, 400)
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.normal_(self.fc.weight, 0, 0.01)
-        nn.init.zeros_(self.fc.bias)
-
-
-class _Block(nn.Module):
-    """Two 3x3x3 convolutions with a residual connection, projected where the shape changes."""
-
-    def __init__(self, channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        downsample = None
-        # First, because the order of construction is the order of random numbers.
-        if stride != 1 or channels != width:
-            projection = nn.Conv3d(channels, width, 1, stride=(1, stride, stride), bias=False)
-            downsample = nn.Sequential(projection, nn.BatchNorm2d(width))
-        first = nn.Conv3d(channels, width, 3, stride=(1, stride, stride), padding=1, bias=False)
-        self.conv1 = nn.Sequential(first, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        second = nn.Conv3d(width, width, 3, padding=1, bias=False)
-        self.conv2 = nn.Sequential(second, nn.BatchNorm2d(width))
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = downsample
-
-    def forward(self, x: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
-        """[sum(T), channels, H, W] -> [sum(T), width, H / stride, W / stride], rounded up."""
-        residual = x if self.downsample is None else _through(self.downsample, x, counts)
-        out = _through(self.conv2, _through(self.conv1, x, counts), counts)
-        out += residual
-        return self.relu(out)
+def _through_block(block: BasicBlock, x: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+    """Applies a residual block of torchvision to x [1, C, sum(T), H, W]."""
+    residual = x if block.downsample is None else _through(block.downsample, x, counts)
+    out = _through(block.conv2, _through(block.conv1, x, counts), counts)
+    return block.relu(out + residual)
 
 
 def _through(parts: nn.Sequential, x: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
-    """Applies a 3-D convolution to each clip, and what follows it to all frames."""
+    """Applies a 3-D convolution to each clip of x [1, C, sum(T), H, W], and the rest to all."""
     convolution, *others = parts
     # A frame of zeros between two clips: none sees the other, and batch norm sees no such frame.
-    gap = torch.zeros_like(x[:1])
-    spread = torch.cat([part for clip in x.split([*counts]) for part in (gap, clip)][1:])
-    y = convolution(spread.unsqueeze(0).transpose(1, 2)).transpose(1, 2)[0]
-    first, *later = y.split([counts[0], *(1 + T for T in counts[1:])])
-    x = torch.cat([first, *(clip[1:] for clip in later)])
+    gap = torch.zeros_like(x[:, :, :1])
+    spread = [part for clip in x.split([*counts], dim=2) for part in (gap, clip)][1:]
+    y = convolution(torch.cat(spread, dim=2))
+    first, *later = y.split([counts[0], *(1 + T for T in counts[1:])], dim=2)
+    x = torch.cat([first, *(clip[:, :, 1:] for clip in later)], dim=2)
     for part in others:
         x = part(x)
     return x
