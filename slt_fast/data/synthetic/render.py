@@ -134,6 +134,7 @@ class _Figure:
     def _pixel(self, x: float, y: float) -> tuple[int, int]:
         """Returns the fixed-point pixel coordinates of a point in head heights."""
         unit, (left, top) = self.unit, self.origin
+        x, y = float(x), float(y)  # NumPy's own scalars round slowly
         return round((left + x * unit) * (1 << SHIFT)), round((top + y * unit) * (1 << SHIFT))
 
     def _polygon(self, points: Iterable[Point], colour: Colour) -> None:
@@ -151,7 +152,7 @@ class _Figure:
             self._ellipse(point, (0.5 * width, 0.5 * width), colour)
 
     def _ellipse(self, centre: Point, radii: Point, colour: Colour) -> None:
-        axes = [round(radius * self.unit * (1 << SHIFT)) for radius in radii]
+        axes = [round(float(radius) * self.unit * (1 << SHIFT)) for radius in radii]
         pixel = self._pixel(*centre)
         cv2.ellipse(self.frame, pixel, axes, 0, 0, 360, colour, -1, cv2.LINE_AA, SHIFT)
 
