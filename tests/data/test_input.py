@@ -95,7 +95,7 @@ def test_only_flow_that_runs_on_the_gpu_is_made_there() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"input": "depth"}, r"input: found 'depth'; expected \('flow', 'rgb'\)"),
+        ({"input": "depth"}, r"input: found 'depth'; expected \('flow', 'rgb', 'gloss'\)"),
         ({"image_size": 31}, "image_size: found 31; expected at least 32"),
         ({"image_size": 20000}, "image_size: found 20000; expected image_size <= 2048"),
         ({"flow_encoder": "arrows"}, r"flow_encoder: found 'arrows'; expected \('uvm', "),

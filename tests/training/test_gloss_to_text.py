@@ -126,7 +126,8 @@ def test_a_resumed_run_equals_an_unbroken_one(
         for run in (sentences, whole)
     ]
     for record in (*records[0], *records[1]):
-        assert record.pop("seconds") > 0 and record.pop("frames_a_second", 1.0) > 0
+        for name in ("seconds", "frames_a_second", "seconds_a_step"):
+            assert record.pop(name, 1.0) > 0
     assert records[0] == records[1]
 
 
