@@ -280,6 +280,8 @@ def test_an_experiment_goes_on_after_a_stop(run_script, tiny, tmp_path: Path, nu
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
+        # A shell in the background ignores it, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     with process:
         while process.poll() is None and not (run / "last").exists():
