@@ -100,6 +100,11 @@ class TrainedModel:
     vocabularies: Vocabularies
     trained_on: TrainedOn
 
+    @property
+    def recognises_glosses(self) -> bool:
+        """True if it sees images and was trained with glosses, so that it can recognise some."""
+        return self.recipe.input.has_images and bool(self.vocabularies.gloss.words)
+
 
 def build_network(recipe: Recipe, vocabularies: Vocabularies) -> TranslationNetwork:
     """Builds a network with fresh weights for these vocabularies."""

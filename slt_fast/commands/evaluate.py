@@ -87,9 +87,10 @@ def main() -> None:
     on_error = SkippedClips() if arguments.skip_bad else None
     recipe = trained.recipe
     search = replace(recipe.search, **searched)
-    if arguments.gloss_beam_size and not trained.vocabularies.has_glosses:
-        found = f"found {arguments.gloss_beam_size} and a model trained without glosses"
-        raise UserError(f"gloss_beam_size: {found}; expected one trained with glosses")
+    if arguments.gloss_beam_size and not trained.recognises_glosses:
+        kind = "trained without glosses" if recipe.input.has_images else "that takes glosses"
+        found = f"found {arguments.gloss_beam_size} and a model {kind}"
+        raise UserError(f"gloss_beam_size: {found}; expected one trained with glosses to recognise")
     # Each clip is read once: to keep it, or to check it before, gains nothing.
     settings = replace(recipe.training, device=arguments.device, preload=False)
     data = arguments.data or trained.trained_on.located().data

@@ -48,11 +48,6 @@ class Vocabularies:
             units,
         )
 
-    @property
-    def has_glosses(self) -> bool:
-        """True if the training clips had glosses."""
-        return bool(self.gloss.words)
-
     def encode_text(self, text: str) -> list[int]:
         """Returns the numbers of a text's tokens, without specials."""
         return self.text.encode(self.units.split(text))

@@ -16,14 +16,12 @@ def greedy_ctc(logits: torch.Tensor, lengths: torch.Tensor) -> list[list[int]]:
     """Decodes the best path: the likeliest token of each step, without repeats and blanks.
 
     Args:
-        logits: [B, T, G]; 0 is the blank. If G is 0, there is nothing to decode.
+        logits: [B, T, G]; 0 is the blank.
         lengths: int64 [B], valid steps of each clip.
 
     Returns:
         B lists of tokens.
     """
-    if not logits.shape[2]:
-        return [[] for _ in logits]
     paths = logits.argmax(-1).cpu()
     return [
         [token for token in path[:length].unique_consecutive().tolist() if token != BLANK]

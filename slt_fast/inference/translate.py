@@ -76,7 +76,7 @@ def translate_batch(
     Args:
         trained: The model.
         batch: The clips.
-        search: Settings of the search; gloss_beam_size is used if the model knows glosses.
+        search: Settings of the search; gloss_beam_size is used if the model recognises glosses.
         encoded: What encode_batch returned for the batch; None encodes it.
 
     Raises:
@@ -86,7 +86,9 @@ def translate_batch(
     with evaluating(trained, batch):
         found = search_texts(trained.network, encoded, search)
     words, glosses, alpha = trained.vocabularies, trained.vocabularies.gloss, search.length_penalty
-    lines = _gloss_lines(encoded, search.gloss_beam_size if words.has_glosses else 1)
+    lines: list[list[int]] = [[] for _ in found]
+    if trained.recognises_glosses:
+        lines = _gloss_lines(encoded, search.gloss_beam_size)
     said = []
     for sequences, line in zip(found, lines, strict=True):
         candidates = tuple(

@@ -80,7 +80,7 @@ class Translator:
     @property
     def knows_glosses(self) -> bool:
         """True if the model was trained with glosses, so that it can recognise some."""
-        return self.trained.vocabularies.has_glosses and not self.takes_glosses
+        return self.trained.recognises_glosses
 
     @property
     def takes_glosses(self) -> bool:

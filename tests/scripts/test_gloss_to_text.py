@@ -12,7 +12,7 @@ ROWS = [
     ("test", "HEUTE REGEN", "heute regnet es"),
 ]
 # What a video would be asked for.
-OPTIONS = [["--probe", "blank"], ["--fps", 25], ["--flow-cache", "flow"]]
+OPTIONS = [["--probe", "blank"], ["--fps", 25], ["--flow-cache", "f"], ["--gloss-beam-size", 5]]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_glosses_go_in_and_text_comes_out(run_script, run: Path, caplog) -> None
     assert caplog.messages == ["glosses that the training data do not have: HAGEL"]
     for options in OPTIONS:
         refused = run_script("evaluate.py", *where, *options)
-        assert refused.status == 1 and "glosses" in refused.err or "'gloss'" in refused.err
+        assert refused.status == 1 and ("glosses" in refused.err or "'gloss'" in refused.err)
         assert "Traceback" not in refused.err
 
 
