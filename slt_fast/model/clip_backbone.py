@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from slt_fast.model.backbone import STAGE_CHANNELS, check_variance
+from slt_fast.model.backbone import CutNetwork
 from slt_fast.model.pretrained import Pretrained, load_weights
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KINETICS_MEAN, KINETICS_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
 
-class ClipBackbone(nn.Module):
+class ClipBackbone(CutNetwork):
     """Turns packed clips [sum(T), 3, H, W] in [0, 1] into maps [sum(T), channels, h, w].
 
     A map depends on the frames of its own clip only, up to 1 + 4 * stages before and after it.
@@ -36,11 +36,7 @@ class ClipBackbone(nn.Module):
         UserError: The weights cannot be downloaded or read, or belong to another network.
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
-
     def __init__(self, *, stages: int = 4, weights: str = "none") -> None:
-        super().__init__()
         # Imported here, because it takes seconds.
         from torchvision.models.video import r3d_18
 
@@ -49,25 +45,17 @@ class ClipBackbone(nn.Module):
         for module in network.modules():
             if isinstance(module, nn.Conv3d):
                 module.stride = (1, *module.stride[1:])
-        self.stem = network.stem
-        layers = (network.layer1, network.layer2, network.layer3, network.layer4)
-        self.stages = nn.Sequential(*layers[:stages])
-        self.channels, self.stride = STAGE_CHANNELS[stages - 1], 2**stages
-        self.register_buffer("mean", torch.tensor(KINETICS_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(KINETICS_STD).view(3, 1, 1), persistent=False)
+        colours = {"mean": KINETICS_MEAN, "std": KINETICS_STD}
+        super().__init__(network, network.stem, stages=stages, stride=2**stages, **colours)
         self.to(memory_format=torch.channels_last_3d)
 
     def forward(self, images: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
         """Returns maps [sum(T), channels, h, w], channels_last, of clips of these lengths.
 
         Raises:
-            UserError: A single image has a map of 1x1 in training, of which batch norm has no
-                variance.
+            UserError: As normalised.
         """
-        if self.stem[1].training:
-            check_variance(images, self.stride)
-        normalised = (images - self.mean) / self.std
-        frames = normalised.contiguous(memory_format=torch.channels_last)
+        frames = self.normalised(images)
         x = _through(self.stem, frames.unsqueeze(0).transpose(1, 2), counts)
         for stage in self.stages.children():
             for block in stage.children():
