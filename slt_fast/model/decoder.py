@@ -7,6 +7,7 @@ from torch import nn
 
 from slt_fast.model.config import ModelConfig
 from slt_fast.model.recomputing import recomputed
+from slt_fast.model.tokens import token_embedding, transformer_layer
 from slt_fast.ops.positional_encoding import sinusoidal_encoding
 
 
@@ -26,22 +27,10 @@ class Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig, num_words: int) -> None:
         super().__init__()
-        D = config.width
-        self.embedding = nn.Embedding(num_words, D)
-        # About as large as the sinusoidal positions, which torch's start value would drown.
-        nn.init.normal_(self.embedding.weight, std=config.embedding_std)
-        pre = config.decoder_norm_placement == "pre"
-        layer = nn.TransformerDecoderLayer(
-            D,
-            config.decoder_heads,
-            config.decoder_feed_forward,
-            config.dropout,
-            batch_first=True,
-            norm_first=pre,
-        )
-        norm = nn.LayerNorm(D) if pre else None
+        self.embedding = token_embedding(config, num_words)
+        layer, norm = transformer_layer(nn.TransformerDecoderLayer, config)
         self.layers = nn.TransformerDecoder(layer, config.decoder_layers, norm=norm)
-        self.output = nn.Linear(D, num_words)
+        self.output = nn.Linear(config.width, num_words)
 
     def forward(
         self, tokens: torch.Tensor, memory: torch.Tensor, memory_padding_mask: torch.Tensor

@@ -14,6 +14,7 @@ from slt_fast.device import to_device
 from slt_fast.model.config import ModelConfig
 from slt_fast.model.encoder import Encoded
 from slt_fast.model.padded import counts_of_packed, padding_mask, time_positions
+from slt_fast.model.tokens import token_embedding, transformer_layer
 
 
 class GlossEncoder(nn.Module):
@@ -28,19 +29,8 @@ class GlossEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig, num_glosses: int) -> None:
         super().__init__()
-        D = config.width
-        self.embedding = nn.Embedding(num_glosses, D)
-        nn.init.normal_(self.embedding.weight, std=config.embedding_std)  # as in the decoder
-        pre = config.decoder_norm_placement == "pre"
-        layer = nn.TransformerEncoderLayer(
-            D,
-            config.decoder_heads,
-            config.decoder_feed_forward,
-            config.dropout,
-            batch_first=True,
-            norm_first=pre,
-        )
-        norm = nn.LayerNorm(D) if pre else None
+        self.embedding = token_embedding(config, num_glosses)
+        layer, norm = transformer_layer(nn.TransformerEncoderLayer, config)
         self.layers = nn.TransformerEncoder(
             layer, config.encoder_layers, norm=norm, enable_nested_tensor=False
         )
