@@ -1,6 +1,6 @@
 """The paper's experiments: a question each, and the variants that answer it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 PHOENIX, COL_SLTD = "PHOENIX-2014-T", "CoL-SLTD"
@@ -33,7 +33,7 @@ class Experiment:
     """What is asked, and the variants by name."""
 
     question: str
-    variants: dict[str, Variant] = field(default_factory=dict)
+    variants: dict[str, Variant]
 
 
 _FLOW, _RGB = ("--input", "flow"), ("--input", "rgb")

@@ -62,10 +62,10 @@ def _published(found: dict[str, Any]) -> list[str]:
     """Returns what to know about the paper's figures, if there are any."""
     figures = (figure for each in found["variants"].values() for figure in each["published"])
     sets = " and ".join(sorted({figure["data"] for figure in figures}))
+    if not sets:
+        return []
     warning = "Figures of different data sets cannot be compared, only which variant is better."
-    return [f"The paper's figures are of {sets}, these of `{found['data']}`. {warning}"] * bool(
-        sets
-    )
+    return [f"The paper's figures are of {sets}, these of `{found['data']}`. {warning}"]
 
 
 def _runs(variants: dict[str, Any]) -> str:

@@ -55,10 +55,8 @@ def _counterpart(run: Run, against: str | None, finished: Iterable[Run]) -> Run 
 
 
 def _of_run(run: Run, other: Run | None) -> dict[str, Any]:
-    metrics, command = (
-        read_json(run.folder / "metrics.json"),
-        read_json(run.folder / "command.json"),
-    )
+    metrics = read_json(run.folder / "metrics.json")
+    command = read_json(run.folder / "command.json")
     (split,) = (key.removesuffix(".num_clips") for key in metrics if key.endswith(".num_clips"))
     scores = {
         f"{name}{end}": metrics[f"{split}.{name}{end}"]

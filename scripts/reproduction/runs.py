@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 
 from reproduction.experiments import Experiment
@@ -47,15 +47,17 @@ class Run:
         return self.folder / "train.log"
 
     def arguments(self) -> list[str]:
-        """Returns all arguments of scripts/train.py, to start or to go on."""
+        """Returns all arguments of scripts/train.py that start it."""
         place = ["--output", str(self.folder), "--save-translations", str(self.translations)]
-        return [*self.options, *place, *(["--resume"] if self._has_begun() else [])]
+        return [*self.options, *place]
+
+    def has_begun(self) -> bool:
+        """Returns whether there is a checkpoint to go on from."""
+        return os.path.lexists(self.folder / "last")
 
     def command(self, threads: int) -> str:
-        """Returns the line for a shell that does the same from the working directory."""
-        script = os.path.relpath(TRAIN)
-        place = ["--output", str(self.folder), "--save-translations", str(self.translations)]
-        words = shlex.join(["python", script, *self.options, *place])
+        """Returns the line for a shell that starts it from the working directory."""
+        words = shlex.join(["python", os.path.relpath(TRAIN), *self.arguments()])
         return f"OMP_NUM_THREADS={threads} {words}"
 
     def is_finished(self) -> bool:
@@ -90,9 +92,6 @@ class Run:
     def _command_file(self) -> Path:
         return self.folder / "command.json"
 
-    def _has_begun(self) -> bool:
-        return os.path.lexists(self.folder / "last")
-
 
 def plan_runs(
     experiment: Experiment,
@@ -110,18 +109,11 @@ def plan_runs(
         DataError: A folder holds another run.
     """
     check_free(experiment, train_options)
-    runs = [
-        Run(name, seed, output / name / f"seed-{seed}", options)
-        for seed in range(seeds)
-        for name, variant in experiment.variants.items()
-        for options in [
-            (
-                *("--recipe", recipe, "--data", data, "--seed", str(seed)),
-                *variant.options,
-                *train_options,
-            )
-        ]
-    ]
+    runs = []
+    for seed, (name, variant) in product(range(seeds), experiment.variants.items()):
+        options = ("--recipe", recipe, "--data", data, "--seed", str(seed))
+        options = (*options, *variant.options, *train_options)
+        runs.append(Run(name, seed, output / name / f"seed-{seed}", options))
     for run in runs:
         run.check()
     return runs

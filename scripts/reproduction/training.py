@@ -60,12 +60,12 @@ def train(runs: Sequence[Run], *, jobs: int, threads: int) -> list[Run]:
 
 
 def _start(run: Run, threads: int) -> _Training:
-    arguments = run.arguments()
+    goes_on = run.has_begun()
     run.record(threads)
-    print(f"{run.name}: {'goes on' if '--resume' in arguments else 'begins'}", flush=True)
+    print(f"{run.name}: {'goes on' if goes_on else 'begins'}", flush=True)
     with open(run.log, "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, str(TRAIN), *arguments],
+            [sys.executable, str(TRAIN), *run.arguments(), *(["--resume"] if goes_on else [])],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
