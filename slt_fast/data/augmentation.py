@@ -30,7 +30,6 @@ class AugmentationConfig:
     other_rates: _Share = 0.0
     """Share of the clips of an epoch that are read as if a camera of another frame rate, from 0.46
     to 2 times the run's, had filmed them; with preload it takes four times the memory."""
-
     gloss_dropout: _Share = 0.0
     """Share of the glosses that are replaced by "<unk>", if glosses are the input: so glosses that
     training does not have mean something."""

@@ -17,7 +17,7 @@ from slt_fast.data.vocabulary import BOS, EOS
 from slt_fast.inference.translate import evaluating
 from slt_fast.layers import PixelAttention2d
 
-_HARDLY = 0.01  # a smaller change of the map is called hardly any
+HARDLY = 0.01  # a smaller change of the map is called hardly any
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ClipAttention:
             f"far attention: {self.far_share:.1%} (uniform attention: {uniform:.1%})",
             f"gamma {self.gamma:.3g}: the attention changes the maps by {self.change:.2%}",
         ]
-        if self.change < _HARDLY:
+        if self.change < HARDLY:
             lines.append("That is hardly anything: where it looks does not matter to this model.")
         return lines
 

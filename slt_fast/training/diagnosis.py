@@ -12,7 +12,7 @@ from slt_fast.data.input import InputConfig
 from slt_fast.data.loading import ClipDataset
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.synthetic.signs import LEXICON
-from slt_fast.inference.attention import ClipAttention, attention_of, uniform_far_share
+from slt_fast.inference.attention import HARDLY, ClipAttention, attention_of, uniform_far_share
 from slt_fast.metrics.glosses import aligned
 from slt_fast.training.evaluation import Evaluation, batches_to_score, evaluate
 
@@ -129,7 +129,7 @@ def locality(attentions: Sequence[ClipAttention]) -> Finding:
     gamma = attentions[0].gamma
     means = "The attention stays near its place, as a convolution does."
     advice = "Look at it with scripts/visualize_attention.py; train longer, or a larger map."
-    if changes_nothing := change < 0.01:
+    if changes_nothing := change < HARDLY:
         means = "The attention changes hardly anything: it could be left out."
         advice = "Train longer, or begin with --gamma-start 0.5."
     return Finding(

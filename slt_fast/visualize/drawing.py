@@ -56,9 +56,14 @@ def resized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(frame, (size[1], size[0]), interpolation=interpolation)
 
 
+def fitted_size(frame: np.ndarray, height: int) -> tuple[int, int]:
+    """Returns (height, width) that keep the proportions of a picture."""
+    return height, max(1, round(height * frame.shape[1] / frame.shape[0]))
+
+
 def fitted(frame: np.ndarray, height: int) -> np.ndarray:
     """Resizes a picture to a height, and keeps its proportions."""
-    return resized(frame, (height, max(1, round(height * frame.shape[1] / frame.shape[0]))))
+    return resized(frame, fitted_size(frame, height))
 
 
 def heat(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -13,6 +13,7 @@ from slt_fast.visualize.drawing import (
     PAPER,
     check_sizes,
     draw,
+    fitted_size,
     paper,
     resized,
     titled,
@@ -98,9 +99,8 @@ def flow_animation(
 
 def _flow(frames: np.ndarray, height: int, preset: str, backend: str) -> torch.Tensor:
     """Computes the flow of a clip in pixels of pictures of a height, [T - 1, 2, height, *]."""
-    size = (height, max(1, round(height * frames.shape[2] / frames.shape[1])))
     flow = optical_flow(torch.from_numpy(frames.copy()), preset=preset, backend=backend)
-    return resize_flow(flow, size)
+    return resize_flow(flow, fitted_size(frames[0], height))
 
 
 def _column(heading: str, frame: np.ndarray, flow: torch.Tensor, bound: float) -> np.ndarray:
