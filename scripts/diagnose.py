@@ -23,7 +23,7 @@ from slt_fast.errors import printable
 from slt_fast.files import check_writable, write_json
 from slt_fast.inference.translate import trained_rate
 from slt_fast.settings import Bounds, check_settings
-from slt_fast.training.datasets import prepare_clips, read_clips
+from slt_fast.training.datasets import part_of, prepare_clips, read_clips
 from slt_fast.training.diagnosis import Finding, diagnose, to_json
 
 
@@ -34,7 +34,8 @@ class Arguments:
     checkpoint: Path
     """Folder of a checkpoint, or of a run (its best checkpoint)."""
     data: str | None = None
-    """synthetic[:SEED], phoenix14t:PATH or manifest:FILE; by default the training data."""
+    """synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or manifest:FILE; by default the
+    training data."""
     clips: Annotated[int, Bounds(ge=1)] = 32
     """Clips to translate of the training split and of the dev split, spread over each."""
     output: Path | None = None
@@ -47,8 +48,10 @@ class Arguments:
 
 
 def read_some(trained: TrainedModel, data: str, split: str, most: int) -> ClipDataset:
-    """Reads clips that are spread over a split."""
-    clips = read_split(data, split)
+    """Reads clips that are spread over a split, or over what the model learned of it."""
+    clips, of = read_split(data, split), trained.trained_on
+    if split == of.train_split:
+        clips = part_of(clips, min(of.train_clips or len(clips), len(clips)))
     numbers = np.linspace(0, len(clips) - 1, min(most, len(clips))).round().astype(int)
     settings = replace(trained.recipe.training, preload=False)
     recipe = replace(trained.recipe, training=settings)

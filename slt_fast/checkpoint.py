@@ -63,7 +63,7 @@ _ITS_TENSORS = "the tensors of the model that model.json describes"
 class TrainedOn:
     """The data of a run."""
 
-    data: str  # "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE"
+    data: str  # "synthetic[:SEED]", "phoenix14t[-rendered]:PATH" or "manifest:FILE"
     train_split: str  # split the model learned from
     dev_split: str  # split that chose the best checkpoint
     test_split: str  # split that is scored at the end
@@ -73,6 +73,7 @@ class TrainedOn:
     folder: str | None = None  # working directory, to which relative paths belong
     # Frames per second that clips were resampled to; "native" if they were not, as by version 0.1.
     fps: FrameRate = "native"
+    train_clips: int | None = None  # clips of the training split it learned from; None means all
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -13,7 +13,7 @@ from slt_fast import command_line
 from slt_fast.checkpoint import TrainedModel, load_model
 from slt_fast.data.frame_source import FrameRate
 from slt_fast.data.loading import ClipDataset
-from slt_fast.data.probes import probe
+from slt_fast.data.probes import probe_all
 from slt_fast.data.skipped import SkippedClips
 from slt_fast.data.sources import read_split
 from slt_fast.device import choose_device
@@ -34,7 +34,8 @@ class Arguments:
     checkpoint: Path
     """Folder of a checkpoint, or of a run (its best checkpoint)."""
     data: str | None = None
-    """synthetic[:SEED], phoenix14t:PATH or manifest:FILE; by default the training data."""
+    """synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or manifest:FILE; by default the
+    training data."""
     split: str | None = None
     """Name of the split; by default the run's test split, or its dev split to tune."""
     probe: Literal["blank", "neutral"] | None = None
@@ -103,7 +104,7 @@ def main() -> None:
         raise UserError(f"probe: found {arguments.probe!r}; {expected}")
     clips = read_split(data, split, on_error=on_error, needs_frames=has_images)
     if arguments.probe:
-        clips = [probe(clip, arguments.probe) for clip in clips]
+        clips = probe_all(clips, arguments.probe)
     clips = prepare_clips(recipe, data, clips, fps=fps, flow_cache=arguments.flow_cache)
     dataset = read_clips(recipe, data, clips, on_error=on_error, checks_clips=False)
     if arguments.tune:

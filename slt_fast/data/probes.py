@@ -1,6 +1,6 @@
 """Changed inputs that show where a score comes from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,19 @@ class BlankSource:
     def neutral(self) -> FrameSource | None:
         """Returns None: nothing moves already."""
         return None
+
+
+def probe_all(clips: Sequence[AnnotatedClip], name: str) -> list[AnnotatedClip]:
+    """Changes the input of clips as `probe` says.
+
+    Raises:
+        UserError: As `probe`, or nothing would change, because all sentences are statements.
+    """
+    probed = [probe(clip, name) for clip in clips]
+    if probed == [*clips]:
+        found = f"found {name!r} on {len(probed)} clips that are all statements"
+        raise UserError(f"probe: {found}, which it does not change; expected blank")
+    return probed
 
 
 def probe(clip: AnnotatedClip, name: str) -> AnnotatedClip:

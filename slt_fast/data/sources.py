@@ -1,4 +1,6 @@
-"""Resolves the names of data sets: `synthetic[:SEED]`, `phoenix14t:PATH` or `manifest:FILE`.
+"""Resolves the names of data sets.
+
+They are `synthetic[:SEED]`, `phoenix14t:PATH`, `phoenix14t-rendered:PATH` and `manifest:FILE`.
 
 Without annotations, a video, a folder of videos or a bare manifest is enough.
 """
@@ -28,10 +30,13 @@ from slt_fast.data.frames.folder import (
 )
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
+from slt_fast.data.synthetic.phoenix_layout import read_rendered_phoenix14t
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, UserError, warn_once
 
 logger = logging.getLogger(__name__)
+
+_KINDS_OF_FILES = ("phoenix14t", "phoenix14t-rendered", "manifest")
 
 
 def read_split(
@@ -40,7 +45,8 @@ def read_split(
     """Reads the clips of one split of a data set.
 
     Args:
-        data: "synthetic[:SEED]", "phoenix14t:PATH" or "manifest:FILE".
+        data: "synthetic[:SEED]", "phoenix14t:PATH", "phoenix14t-rendered:PATH" (its annotations,
+            signed by a drawn signer) or "manifest:FILE".
         split: Name of the split.
         on_error: Called with each bad annotation line, which is then left out; None raises it.
         needs_frames: Whether videos must exist; otherwise they are not looked for.
@@ -63,6 +69,8 @@ def _read_clips(
         return read_synthetic(split, seed=synthetic_seed(data) or 0)
     if kind == "phoenix14t":
         return read_phoenix14t(place, split, on_error=on_error, needs_frames=needs_frames)
+    if kind == "phoenix14t-rendered":
+        return read_rendered_phoenix14t(place, split, on_error=on_error)
     return read_manifest(place, split, on_error=on_error, needs_frames=needs_frames)
 
 
@@ -83,7 +91,7 @@ def read_videos(
         DataError: A bad line, file or split, or no video.
         UserError: Splits of data without annotations.
     """
-    if data.partition(":")[0] not in ("synthetic", "phoenix14t", "manifest"):
+    if data.partition(":")[0] not in ("synthetic", *_KINDS_OF_FILES):
         if Path(data).suffix.lower() not in MANIFEST_SUFFIXES:
             if splits:
                 expected = "expected none, as videos without annotations have no splits"
@@ -170,14 +178,14 @@ def split_names(data: str) -> list[str]:
     kind, place = _kind_and_place(data)
     if kind == "synthetic":
         return list(NUM_CLIPS)
-    return phoenix14t_splits(place) if kind == "phoenix14t" else manifest_splits(place)
+    return manifest_splits(place) if kind == "manifest" else phoenix14t_splits(place)
 
 
 def _kind_and_place(data: str) -> tuple[str, str]:
     """Splits the name of a data set; raises UserError if its kind is unknown or lacks a place."""
     kind, _, place = data.partition(":")
-    if kind != "synthetic" and not (kind in ("phoenix14t", "manifest") and place):
-        expected = "synthetic[:SEED], phoenix14t:PATH or manifest:FILE"
+    if kind != "synthetic" and not (kind in _KINDS_OF_FILES and place):
+        expected = "synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or manifest:FILE"
         raise UserError(f"data: found {data!r}; expected {_meant(data) or expected}")
     return kind, os.path.expanduser(place)  # a shell expands ~ at the start of a word only
 

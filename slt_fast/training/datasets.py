@@ -35,12 +35,14 @@ def read_splits(
 ) -> tuple[FrameRate, list[ClipDataset]]:
     """Reads the training, dev and test clips of a run; a split that it names twice only once.
 
+    If dev or test is the training split, it is also the part of it that the run learns from.
+
     Returns:
         The frames per second that all clips are resampled to, and the three data sets.
 
     Raises:
         DataError: A bad annotation or clip, if on_error is None, or no usable flow cache.
-        UserError: A split has no clip, or none that can be read.
+        UserError: A split has no clip, or none that can be read, or fewer than run.train_clips.
     """
     names = (run.train_split, run.dev_split, run.test_split)
     has_images = recipe.input.has_images
@@ -48,6 +50,7 @@ def read_splits(
         name: read_split(run.data, name, on_error=on_error, needs_frames=has_images)
         for name in dict.fromkeys(names)
     }
+    splits[run.train_split] = part_of(splits[run.train_split], run.train_clips)
     fps = training_rate(run, splits[run.train_split]) if has_images else "native"
     cameras = {run.train_split: other_rates_of(recipe, replace(run, fps=fps))}
     prepared = {
@@ -62,6 +65,29 @@ def read_splits(
     return fps, [train_set, *(dataset.without_other_rates() for dataset in scored)]
 
 
+def part_of(clips: Sequence[AnnotatedClip], number: int | None) -> list[AnnotatedClip]:
+    """Chooses clips of a training split, kept in their order; a larger choice includes a smaller.
+
+    The names of the clips decide, so that neighbours, which may be of one broadcast, are as likely
+    as any others, and neither the seed of a run nor the other clips matter.
+
+    Args:
+        clips: Clips of the split.
+        number: How many to choose; None means all.
+
+    Raises:
+        UserError: There are fewer.
+    """
+    if number is None:
+        return [*clips]
+    if number > len(clips):
+        expected = f"at most {len(clips)}, the clips of split {clips[0].split!r}"
+        raise UserError(f"train_clips: found {number}; expected {expected}")
+    by_chance = sorted(clips, key=lambda clip: hashlib.sha256(clip.id.encode()).digest())
+    chosen = {clip.id for clip in by_chance[:number]}
+    return [clip for clip in clips if clip.id in chosen]
+
+
 def prepare_clips(
     recipe: Recipe,
     data: str,
@@ -73,7 +99,8 @@ def prepare_clips(
     """Resamples clips and finds their flow on disk.
 
     Args:
-        data: Name of the data: synthetic[:SEED], phoenix14t:PATH or manifest:FILE.
+        data: Name of the data: synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or
+            manifest:FILE.
         fps: Frames per second that the clips are resampled to.
         flow_cache: Folder to read flow from, as far as it is there.
 
@@ -179,7 +206,8 @@ def trained_on(run: RunConfig, clips: Sequence[AnnotatedClip]) -> TrainedOn:
     splits = (run.train_split, run.dev_split, run.test_split)
     flow_cache = None if run.flow_cache is None else str(run.flow_cache)
     known, folder, fps = digest.hexdigest(), str(Path.cwd()), run.fps or "native"
-    return TrainedOn(run.data, *splits, known, run.skip_bad, flow_cache, folder, fps)
+    data = (run.data, *splits, known, run.skip_bad)
+    return TrainedOn(*data, flow_cache, folder, fps, run.train_clips)
 
 
 def warn_of_long_texts(clips: Sequence[AnnotatedClip], limit: int, units: TextUnits) -> None:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from slt_fast.data.frame_source import FrameRate
-from slt_fast.settings import check_settings, parse_bytes
+from slt_fast.settings import Bounds, check_settings, parse_bytes
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class RunConfig:
     """What a run reads and where it writes."""
 
     data: str = "synthetic"
-    """synthetic[:SEED], phoenix14t:PATH or manifest:FILE."""
+    """synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or manifest:FILE."""
     output: Path = Path("runs/run")
     """Folder for checkpoints, logs and scores."""
     resume: bool = False
@@ -37,6 +38,9 @@ class RunConfig:
     memory_budget: str | None = None
     """Memory of a process's GPU, or of the process on a CPU, such as 12GB, 1500MB or 12GiB: chooses
     frames_per_chunk and frames_at_once by it, as far as they are 0."""
+    train_clips: Annotated[int, Bounds(ge=1)] | None = None
+    """Clips of the training split to learn from, chosen by their names: the same for each
+    seed, and among those of a larger number. By default all."""
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from slt_fast.data.clip import AnnotatedClip
-from slt_fast.data.probes import probe
+from slt_fast.data.probes import probe, probe_all
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
+from slt_fast.errors import UserError
 
 SOURCE = SyntheticSource("a", ("MOTHER", "SLEEP"), "negation", 0, (0, 1), (48, 40))
 CLIP = AnnotatedClip("a", SOURCE, "text", ("MOTHER", "SLEEP"), "Signer01", "test", "here:1")
@@ -28,6 +29,14 @@ def test_neutral_is_the_statement() -> None:
     statement = replace(SOURCE, mode="statement")
     assert np.array_equal(neutral.read(), statement.read())
     assert not np.array_equal(neutral.read(), SOURCE.read())
+
+
+def test_neutral_must_change_a_clip() -> None:
+    statement = replace(CLIP, source=replace(SOURCE, mode="statement"))
+    assert probe_all([statement, CLIP], "neutral")[0] == statement
+    with pytest.raises(UserError, match="found 'neutral' on 2 clips that are all statements"):
+        probe_all([statement, statement], "neutral")
+    assert probe_all([statement], "blank") == [probe(statement, "blank")]
 
 
 @pytest.mark.parametrize("name", ["blank", "neutral"])

@@ -70,7 +70,10 @@ def test_home_folder(tmp_path: Path, monkeypatch) -> None:
         read_split("phoenix14t:~/gone", "dev")
 
 
-@pytest.mark.parametrize("data", ["phoenix14t", "phoenix14t:", "manifest:", "folder:x", "", ":"])
+UNKNOWN = ["phoenix14t", "phoenix14t:", "phoenix14t-rendered:", "manifest:", "folder:x", "", ":"]
+
+
+@pytest.mark.parametrize("data", UNKNOWN)
 def test_unknown_kind(data: str) -> None:
     with pytest.raises(ValueError, match=rf"found '{data}'; expected synthetic\[:SEED\], phoenix"):
         read_split(data, "train")
@@ -148,6 +151,28 @@ def test_videos_of_phoenix_have_one_name(tmp_path: Path) -> None:
     assert names(f"phoenix14t:{tmp_path}") == (root, paths)
     with pytest.raises(DataError, match="found no annotation files; expected PHOENIX-2014-T"):
         read_videos(f"phoenix14t:{tmp_path}/elsewhere")
+
+
+def test_rendered_phoenix_needs_annotations_only(tmp_path: Path) -> None:
+    folder = tmp_path / "PHOENIX-2014-T" / "annotations" / "manual"
+    folder.mkdir(parents=True)
+    header = "name|video|start|end|speaker|orth|translation\n"
+    for split in ("dev", "test"):
+        path = folder / f"PHOENIX-2014-T.{split}.corpus.csv"
+        path.write_text(f"{header}{split}|{split}/1/*.png|-1|-1|Signer01|REGEN|regen\n")
+    data = f"phoenix14t-rendered:{tmp_path}"
+    assert split_names(data) == ["dev", "test"] and data_root(data) == Path()
+    (clip,) = read_split(data, "dev")
+    assert (clip.id, clip.text, clip.glosses, clip.signer) == (
+        "dev",
+        "regen",
+        ("REGEN",),
+        "Signer01",
+    )
+    assert clip.origin == f"{folder}/PHOENIX-2014-T.dev.corpus.csv:2"
+    assert read_split(data, "dev", needs_frames=False) == [clip]
+    root, sources = read_videos(data)
+    assert root == Path() and sources[0] == clip.source and len(sources) == 2
 
 
 def test_videos_of_the_synthetic_corpus() -> None:

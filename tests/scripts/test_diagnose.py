@@ -1,4 +1,5 @@
 import json
+import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 from slt_fast.checkpoint import TrainedModel, build_network, load_model, save_checkpoint
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 def report(run_script: Callable, run: Path, *options: object) -> dict:
@@ -68,6 +71,16 @@ def test_the_synthetic_corpus(run_script, checkpoint, tmp_path: Path) -> None:
     assert not found["attention"]["is_bad"] and found["attention"]["figures"]["gamma"] == 0.5
     assert not found["clips without motion"]["is_bad"]
     assert "in_one" in found["signs that differ in one parameter"]["figures"]
+
+
+def test_clips_that_the_model_did_not_learn_are_none_of_its_training(checkpoint) -> None:
+    read_some = runpy.run_path(str(SCRIPTS / "diagnose.py"))["read_some"]
+    trained = load_model(checkpoint)
+    data, splits = trained.trained_on.data, {"train_split": "train", "dev_split": "dev"}
+    for number, expected in ((None, 2), (1, 1), (3, 2)):  # or of other data, which has fewer
+        of = replace(trained.trained_on, train_clips=number, **splits)
+        found = read_some(replace(trained, trained_on=of), data, "train", 32)
+        assert len(found) == expected
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from slt_fast.errors import DataError, UserError
 from slt_fast.training import datasets
 from slt_fast.training.datasets import (
     other_rates_of,
+    part_of,
     prepare_clips,
     read_clips,
     read_splits,
@@ -53,6 +54,21 @@ def test_trained_on_tells_data_sets_apart(manifest: Path) -> None:
     other = [replace(clips[0], text="another text"), *clips[1:]]
     assert trained_on(run, other).train_clips_sha256 != found.train_clips_sha256
     assert trained_on(run, clips) == found
+
+
+def test_a_part_of_the_training_split() -> None:
+    """Larger parts include smaller ones, and a clip is chosen whatever the other clips are."""
+    clips = read_split("synthetic", "train")[:200]
+    parts = [part_of(clips, number) for number in (50, 100, 200)]
+    numbers = [[clips.index(clip) for clip in part] for part in parts]
+    assert [len(each) for each in numbers] == [50, 100, 200]
+    assert {*numbers[0]} < {*numbers[1]} and all(each == sorted(each) for each in numbers)
+    assert part_of(clips, None) == clips == parts[2]
+    assert 60 < sum(numbers[1]) / 100 < 140 and numbers[0] != [*range(50)]  # spread over the file
+    assert part_of([clip for clip in clips if clip in parts[1]], 50) == parts[0]
+    assert part_of(clips[::-1], 50) == parts[0][::-1]
+    with pytest.raises(UserError, match="train_clips: found 201; expected at most 200, the clips"):
+        part_of(clips, 201)
 
 
 @pytest.mark.parametrize("is_preloaded", [True, False])
@@ -203,6 +219,22 @@ def test_each_split_of_a_run_is_read_once(tiny_recipe, manifest: Path, splits_re
     _, (train_set, dev_set, test_set) = read_splits(tiny_recipe, replace(run, test_split="train"))
     assert splits_read == ["train", "dev"]
     assert test_set is train_set and len(dev_set) == 2
+
+
+def test_a_run_learns_from_a_part_and_is_scored_on_all(tiny_recipe, manifest: Path) -> None:
+    recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, preload=False))
+    run = RunConfig(f"manifest:{manifest}", train_clips=2)
+    _, found = read_splits(recipe, run)
+    assert [len(each) for each in found] == [2, 2, 2]
+    part = part_of(read_split(run.data, "train"), 2)
+    assert [clip.id for clip in found[0].clips] == [clip.id for clip in part]
+    assert trained_on(run, found[0].clips).train_clips == 2
+    _, found = read_splits(recipe, replace(run, dev_split="train"))  # what was memorised
+    assert found[1].clips == found[0].clips
+    with pytest.raises(UserError, match="found 6; expected at most 5, the clips of split 'train'"):
+        read_splits(recipe, replace(run, train_clips=6))
+    with pytest.raises(UserError, match="train_clips: found 0; expected at least 1"):
+        replace(run, train_clips=0)
 
 
 def test_all_splits_get_the_rate_of_the_training_clips(tiny_recipe, own_manifest: Path) -> None:

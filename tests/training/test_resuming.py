@@ -244,6 +244,19 @@ def test_resuming_with_other_data(tiny_recipe, run, own_manifest: Path) -> None:
         train(recipe, finished)
 
 
+def test_resuming_with_a_part_of_the_training_split(tiny_recipe, run) -> None:
+    recipe = with_training(tiny_recipe, epochs=1)
+    part = replace(run, train_clips=3)
+    train(recipe, part)
+    assert settings_to_resume(RunConfig(output=run.output, resume=True))[1].train_clips == 3
+    for number in (None, 4):
+        expected = f"found train_clips 3; expected {number}, as asked for now"
+        with pytest.raises(DataError, match=expected):
+            train(recipe, replace(part, train_clips=number, resume=True))
+    train(with_training(recipe, epochs=2), replace(part, resume=True))
+    assert [record["epoch"] for record in records(part)] == [1, 2]
+
+
 def test_resuming_with_data_that_moved(
     tiny_recipe, run, own_manifest: Path, tmp_path: Path, monkeypatch
 ) -> None:
@@ -537,7 +550,7 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
 def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path) -> None:
     data = f"manifest:{manifest}"
     run = RunConfig(data, tmp_path, skip_bad=True, train_split="dev", dev_split="test")
-    run = replace(run, flow_cache=Path("flow"), fps=25)
+    run = replace(run, flow_cache=Path("flow"), fps=25, train_clips=1)
     bare = RunConfig(output=tmp_path, resume=True)
     clips = read_split(run.data, "dev")
     words = Vocabularies.build(clips)
@@ -545,12 +558,13 @@ def test_settings_of_a_run_to_resume(tiny_recipe, manifest: Path, tmp_path: Path
     trained = TrainedModel(model, tiny_recipe, words, trained_on(run, clips))
     save_checkpoint(tmp_path, 1, ("last",), trained, tensors={}, progress={})
     assert settings_to_resume(bare) == (tiny_recipe, replace(run, resume=True))
-    # Before there were flow caches and frame rates, checkpoints did not name them.
+    # Before there were flow caches, frame rates and parts, checkpoints did not name them.
     description = read_json(checkpoint_folder(tmp_path / "last") / "model.json")
-    del description["trained_on"]["flow_cache"], description["trained_on"]["fps"]
+    for name in ("flow_cache", "fps", "train_clips"):
+        del description["trained_on"][name]
     write_json(checkpoint_folder(tmp_path / "last") / "model.json", description)
     (checkpoint_folder(tmp_path / "last") / "checksums.json").unlink()
-    old = replace(run, resume=True, flow_cache=None, fps="native")
+    old = replace(run, resume=True, flow_cache=None, fps="native", train_clips=None)
     assert settings_to_resume(bare) == (tiny_recipe, old)
 
 

@@ -86,6 +86,7 @@ def test_the_comparison_has_the_options_of_the_run(
     recipe = replace(tiny_recipe, input=replace(tiny_recipe.input, input=before))
     recipe = replace(recipe, model=replace(recipe.model, memory_norm=False, key_channels=8))
     run = RunConfig("manifest:a b.csv", Path("runs/a run"), True, True, "-x", "dev-5", "t")
+    run = replace(run, train_clips=3)
     own = replace(run, flow_cache=Path("flow"), save_translations=Path("test.csv"))
     *_, probe, _, again = next_commands(name, recipe, own, TEST)
     expected = replace(run, output=Path(f"runs/a run-{after}"), resume=False)

@@ -87,7 +87,7 @@ class SyntheticSource:
 
     def neutral(self) -> FrameSource | None:
         """Returns the same clip with head and face as in a statement."""
-        return replace(self, non_manual=False)
+        return self if self.mode == "statement" else replace(self, non_manual=False)
 
     def _filmed(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the seconds of the frames, float [T], and the frames before resampling."""

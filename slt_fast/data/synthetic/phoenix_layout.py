@@ -1,22 +1,50 @@
-"""Renders real gloss sentences: PHOENIX-2014-T's annotations with synthetic frames."""
+"""Renders real gloss sentences: PHOENIX-2014-T's annotations with a drawn signer.
+
+Each name of a signer is one synthetic signer, the same in every split. All sentences are
+statements, because the annotation has no non-manuals. The name of a clip seeds its rendering, so
+that clips of different splits, whose names differ, are rendered differently.
+"""
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.phoenix14t import (
     ANNOTATIONS_FOLDER,
     FRAMES_FOLDER,
     HEADER,
     Annotation,
     read_annotations,
+    read_phoenix14t,
 )
 from slt_fast.data.synthetic.corpus import SyntheticSource
-from slt_fast.errors import DataError, UserError
+from slt_fast.errors import DataError, ErrorHandler, UserError
 from slt_fast.files import replacing, replacing_folder
+
+
+def read_rendered_phoenix14t(
+    root: str | Path, split: str, *, on_error: ErrorHandler | None = None
+) -> list[AnnotatedClip]:
+    """Reads the clips of a split, which are rendered when they are read; only annotations exist.
+
+    Args:
+        root: As for read_phoenix14t.
+        split: As for read_phoenix14t.
+        on_error: Called with the error of each bad row, which is then left out; None raises it.
+
+    Raises:
+        DataError: There is no such data set or split; or, without `on_error`, a row is bad.
+    """
+    clips = read_phoenix14t(root, split, on_error=on_error, needs_frames=False)
+    return [
+        replace(clip, source=drawn_source(clip.id, clip.glosses or (), clip.signer or ""))
+        for clip in clips
+    ]
 
 
 def render_annotations(
@@ -29,9 +57,7 @@ def render_annotations(
 ) -> Iterator[int]:
     """Renders the sentences of an annotation file into the official folder layout.
 
-    Each name of a signer is one synthetic signer, the same in every file. All sentences are
-    statements, because the annotation has no non-manuals. The annotation file of the output is
-    written last, with the rendered rows.
+    The annotation file of the output is written last, with the rendered rows.
 
     Args:
         annotations: PHOENIX-2014-T.SPLIT.corpus.csv.
@@ -56,17 +82,24 @@ def render_annotations(
     if written.resolve() == annotations.resolve():
         raise DataError(output, "the annotation file's own data set", "another folder")
     rows = read_annotations(annotations)[:limit]
-    for number, row in enumerate(rows):
-        signer = signer_number(row.signer)
-        source = SyntheticSource(row.name, row.glosses, "statement", signer, (seed, number), size)
-        frames = source.read()
+    for row in rows:
+        source = drawn_source(row.name, row.glosses, row.signer, seed=seed)
+        frames = replace(source, size=size).read()
         write_frames(output / FRAMES_FOLDER / split / row.name, frames)
         yield len(frames)
     _write_annotations(written, rows)
 
 
-def signer_number(name: str) -> int:
-    """Returns the synthetic signer of a name: a stable hash of the name."""
+def drawn_source(
+    name: str, glosses: tuple[str, ...], signer: str, *, seed: int = 0
+) -> SyntheticSource:
+    """Returns the rendering of a clip of this name, signed by the drawn signer of that name."""
+    seeds = (seed, stable_number(name))
+    return SyntheticSource(name, glosses, "statement", stable_number(signer), seeds)
+
+
+def stable_number(name: str) -> int:
+    """Returns the number of a name of a signer or clip: a stable hash, below 2 ** 32."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:4], "big")
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,11 @@ import pytest
 
 from slt_fast.data.datasets.phoenix14t import FRAMES_FOLDER, read_annotations, read_phoenix14t
 from slt_fast.data.synthetic import SyntheticSource
-from slt_fast.data.synthetic.phoenix_layout import render_annotations, signer_number
+from slt_fast.data.synthetic.phoenix_layout import (
+    read_rendered_phoenix14t,
+    render_annotations,
+    stable_number,
+)
 from slt_fast.errors import DataError
 
 HEADER = "name|video|start|end|speaker|orth|translation"
@@ -37,8 +42,8 @@ def test_what_is_rendered_is_read_back(tmp_path: Path) -> None:
         assert (clip.id, clip.signer, clip.glosses) == (row.name, row.signer, row.glosses)
         assert clip.text == row.text
     # The number follows from the name, and png loses nothing.
-    signer = signer_number("Signer08")
-    source = SyntheticSource("b-7", ("MORGEN", "WOLKE"), "statement", signer, (4, 2), SIZE)
+    signer, seeds = stable_number("Signer08"), (4, stable_number("b-7"))
+    source = SyntheticSource("b-7", ("MORGEN", "WOLKE"), "statement", signer, seeds, SIZE)
     assert np.array_equal(clips[2].source.read(), source.read())
 
 
@@ -48,8 +53,53 @@ def test_a_person_looks_the_same_in_every_file(tmp_path: Path) -> None:
     (alone,) = read_phoenix14t(tmp_path / "out", "dev")
     among_others = read_phoenix14t(tmp_path / "out", "test")[0]
     assert np.array_equal(alone.source.read(), among_others.source.read())
-    assert signer_number("Signer08") == 2327996203
-    assert len({signer_number(f"Signer{number:02}") for number in range(1, 10)}) == 9
+    assert stable_number("Signer08") == 2327996203
+    assert len({stable_number(f"Signer{number:02}") for number in range(1, 10)}) == 9
+
+
+def test_clips_rendered_on_reading_are_those_on_disk(tmp_path: Path) -> None:
+    path = annotations(tmp_path / "annotations" / "manual", *ROWS)
+    list(render_annotations(path, tmp_path / "out", size=(112, 112)))
+    streamed = read_rendered_phoenix14t(tmp_path, "dev")
+    for ours, theirs in zip(streamed, read_phoenix14t(tmp_path / "out", "dev"), strict=True):
+        assert replace(ours, source=theirs.source, origin=theirs.origin) == theirs
+        assert np.array_equal(ours.source.read(), theirs.source.read())
+
+
+def test_clips_of_a_split_have_renderings_of_their_own(tmp_path: Path) -> None:
+    """The same sentence of the same signer differs by the name of its clip, in any place."""
+    folder = tmp_path / "annotations" / "manual"
+    names = {"train": ["a-1", "a-2"], "dev": ["b-1", "a-1"]}
+    for split, found in names.items():
+        rows = [f"{name}|{name}/1/*.png|-1|-1|Signer08|REGEN|regen" for name in found]
+        annotations(folder, *rows, split=split)
+    train, dev = (read_rendered_phoenix14t(tmp_path, split) for split in names)
+    frames = [clip.source.read().tobytes() for clip in (*train, *dev)]
+    assert len(set(frames)) == 3 and frames[0] == frames[3]
+    assert {clip.source.signer for clip in (*train, *dev)} == {stable_number("Signer08")}
+
+
+def test_bad_rows_are_left_out(tmp_path: Path) -> None:
+    annotations(tmp_path / "annotations" / "manual", *ROWS, "c|c/1/*.png|-1|-1|Signer01|REGEN")
+    errors: list[DataError] = []
+    assert len(read_rendered_phoenix14t(tmp_path, "dev", on_error=errors.append)) == 3
+    assert [error.line for error in errors] == [5]
+    with pytest.raises(DataError, match="found no split 'test'; expected one of dev"):
+        read_rendered_phoenix14t(tmp_path, "test")
+
+
+def test_the_whole_data_set_is_rendered_on_reading(shared_data: Path) -> None:
+    clips = [
+        clip
+        for split in ("train", "dev", "test")
+        for clip in read_rendered_phoenix14t(shared_data / "phoenix14t", split)
+    ]
+    assert len(clips) == 7096 + 519 + 642
+    assert len({clip.source.seed for clip in clips}) == len(clips)
+    assert len({clip.source.signer for clip in clips}) == 9
+    frames = clips[7096].source.read()
+    assert clips[7096].gloss_convention == "phoenix14t" and frames.shape[1:] == (112, 112, 3)
+    assert clips[7096].source.num_frames() == len(frames) > 20
 
 
 def test_real_sentences(tmp_path: Path, shared_data: Path) -> None:
