@@ -1,4 +1,4 @@
-"""Runs one of the paper's experiments, each variant with several seeds, and reports.
+"""Runs an experiment, each variant with several seeds, and reports.
 
 python scripts/reproduce.py --experiment positional-encoding
 
@@ -29,16 +29,18 @@ _Count = Annotated[int, Bounds(ge=1)]
 
 @dataclass(frozen=True)
 class Arguments:
-    """Runs one of the paper's experiments."""
+    """Runs an experiment."""
 
     experiment: Literal[tuple(EXPERIMENTS)]
     """What to ask; docs/experiments.md explains each."""
     seeds: _Count = 3
     """Runs of each variant, with the seeds from 0 on."""
-    data: str = "synthetic"
-    """synthetic[:SEED], phoenix14t:PATH or manifest:FILE."""
-    recipe: Literal["quickstart", "paper", "fast"] = "quickstart"
-    """Settings that all variants share."""
+    data: str | None = None
+    """synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or manifest:FILE; by default
+    synthetic. phoenix-rendered has no default."""
+    recipe: Literal["quickstart", "paper", "fast"] | None = None
+    """Settings that all variants share; by default quickstart. Variants of phoenix-rendered have
+    their own."""
     output: Path | None = None
     """Folder for the runs and the report; by default runs/reproduce/EXPERIMENT."""
     jobs: _Count = 1
@@ -54,9 +56,9 @@ def main() -> None:
     arguments = parse(Arguments, __doc__)
     experiment = EXPERIMENTS[arguments.experiment]
     output = arguments.output or Path("runs/reproduce") / arguments.experiment
-    settings = {"data": arguments.data, "recipe": arguments.recipe, "seeds": arguments.seeds}
-    settings["train_options"] = arguments.train_options
-    runs = plan_runs(experiment, **settings, output=output)
+    data = arguments.data or experiment.data
+    settings = {"data": data, "seeds": arguments.seeds, "train_options": arguments.train_options}
+    runs = plan_runs(experiment, **settings, recipe=arguments.recipe, output=output)
     with locked(output):
         threads = threads_of_run(arguments.jobs)
         failed = train(runs, jobs=arguments.jobs, threads=threads)

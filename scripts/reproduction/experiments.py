@@ -1,4 +1,4 @@
-"""The paper's experiments: a question each, and the variants that answer it."""
+"""The experiments, most of them the paper's: a question each, and the variants that answer it."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,10 +7,11 @@ PHOENIX, COL_SLTD = "PHOENIX-2014-T", "CoL-SLTD"
 
 
 class Published(NamedTuple):
-    """A figure of the paper (arXiv 2502.02587)."""
+    """A published figure."""
 
     data: str
     bleu4: float  # in percent
+    source: str = "arXiv 2502.02587"  # the paper
 
 
 @dataclass(frozen=True)
@@ -20,20 +21,29 @@ class Variant:
     Args:
         options: Options of scripts/train.py that make it.
         against: The variant that it is tested against; None for a baseline.
-        published: The paper's figures.
+        published: Published figures.
+        recipe: The recipe that it needs; None for the one that all variants share.
     """
 
     options: tuple[str, ...]
     against: str | None = None
     published: tuple[Published, ...] = ()
+    recipe: str | None = None
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is asked, and the variants by name."""
+    """What is asked, and the variants by name.
+
+    Args:
+        question: What is asked.
+        variants: The variants by name.
+        data: Name of the data by default; None if it must be given.
+    """
 
     question: str
     variants: dict[str, Variant]
+    data: str | None = "synthetic"
 
 
 _FLOW, _RGB = ("--input", "flow"), ("--input", "rgb")
@@ -41,6 +51,12 @@ _FLOW, _RGB = ("--input", "flow"), ("--input", "rgb")
 _2D, _3D = (
     ("--backbone", backbone, "--backbone-weights", "none") for backbone in ("resnet18", "r3d_18")
 )
+# Decoder and search of the recipe gloss-to-text, for the recipe quickstart.
+_DECODER = (
+    *("--decoder-layers", "3", "--decoder-heads", "8", "--decoder-feed-forward", "1024"),
+    *("--dropout", "0.3", "--max-text-length", "60"),
+)
+_GLOSS_TO_TEXT = Published(PHOENIX, 24.54, "Camgoz et al., 2020")
 
 EXPERIMENTS = {
     "rgb-baseline": Experiment(
@@ -85,5 +101,14 @@ EXPERIMENTS = {
             "resnet18-rgb": Variant((*_2D, *_RGB), "resnet18-flow"),
             "r3d_18-rgb": Variant((*_3D, *_RGB), "resnet18-rgb"),
         },
+    ),
+    # Both read the same sentences; one is given their glosses, the other a video of a drawn signer.
+    "phoenix-rendered": Experiment(
+        "What does a video of the glosses cost, beside the glosses themselves?",
+        {
+            "gloss": Variant((), published=(_GLOSS_TO_TEXT,), recipe="gloss-to-text"),
+            "video": Variant(_DECODER, "gloss", recipe="quickstart"),
+        },
+        data=None,
     ),
 }

@@ -10,9 +10,10 @@ _SPREAD = (
     "change, not what another seed would."
 )
 _TEST = (
-    "p is the probability of a difference at least so large if both variants were equally good "
-    "(sacrebleu's approximate randomisation over the same test clips, BLEU-4). Each seed is a test "
-    "of its own, of two models; the p-values are not joined, and say nothing of other seeds."
+    "difference is the BLEU-4 of a model minus the other variant's with the same seed. p is "
+    "the probability of one at least so large if both were equally good (sacrebleu's approximate "
+    "randomisation over the same test clips). Each seed is a test of its own, of two models; the "
+    "p-values are not joined, and say nothing of other seeds."
 )
 _COSTS = (
     "FLOPs are of the encoder (backbone, attention, projections), forward, by torch's counter, "
@@ -40,10 +41,17 @@ def _settings(found: dict[str, Any]) -> str:
     clips = {(run["split"], run["num_clips"]) for _, run in _all_runs(found["variants"])}
     scored = ", ".join(f"{number} clips of {split}" for split, number in sorted(clips)) or "nothing"
     return (
-        f"Data `{found['data']}`, recipe `{found['recipe']}`, other options: `{options}`, "
+        f"Data `{found['data']}`, {_recipes(found)}, other options: `{options}`, "
         f"{found['seeds']} seeds, scored on {scored}. torch {found['torch']}, "
         f"{found['jobs']} runs at a time."
     )
+
+
+def _recipes(found: dict[str, Any]) -> str:
+    recipes = {name: each["recipe"] for name, each in found["variants"].items()}
+    if len(shared := set(recipes.values())) == 1:
+        return f"recipe `{shared.pop()}`"
+    return "recipes " + ", ".join(f"`{recipe}` ({name})" for name, recipe in recipes.items())
 
 
 def _scores(variants: dict[str, Any]) -> str:
@@ -51,21 +59,24 @@ def _scores(variants: dict[str, Any]) -> str:
     for name, each in variants.items():
         mean = each["mean"]
         bleu = f"{mean['bleu4']:.1f} ({mean['bleu4_lowest']:.1f} to {mean['bleu4_highest']:.1f})"
-        paper = ", ".join(f"{p['bleu4']:g} ({p['data']})" for p in each["published"])
-        seeds = len(each["seeds_finished"])
-        rows.append([name, seeds, bleu, _number(mean, "wer"), _number(mean, "exact_match"), paper])
-    heading = ["variant", "seeds", "BLEU-4", "WER", "exact match", "the paper's BLEU-4"]
-    return _table(heading, rows)
+        size = ["all" if each["train_clips"] is None else each["train_clips"], each["epochs"]]
+        scores = [bleu, _number(mean, "wer"), _number(mean, "exact_match")]
+        published = ", ".join(
+            f"{p['bleu4']:g} ({p['data']}, {p['source']})" for p in each["published"]
+        )
+        rows.append([name, *size, len(each["seeds_finished"]), *scores, published])
+    heading = ["variant", "training clips", "epochs", "seeds", "BLEU-4", "WER", "exact match"]
+    return _table([*heading, "published BLEU-4"], rows)
 
 
 def _published(found: dict[str, Any]) -> list[str]:
-    """Returns what to know about the paper's figures, if there are any."""
+    """Returns what to know about published figures, if there are any."""
     figures = (figure for each in found["variants"].values() for figure in each["published"])
     sets = " and ".join(sorted({figure["data"] for figure in figures}))
     if not sets:
         return []
     warning = "Figures of different data sets cannot be compared, only which variant is better."
-    return [f"The paper's figures are of {sets}, these of `{found['data']}`. {warning}"]
+    return [f"The published figures are of {sets}, these of `{found['data']}`. {warning}"]
 
 
 def _runs(variants: dict[str, Any]) -> str:
@@ -73,22 +84,33 @@ def _runs(variants: dict[str, Any]) -> str:
     for name, run in _all_runs(variants):
         scores = [_with_interval(run, score) for score in ("bleu4", "wer", "exact_match")]
         test = run.get("test")
-        tested = [test["against"], f"{test['bleu4']['p_value']:.4f}"] if test else ["", ""]
-        rows.append([name, run["seed"], *scores, *tested])
-    heading = ["variant", "seed", "BLEU-4", "WER", "exact match", "against", "p"]
+        rows.append([name, run["seed"], *scores, *(_tested(test) if test else [""] * 3)])
+    heading = ["variant", "seed", "BLEU-4", "WER", "exact match", "against", "difference", "p"]
     return _table(heading, rows)
+
+
+def _tested(test: dict[str, Any]) -> list[str]:
+    bleu = test["bleu4"]
+    difference = bleu["first"] - bleu["second"]
+    return [test["against"], f"{difference:+.1f}", f"{bleu['p_value']:.4f}"]
 
 
 def _costs(variants: dict[str, Any]) -> str:
     rows = []
     for name, each in variants.items():
-        frames, size, flops = each["clip_frames"], each["image_size"], each["flops_of_clip"]
-        clip = f"{flops / 1e9:.3f} ({frames} frames of {size}x{size})"
-        frame, seconds = f"{flops / frames / 1e9:.4f}", _number(each["mean"], "seconds_a_step", 3)
+        seconds = _number(each["mean"], "seconds_a_step", 3)
         threads = ", ".join(map(str, sorted({run["threads"] for run in each["runs"]})))
-        rows.append([name, f"{each['parameters']:,}", frame, clip, seconds, threads])
+        rows.append([name, f"{each['parameters']:,}", *_operations(each), seconds, threads])
     heading = ["variant", "parameters", "GFLOP a frame", "GFLOP a clip", "seconds a step"]
     return _table([*heading, "threads"], rows)
+
+
+def _operations(variant: dict[str, Any]) -> list[str]:
+    if "flops_of_clip" not in variant:  # glosses are the input
+        return ["", ""]
+    frames, size, flops = (variant[name] for name in ("clip_frames", "image_size", "flops_of_clip"))
+    clip = f"{flops / 1e9:.3f} ({frames} frames of {size}x{size})"
+    return [f"{flops / frames / 1e9:.4f}", clip]
 
 
 def _commands(variants: dict[str, Any]) -> str:

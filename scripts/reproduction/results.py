@@ -40,10 +40,12 @@ def collect(experiment: Experiment, runs: Sequence[Run], about: dict[str, Any]) 
         own = [run for run in finished if run.variant == name]
         measured = [_of_run(run, _counterpart(run, variant.against, finished)) for run in own]
         published = [figure._asdict() for figure in variant.published]
-        values = {"options": [*variant.options], "against": variant.against}
+        (recipe,) = {run.recipe for run in runs if run.variant == name}
+        values = {"recipe": recipe, "options": [*variant.options], "against": variant.against}
         values |= {"published": published, "seeds_finished": [run.seed for run in own]}
         if own:
-            values |= {"mean": _means(measured), **_costs(load_model(own[0].folder))}
+            trained = load_model(own[0].folder)
+            values |= {"mean": _means(measured), **_size(trained), **_costs(trained)}
         found["variants"][name] = values | {"runs": measured}
     return found
 
@@ -102,9 +104,21 @@ def _means(measured: Sequence[dict[str, Any]]) -> dict[str, float]:
     return means | {"bleu4_lowest": min(bleu), "bleu4_highest": max(bleu)}
 
 
+def _size(trained: TrainedModel) -> dict[str, int | None]:
+    """Returns how much was trained on; None means all clips of the training split."""
+    epochs = trained.recipe.training.epochs
+    return {"epochs": epochs, "train_clips": trained.trained_on.train_clips}
+
+
 def _costs(trained: TrainedModel) -> dict[str, int]:
-    """Counts parameters, and the operations of the encoder on a clip, forward and in float32."""
+    """Counts parameters, and the operations of the encoder on a clip, forward and in float32.
+
+    The operations are left out if glosses are the input.
+    """
+    parameters = {"parameters": sum(p.numel() for p in trained.network.parameters())}
     recipe = without_weights(trained.recipe)
+    if not recipe.input.has_images:
+        return parameters
     # The fused operators are invisible to the counter; the reference computes the same.
     config = replace(recipe.model, backend="reference")
     encoder = Encoder(config, len(trained.vocabularies.gloss)).eval()
@@ -112,4 +126,4 @@ def _costs(trained: TrainedModel) -> dict[str, int]:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         encoder(torch.zeros(T, 3, size, size), torch.tensor([T]))
     flops = {"image_size": size, "clip_frames": T, "flops_of_clip": counter.get_total_flops()}
-    return {"parameters": sum(p.numel() for p in trained.network.parameters()), **flops}
+    return {**parameters, **flops}

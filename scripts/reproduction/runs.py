@@ -12,6 +12,7 @@ from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, write_json
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
+DEFAULT_RECIPE = "quickstart"
 _OWN_OPTIONS = ("output", "resume", "save-translations", "data", "recipe", "seed")
 
 
@@ -23,12 +24,14 @@ class Run:
         variant: Name of the variant.
         seed: Seed of the training.
         folder: Folder of the run.
+        recipe: Name of its recipe.
         options: Options of scripts/train.py that decide what is computed.
     """
 
     variant: str
     seed: int
     folder: Path
+    recipe: str
     options: tuple[str, ...]
 
     @property
@@ -96,24 +99,37 @@ class Run:
 def plan_runs(
     experiment: Experiment,
     *,
-    data: str,
-    recipe: str,
+    data: str | None,
+    recipe: str | None,
     seeds: int,
     train_options: Sequence[str],
     output: Path,
 ) -> list[Run]:
     """Returns the runs of an experiment: all variants with the first seed, then with the next.
 
+    Args:
+        experiment: The experiment.
+        data: Name of the data; None if there is none.
+        recipe: Recipe that the variants share; None for DEFAULT_RECIPE.
+        seeds: Runs of each variant.
+        train_options: Options of scripts/train.py for all runs.
+        output: Folder for the runs.
+
     Raises:
-        UserError: The options for training are not free to choose.
+        UserError: Something is not free to choose, or must be chosen.
         DataError: A folder holds another run.
     """
     check_free(experiment, train_options)
+    if data is None:
+        raise UserError("data: found none; expected --data, such as phoenix14t-rendered:PATH")
+    if recipe and any(variant.recipe for variant in experiment.variants.values()):
+        raise UserError(f"recipe: found {recipe!r}; expected none, as each variant has its own")
     runs = []
     for seed, (name, variant) in product(range(seeds), experiment.variants.items()):
-        options = ("--recipe", recipe, "--data", data, "--seed", str(seed))
+        chosen = variant.recipe or recipe or DEFAULT_RECIPE
+        options = ("--recipe", chosen, "--data", data, "--seed", str(seed))
         options = (*options, *variant.options, *train_options)
-        runs.append(Run(name, seed, output / name / f"seed-{seed}", options))
+        runs.append(Run(name, seed, output / name / f"seed-{seed}", chosen, options))
     for run in runs:
         run.check()
     return runs

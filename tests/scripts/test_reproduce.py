@@ -22,6 +22,7 @@ from slt_fast.errors import DataError, UserError
 from slt_fast.files import write_json
 from slt_fast.metrics.paired import paired_test
 from slt_fast.model.config import ModelConfig
+from slt_fast.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,18 +43,57 @@ def test_each_variant_is_a_recipe_whose_network_computes(part, monkeypatch) -> N
     for name, experiment in part("experiments").EXPERIMENTS.items():
         models = []
         for variant in experiment.variants.values():
-            monkeypatch.setattr(sys, "argv", ["train.py", *variant.options])
-            recipe = parse_arguments().settings
+            recipe = recipe_of(variant, monkeypatch)
             models.append((recipe.model, recipe.input.input))
             small = replace(recipe.model, width=32, decoder_layers=1, decoder_feed_forward=32)
             network = build_network(replace(recipe, model=small), Vocabularies.build([])).eval()
             images, tokens = torch.rand(5, 3, 16, 16), torch.zeros(2, 3, dtype=torch.int64)
+            if not recipe.input.has_images:
+                images = torch.ones(5, dtype=torch.int64)  # glosses
             with torch.no_grad():
                 output = network(images, torch.tensor([2, 3]), tokens)
-            assert output.gloss_logits.isfinite().all(), name
+            assert output.text_logits.isfinite().all(), name
             assert variant.against is None or variant.against in experiment.variants
         assert len(set(models)) == len(models), name
         assert any(variant.against is None for variant in experiment.variants.values())
+
+
+def recipe_of(variant, monkeypatch) -> Recipe:
+    options = ["--recipe", variant.recipe or "quickstart", *variant.options]
+    monkeypatch.setattr(sys, "argv", ["train.py", *options])
+    return parse_arguments().settings
+
+
+def test_a_video_is_decoded_as_its_glosses_are(part, monkeypatch) -> None:
+    variants = part("experiments").EXPERIMENTS["phoenix-rendered"].variants
+    gloss, video = (recipe_of(variants[name], monkeypatch) for name in ("gloss", "video"))
+    assert (gloss.input.input, video.input.input) == ("gloss", "flow")
+    assert gloss.search == video.search and gloss.text == video.text
+    names = ("width", "dropout", "embedding_std", "memory", "memory_norm")
+    names += tuple(name for name in vars(gloss.model) if name.startswith("decoder_"))
+    assert [getattr(gloss.model, name) for name in names] == [
+        getattr(video.model, name) for name in names
+    ]
+
+
+def plan_rendered(part, output: Path, **given) -> list:
+    experiment = part("experiments").EXPERIMENTS["phoenix-rendered"]
+    settings = {"data": "phoenix14t-rendered:x", "recipe": None, "seeds": 1, "train_options": []}
+    return part("runs").plan_runs(experiment, **settings | given, output=output)
+
+
+def test_variants_may_have_recipes_of_their_own(part, tmp_path: Path) -> None:
+    options = ["--train-clips", "1000"]
+    runs = plan_rendered(part, tmp_path, train_options=options)
+    assert [run.name for run in runs] == ["gloss, seed 0", "video, seed 0"]
+    data = ("--data", "phoenix14t-rendered:x", "--seed", "0")
+    assert runs[0].options == ("--recipe", "gloss-to-text", *data, *options)
+    assert runs[1].options[:6] == ("--recipe", "quickstart", *data)
+    assert runs[1].options[-2:] == tuple(options)
+    with pytest.raises(UserError, match="recipe: found 'paper'; expected none, as each variant"):
+        plan_rendered(part, tmp_path, recipe="paper")
+    with pytest.raises(UserError, match="data: found none; expected --data, such as phoenix14t-r"):
+        plan_rendered(part, tmp_path, data=part("experiments").EXPERIMENTS["phoenix-rendered"].data)
 
 
 def test_options_are_compared_by_name(part) -> None:
@@ -159,7 +199,7 @@ def measured(part, checkpoint: Path, tmp_path: Path) -> list:
 def collected(part, runs: list) -> dict:
     experiment = part("experiments").EXPERIMENTS["positional-encoding"]
     about = {"experiment": "positional-encoding", "question": "?", "data": "synthetic"}
-    about |= {"recipe": "quickstart", "seeds": 2, "train_options": ["--epochs", "2"], "jobs": 1}
+    about |= {"seeds": 2, "train_options": ["--epochs", "2"], "jobs": 1}
     return part("results").collect(experiment, runs, about)
 
 
@@ -176,11 +216,13 @@ def test_a_report_has_the_scores_of_the_runs(part, measured) -> None:
     assert run["test"]["bleu4"] == expected["bleu4"]._asdict() and run["wer_low"] == 7.0
     text = part("report").to_markdown(found)
     assert "**Missing runs: without, seed 1.**" in text
-    assert "| with | 2 | 10.0 (0.0 to 20.0) | 8.0 | 16.0 | 51 (CoL-SLTD) |" in text
-    p = f"{expected['bleu4'].p_value:.4f}"
+    row = "| with | all | 10 | 2 | 10.0 (0.0 to 20.0) | 8.0 | 16.0 |"
+    assert f"{row} 51 (CoL-SLTD, arXiv 2502.02587) |" in text and "recipe `quickstart`, " in text
+    difference = expected["bleu4"].first - expected["bleu4"].second
+    p = f"{difference:+.1f} | {expected['bleu4'].p_value:.4f}"
     row = "| without | 0 | 10.0 (9.0 to 11.0) | 8.0 (7.0 to 9.0) | 16.0 (15.0 to 17.0) | with |"
     assert f"{row} {p} |" in text
-    assert "The paper's figures are of CoL-SLTD, these of `synthetic`." in text
+    assert "The published figures are of CoL-SLTD, these of `synthetic`." in text
     assert f"--output {measured[0].folder}" in text and "OMP_NUM_THREADS=1 python" in text
 
 
@@ -266,6 +308,33 @@ def test_an_experiment_from_end_to_end(run_script, tiny, tmp_path: Path, monkeyp
     other = run_script("reproduce.py", *experiment, *tiny, "--epochs", "3")
     assert other.status == 1
     assert "found a run with --epochs 2; expected --epochs 3, as asked for now" in other.err
+
+
+@pytest.mark.slow
+def test_what_a_video_of_the_glosses_costs(run_script, tmp_path: Path, monkeypatch) -> None:
+    """The same sentences with glosses as the input, and with a video of a drawn signer."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    folder = tmp_path / "annotations" / "manual"
+    folder.mkdir(parents=True)
+    rows = [f"x-{number}|x|-1|-1|Signer01|REGEN NORD|im norden regen {number}" for number in (1, 2)]
+    for split in ("train", "dev", "test"):
+        lines = ["name|video|start|end|speaker|orth|translation", *rows]
+        text = "\n".join(lines).replace("x-", f"{split}-") + "\n"
+        (folder / f"PHOENIX-2014-T.{split}.corpus.csv").write_text(text)
+    where = ["--data", f"phoenix14t-rendered:{tmp_path}", "--output", tmp_path / "runs"]
+    size = "--train-clips 1 --epochs 1 --image-size 32 --width 32 --num-workers 0 --device cpu"
+    options = ["--seeds", 1, *where, "--", *size.split(), "--beam-size", 1]
+    finished = run_script("reproduce.py", "--experiment", "phoenix-rendered", *options)
+    assert finished.status == 0, finished.out + finished.err
+    report = json.loads((tmp_path / "runs" / "report.json").read_text())
+    gloss, video = (report["variants"][name] for name in ("gloss", "video"))
+    assert "wer" not in gloss["mean"] and video["mean"]["wer"] >= 0
+    assert "flops_of_clip" not in gloss and video["flops_of_clip"] > 0
+    assert video["runs"][0]["test"]["against"] == "gloss"
+    assert gloss["runs"][0]["num_clips"] == video["runs"][0]["num_clips"] == 2
+    assert "recipes `gloss-to-text` (gloss), `quickstart` (video)" in finished.out
+    assert "| gloss | 1 | 1 | 1 |" in finished.out and "| video | 1 | 1 | 1 |" in finished.out
+    assert "24.54 (PHOENIX-2014-T, Camgoz et al., 2020)" in finished.out
 
 
 @pytest.mark.slow
