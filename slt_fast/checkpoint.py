@@ -301,10 +301,9 @@ def _check_sizes(path: Path, weights: StateDict, recipe: Recipe, words: Vocabula
 def _image_encoder_sizes(model: ModelConfig) -> dict[str, list[int]]:
     D, C = model.width, STAGE_CHANNELS[model.backbone_stages - 1]
     K, (h, w) = model.key_channels or C // 8, model.memory_map_size
-    expected = {
-        "encoder.layer.attention.qkv.weight": [2 * K + C, C],
-        "encoder.frame_projection.0.weight": [D, C * h * w],
-    }
+    expected = {"encoder.frame_projection.0.weight": [D, C * h * w]}
+    if model.attention:
+        expected["encoder.layer.attention.qkv.weight"] = [2 * K + C, C]
     if model.temporal_convolution:
         expected["encoder.temporal.0.convolution.weight"] = [D, D, model.temporal_convolution]
     return expected
