@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.frame_source import FrameRate
+from slt_fast.data.sources import SYNTHETIC
 from slt_fast.data.subwords import Subwords
 from slt_fast.data.text import TextConfig, TextUnits
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
@@ -81,7 +82,7 @@ class TrainedOn:
         """Returns the same with relative paths as seen from folder, as far as they exist there."""
         kind, colon, place = self.data.partition(":")
         cache = None if self.flow_cache is None else self._locate(self.flow_cache)
-        if kind != "synthetic":  # whose place is a seed
+        if kind not in SYNTHETIC:
             place = self._locate(place)
         return replace(self, data=f"{kind}{colon}{place}", flow_cache=cache)
 

@@ -604,6 +604,7 @@ def test_the_seed_of_a_synthetic_corpus_is_no_path(tmp_path: Path) -> None:
     (tmp_path / "3").touch()
     for data, located in (
         ("synthetic:3", "synthetic:3"),
+        ("synthetic-agreement:3", "synthetic-agreement:3"),
         ("manifest:3", f"manifest:{tmp_path / '3'}"),
     ):
         trained_on = replace(TRAINED_ON, data=data, folder=str(tmp_path))

@@ -1,5 +1,6 @@
 """Resolves the names of data sets: `synthetic[:SEED]`, `phoenix14t:PATH` or `manifest:FILE`.
 
+`synthetic-agreement[:SEED]` is the synthetic corpus whose hands and heads have to be related.
 Without annotations, a video, a folder of videos or a bare manifest is enough.
 """
 
@@ -31,6 +32,7 @@ from slt_fast.data.synthetic.corpus import NUM_CLIPS
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, UserError, warn_once
 
+SYNTHETIC = ("synthetic", "synthetic-agreement")  # kinds whose place is a seed
 logger = logging.getLogger(__name__)
 
 
@@ -59,8 +61,9 @@ def _read_clips(
     data: str, split: str, on_error: ErrorHandler | None, *, needs_frames: bool = True
 ) -> list[AnnotatedClip]:
     kind, place = _kind_and_place(data)
-    if kind == "synthetic":
-        return read_synthetic(split, seed=synthetic_seed(data) or 0)
+    if kind in SYNTHETIC:
+        agreement = kind == "synthetic-agreement"
+        return read_synthetic(split, seed=synthetic_seed(data) or 0, agreement=agreement)
     if kind == "phoenix14t":
         return read_phoenix14t(place, split, on_error=on_error, needs_frames=needs_frames)
     return read_manifest(place, split, on_error=on_error, needs_frames=needs_frames)
@@ -83,7 +86,7 @@ def read_videos(
         DataError: A bad line, file or split, or no video.
         UserError: Splits of data without annotations.
     """
-    if data.partition(":")[0] not in ("synthetic", "phoenix14t", "manifest"):
+    if data.partition(":")[0] not in (*SYNTHETIC, "phoenix14t", "manifest"):
         if Path(data).suffix.lower() not in MANIFEST_SUFFIXES:
             if splits:
                 expected = "expected none, as videos without annotations have no splits"
@@ -168,7 +171,7 @@ def split_names(data: str) -> list[str]:
         UserError: An unknown kind of data set.
     """
     kind, place = _kind_and_place(data)
-    if kind == "synthetic":
+    if kind in SYNTHETIC:
         return list(NUM_CLIPS)
     return phoenix14t_splits(place) if kind == "phoenix14t" else manifest_splits(place)
 
@@ -176,7 +179,7 @@ def split_names(data: str) -> list[str]:
 def _kind_and_place(data: str) -> tuple[str, str]:
     """Splits the name of a data set; raises UserError if its kind is unknown or lacks a place."""
     kind, _, place = data.partition(":")
-    if kind != "synthetic" and not (kind in ("phoenix14t", "manifest") and place):
+    if kind not in SYNTHETIC and not (kind in ("phoenix14t", "manifest") and place):
         expected = "synthetic[:SEED], phoenix14t:PATH or manifest:FILE"
         raise UserError(f"data: found {data!r}; expected {_meant(data) or expected}")
     return kind, os.path.expanduser(place)  # a shell expands ~ at the start of a word only
@@ -198,7 +201,7 @@ def synthetic_seed(data: str) -> int | None:
         UserError: The seed is not a whole number.
     """
     kind, _, seed = data.partition(":")
-    if kind != "synthetic":
+    if kind not in SYNTHETIC:
         return None
     if seed and not seed.isdecimal():
         raise UserError(f"data: found {data}; expected a whole number as its seed")
