@@ -30,10 +30,17 @@ class Variant:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is asked, and the variants by name."""
+    """What is asked, and the variants by name.
+
+    Args:
+        question: What is asked.
+        variants: The variants by name.
+        looks: Whether the report says how far the 2-D attention looks.
+    """
 
     question: str
     variants: dict[str, Variant]
+    looks: bool = False
 
 
 _FLOW, _RGB = ("--input", "flow"), ("--input", "rgb")
@@ -41,6 +48,9 @@ _FLOW, _RGB = ("--input", "flow"), ("--input", "rgb")
 _2D, _3D = (
     ("--backbone", backbone, "--backbone-weights", "none") for backbone in ("resnet18", "r3d_18")
 )
+# A flattened map shows the projection where everything is; one that is pooled to a vector does not.
+_POOLED = ("--memory-map-size", "1", "1")
+_ATTENTION = ("--attention", "--gamma-start", "0.5")
 
 EXPERIMENTS = {
     "rgb-baseline": Experiment(
@@ -76,6 +86,20 @@ EXPERIMENTS = {
             "standard": Variant(("--feed-forward", "standard")),
             "depthwise": Variant(("--feed-forward", "depthwise"), "standard"),
         },
+    ),
+    "attention": Experiment(
+        "What makes the attention and the positional encoding matter?",
+        {
+            "flat": Variant(("--no-attention",)),
+            "flat-attention-from-0": Variant(("--attention", "--gamma-start", "0"), "flat"),
+            "flat-attention": Variant(_ATTENTION, "flat"),
+            "pooled": Variant((*_POOLED, "--no-attention"), "flat"),
+            "pooled-attention": Variant((*_POOLED, *_ATTENTION), "pooled"),
+            "pooled-attention-without-encoding": Variant(
+                (*_POOLED, *_ATTENTION, "--no-positional-encoding"), "pooled-attention"
+            ),
+        },
+        looks=True,
     ),
     "backbone-3d": Experiment(
         "Does a backbone that convolves over time gain, on flow and on RGB frames?",

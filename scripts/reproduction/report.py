@@ -14,6 +14,11 @@ _TEST = (
     "(sacrebleu's approximate randomisation over the same test clips, BLEU-4). Each seed is a test "
     "of its own, of two models; the p-values are not joined, and say nothing of other seeds."
 )
+_ATTENTION = (
+    "The 2-D attention of the best checkpoint in the first test clips. It changes the maps by the "
+    "length of what it adds over the length of the maps, and looks far if it goes further than "
+    "half of the map's longer side; uniform is what attention to all places alike would look far."
+)
 _COSTS = (
     "FLOPs are of the encoder (backbone, attention, projections), forward, by torch's counter, "
     "which counts two for a multiplication with an addition. Seconds a step are means over epochs "
@@ -31,6 +36,8 @@ def to_markdown(found: dict[str, Any]) -> str:
         parts += ["## Scores", _scores(variants), _SPREAD, *_published(found)]
         parts += ["## Runs", _runs(variants)]
         parts += [_TEST] if any("test" in run for _, run in _all_runs(variants)) else []
+        if rows := _attention(variants):
+            parts += ["## Attention", rows, _ATTENTION]
         parts += ["## Costs", _costs(variants), _COSTS, "## Commands", _commands(variants)]
     return "\n\n".join(parts) + "\n"
 
@@ -77,6 +84,18 @@ def _runs(variants: dict[str, Any]) -> str:
         rows.append([name, run["seed"], *scores, *tested])
     heading = ["variant", "seed", "BLEU-4", "WER", "exact match", "against", "p"]
     return _table(heading, rows)
+
+
+def _attention(variants: dict[str, Any]) -> str:
+    """Returns the table of what the attention does; empty if nobody looked, or there is none."""
+    rows = []
+    for name, run in _all_runs(variants):
+        if look := run.get("attention"):
+            names = ("change", "far_share", "uniform_far_share")
+            shares = [f"{look[share]:.1%}" for share in names]
+            rows.append([name, run["seed"], f"{look['gamma']:.3f}", *shares])
+    heading = ["variant", "seed", "gamma", "changes the maps by", "far", "uniform"]
+    return _table(heading, rows) if rows else ""
 
 
 def _costs(variants: dict[str, Any]) -> str:
