@@ -16,8 +16,9 @@ _TEST = (
 )
 _ATTENTION = (
     "The 2-D attention of the best checkpoint in the first test clips. It changes the maps by the "
-    "length of what it adds over the length of the maps, and looks far if it goes further than "
-    "half of the map's longer side; uniform is what attention to all places alike would look far."
+    "length of what it adds over the length of the maps. Far is the share of the attention that "
+    "goes further than half of the map's longer side; uniform is that share if it looks everywhere "
+    "alike."
 )
 _COSTS = (
     "FLOPs are of the encoder (backbone, attention, projections), forward, by torch's counter, "

@@ -53,8 +53,8 @@ def sign_poses(
     """Computes the poses of a signed sentence; the generator varies each rendering.
 
     Head and brows show the mode ("statement", "negation" or "question"), if non_manual. The hands
-    (and, when drawn, the torso) follow the head's place by 0.3, and are the same otherwise. They do
-    not follow the turns of the head that belong to signs.
+    (and, when drawn, the torso) follow the head's place by 0.3, and are the same otherwise. The
+    hands do not follow the turns of the head that belong to signs.
     """
     right, left = [_rest()], [_mirror(_rest())]
     turns: list[tuple[int, int, int]] = []  # first frame, frames, and the sign's turn

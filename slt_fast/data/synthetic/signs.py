@@ -54,7 +54,7 @@ class Sign:
     movement: str  # one of MOVEMENTS
     hands: str = "one"  # "one" (dominant hand) or "two" (the other hand mirrors it)
     orientation: float = 0.0  # of the fingers, degrees from upwards, positive to the midline
-    side: int = 0  # of the image, -1 left or 1 right, where the hand is; 0 where the location is
+    side: int = 0  # of the image where the hand is, -1 left or 1 right; 0 keeps the location's
     turn: int = 0  # of the head during the sign, -1 left or 1 right in the image; 0 for none
 
     def __post_init__(self) -> None:
