@@ -34,7 +34,7 @@ class Arguments:
     checkpoint: Path
     """Folder of a checkpoint, or of a run (its best checkpoint)."""
     data: str | None = None
-    """synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or manifest:FILE; by default the
+    """synthetic[-agreement][:SEED], phoenix14t[-rendered]:PATH or manifest:FILE; by default the
     training data."""
     clips: Annotated[int, Bounds(ge=1)] = 32
     """Clips to translate of the training split and of the dev split, spread over each."""

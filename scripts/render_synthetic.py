@@ -27,6 +27,8 @@ class Arguments:
     """Annotation file PHOENIX-2014-T.SPLIT.corpus.csv; the name contains the split."""
     clip: str | None = None
     """Instead of annotations: SPLIT-NUMBER of a clip of the built-in corpus."""
+    agreement: bool = False
+    """Whether the clip is one of synthetic-agreement."""
     limit: int | None = None
     """Number of sentences to render; by default all."""
     width: int = 210
@@ -54,7 +56,8 @@ def render_sentences(arguments: Arguments) -> None:
 
 def render_clip(arguments: Arguments) -> None:
     """Renders one clip of the built-in corpus as a folder of frames."""
-    clips = read_synthetic(arguments.clip.rpartition("-")[0], seed=arguments.seed)
+    split, agreement = arguments.clip.rpartition("-")[0], arguments.agreement
+    clips = read_synthetic(split, seed=arguments.seed, agreement=agreement)
     for clip in clips:
         if clip.id == arguments.clip:
             write_frames(arguments.output / clip.id, clip.source.read())

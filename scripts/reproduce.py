@@ -36,7 +36,7 @@ class Arguments:
     seeds: _Count = 3
     """Runs of each variant, with the seeds from 0 on."""
     data: str | None = None
-    """synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or manifest:FILE; by default
+    """synthetic[-agreement][:SEED], phoenix14t[-rendered]:PATH or manifest:FILE; by default
     synthetic. phoenix-rendered has no default."""
     recipe: Literal["quickstart", "paper", "fast"] | None = None
     """Settings that all variants share; by default quickstart. Variants of phoenix-rendered have

@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.frame_source import FrameRate
+from slt_fast.data.sources import SYNTHETIC
 from slt_fast.data.subwords import Subwords
 from slt_fast.data.text import TextConfig, TextUnits
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
@@ -63,7 +64,7 @@ _ITS_TENSORS = "the tensors of the model that model.json describes"
 class TrainedOn:
     """The data of a run."""
 
-    data: str  # "synthetic[:SEED]", "phoenix14t[-rendered]:PATH" or "manifest:FILE"
+    data: str  # synthetic[-agreement][:SEED], phoenix14t[-rendered]:PATH or manifest:FILE
     train_split: str  # split the model learned from
     dev_split: str  # split that chose the best checkpoint
     test_split: str  # split that is scored at the end
@@ -82,7 +83,7 @@ class TrainedOn:
         """Returns the same with relative paths as seen from folder, as far as they exist there."""
         kind, colon, place = self.data.partition(":")
         cache = None if self.flow_cache is None else self._locate(self.flow_cache)
-        if kind != "synthetic":  # whose place is a seed
+        if kind not in SYNTHETIC:
             place = self._locate(place)
         return replace(self, data=f"{kind}{colon}{place}", flow_cache=cache)
 
@@ -302,10 +303,9 @@ def _check_sizes(path: Path, weights: StateDict, recipe: Recipe, words: Vocabula
 def _image_encoder_sizes(model: ModelConfig) -> dict[str, list[int]]:
     D, C = model.width, STAGE_CHANNELS[model.backbone_stages - 1]
     K, (h, w) = model.key_channels or C // 8, model.memory_map_size
-    expected = {
-        "encoder.layer.attention.qkv.weight": [2 * K + C, C],
-        "encoder.frame_projection.0.weight": [D, C * h * w],
-    }
+    expected = {"encoder.frame_projection.0.weight": [D, C * h * w]}
+    if model.attention:
+        expected["encoder.layer.attention.qkv.weight"] = [2 * K + C, C]
     if model.temporal_convolution:
         expected["encoder.temporal.0.convolution.weight"] = [D, D, model.temporal_convolution]
     return expected

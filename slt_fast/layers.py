@@ -124,7 +124,7 @@ class PixelAttentionLayer(nn.Module):
         pre:   y = x + encoding + gamma attention(BN(x) + encoding);  z = y + feed_forward(BN(y))
 
     Args:
-        attention: The attention, with its residual.
+        attention: The attention, with its residual; or the residual h alone, x + encoding or x.
         channels: Channels of the map.
         norm_placement: "post" or "pre".
         depthwise: As for ConvFeedForward.
@@ -132,7 +132,7 @@ class PixelAttentionLayer(nn.Module):
 
     def __init__(
         self,
-        attention: PixelAttention2d,
+        attention: nn.Module,
         channels: int,
         *,
         norm_placement: str = "post",

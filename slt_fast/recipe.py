@@ -254,7 +254,8 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(augmentation := values.get("augmentation"), dict):
         values["augmentation"] = {"other_rates": 0.0, "gloss_dropout": 0.0, **augmentation}
     if isinstance(model := values.get("model"), dict):
-        values["model"] = {"encoder_layers": ModelConfig.encoder_layers, **model}
+        newer = {"encoder_layers": ModelConfig.encoder_layers, "attention": True}
+        values["model"] = {**newer, **model}
     if isinstance(training := values.get("training"), dict):
         newer = {"frames_per_step": 0, "frames_at_once": 0, "frames_per_chunk": 0, "patience": 0}
         kept = {"batch_norm": "batch", "bad_steps": 10, "best_by": "auto", "compile": False}

@@ -551,20 +551,29 @@ def test_a_recipe_from_before_other_backbones(tmp_path: Path, trained: TrainedMo
     fails(path.parent, r"found an unknown tensor 'encoder\.backbone\.")
 
 
-def test_a_recipe_from_before_other_rates_and_glosses(
-    tmp_path: Path, trained: TrainedModel
-) -> None:
+def test_a_recipe_from_before_newer_settings(tmp_path: Path, trained: TrainedModel) -> None:
     save(tmp_path, 1, trained, "best")
     path = checkpoint_folder(tmp_path / "best") / "model.json"
     description = read_json(path)
     assert description["recipe"]["augmentation"].pop("other_rates") == 0
     assert description["recipe"]["augmentation"].pop("gloss_dropout") == 0
     assert description["recipe"]["model"].pop("encoder_layers") == 3
+    assert description["recipe"]["model"].pop("attention")
     write_json(path, description)
     assert load_model(tmp_path).recipe == trained.recipe
     description["recipe"]["augmentation"].pop("zoom")
     write_json(path, description)
     fails(path.parent, r"augmentation: found unknown \[\], missing \['zoom'\]; expected all keys")
+
+
+def test_a_model_without_attention(tmp_path: Path, trained: TrainedModel) -> None:
+    recipe = replace(trained.recipe, model=replace(trained.recipe.model, attention=False))
+    network = build_network(recipe, trained.vocabularies)
+    save(tmp_path, 1, replace(trained, recipe=recipe, network=network), "best")
+    assert load_model(tmp_path).recipe == recipe
+    path = checkpoint_folder(tmp_path / "best") / "model.json"
+    change(path, recipe__model__attention=True)
+    fails(path.parent, "found no tensor 'encoder.layer.attention.qkv.weight'")
 
 
 def test_a_backbone_of_version_0_1_that_never_was(tmp_path: Path) -> None:
@@ -595,6 +604,7 @@ def test_the_seed_of_a_synthetic_corpus_is_no_path(tmp_path: Path) -> None:
     (tmp_path / "3").touch()
     for data, located in (
         ("synthetic:3", "synthetic:3"),
+        ("synthetic-agreement:3", "synthetic-agreement:3"),
         ("manifest:3", f"manifest:{tmp_path / '3'}"),
     ):
         trained_on = replace(TRAINED_ON, data=data, folder=str(tmp_path))

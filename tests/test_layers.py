@@ -156,6 +156,21 @@ def test_layer_with_norms_before(positional_encoding) -> None:
 
 
 @pytest.mark.parametrize("norm_placement", ["post", "pre"])
+@pytest.mark.parametrize("positional_encoding", [True, False])
+def test_layer_without_attention_is_one_whose_gamma_is_zero(
+    norm_placement, positional_encoding
+) -> None:
+    module = layer(norm_placement=norm_placement, positional_encoding=positional_encoding)
+    x = torch.randn(3, CHANNELS, 5, 4)
+    with_attention = module(x)
+    module.attention.gamma.data.zero_()
+    expected = module(x)
+    module.attention = PositionalEncoding2d() if positional_encoding else nn.Identity()
+    torch.testing.assert_close(module(x), expected)
+    assert not torch.allclose(with_attention, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("norm_placement", ["post", "pre"])
 def test_layer_trains_in_either_memory_format(norm_placement) -> None:
     module = layer(norm_placement=norm_placement).double().train()
     x = torch.randn(4, CHANNELS, 3, 5, dtype=torch.float64)

@@ -39,11 +39,13 @@ class Experiment:
         question: What is asked.
         variants: The variants by name.
         data: Name of the data by default; None if it must be given.
+        looks: Whether the report says how far the 2-D attention looks.
     """
 
     question: str
     variants: dict[str, Variant]
     data: str | None = "synthetic"
+    looks: bool = False
 
 
 _FLOW, _RGB = ("--input", "flow"), ("--input", "rgb")
@@ -57,6 +59,9 @@ _DECODER = (
     *("--dropout", "0.3", "--max-text-length", "60"),
 )
 _GLOSS_TO_TEXT = Published(PHOENIX, 24.54, "Camgoz et al., 2020")
+# A flattened map shows the projection where everything is; one that is pooled to a vector does not.
+_POOLED = ("--memory-map-size", "1", "1")
+_ATTENTION = ("--attention", "--gamma-start", "0.5")
 
 EXPERIMENTS = {
     "rgb-baseline": Experiment(
@@ -92,6 +97,20 @@ EXPERIMENTS = {
             "standard": Variant(("--feed-forward", "standard")),
             "depthwise": Variant(("--feed-forward", "depthwise"), "standard"),
         },
+    ),
+    "attention": Experiment(
+        "What makes the attention and the positional encoding matter?",
+        {
+            "flat": Variant(("--no-attention",)),
+            "flat-attention-from-0": Variant(("--attention", "--gamma-start", "0"), "flat"),
+            "flat-attention": Variant(_ATTENTION, "flat"),
+            "pooled": Variant((*_POOLED, "--no-attention"), "flat"),
+            "pooled-attention": Variant((*_POOLED, *_ATTENTION), "pooled"),
+            "pooled-attention-without-encoding": Variant(
+                (*_POOLED, *_ATTENTION, "--no-positional-encoding"), "pooled-attention"
+            ),
+        },
+        looks=True,
     ),
     "backbone-3d": Experiment(
         "Does a backbone that convolves over time gain, on flow and on RGB frames?",

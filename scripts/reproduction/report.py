@@ -15,6 +15,12 @@ _TEST = (
     "randomisation over the same test clips). Each seed is a test of its own, of two models; the "
     "p-values are not joined, and say nothing of other seeds."
 )
+_ATTENTION = (
+    "The 2-D attention of the best checkpoint in the first test clips. It changes the maps by the "
+    "length of what it adds over the length of the maps. Far is the share of the attention that "
+    "goes further than half of the map's longer side; uniform is that share if it looks everywhere "
+    "alike."
+)
 _COSTS = (
     "FLOPs are of the encoder (backbone, attention, projections), forward, by torch's counter, "
     "which counts two for a multiplication with an addition. Seconds a step are means over epochs "
@@ -32,6 +38,8 @@ def to_markdown(found: dict[str, Any]) -> str:
         parts += ["## Scores", _scores(variants), _SPREAD, *_published(found)]
         parts += ["## Runs", _runs(variants)]
         parts += [_TEST] if any("test" in run for _, run in _all_runs(variants)) else []
+        if rows := _attention(variants):
+            parts += ["## Attention", rows, _ATTENTION]
         parts += ["## Costs", _costs(variants), _COSTS, "## Commands", _commands(variants)]
     return "\n\n".join(parts) + "\n"
 
@@ -93,6 +101,18 @@ def _tested(test: dict[str, Any]) -> list[str]:
     bleu = test["bleu4"]
     difference = bleu["first"] - bleu["second"]
     return [test["against"], f"{difference:+.1f}", f"{bleu['p_value']:.4f}"]
+
+
+def _attention(variants: dict[str, Any]) -> str:
+    """Returns the table of what the attention does; empty if nobody looked, or there is none."""
+    rows = []
+    for name, run in _all_runs(variants):
+        if look := run.get("attention"):
+            names = ("change", "far_share", "uniform_far_share")
+            shares = [f"{look[share]:.1%}" for share in names]
+            rows.append([name, run["seed"], f"{look['gamma']:.3f}", *shares])
+    heading = ["variant", "seed", "gamma", "changes the maps by", "far", "uniform"]
+    return _table(heading, rows) if rows else ""
 
 
 def _costs(variants: dict[str, Any]) -> str:

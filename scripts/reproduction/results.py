@@ -12,14 +12,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from reproduction.experiments import Experiment
 from reproduction.runs import Run
 from slt_fast.checkpoint import TrainedModel, load_model, without_weights
+from slt_fast.data.frame_source import with_rate
+from slt_fast.data.sources import read_split
 from slt_fast.errors import DataError
 from slt_fast.files import read_json
+from slt_fast.inference.attention import attention_of
+from slt_fast.inference.translate import read_source, trained_rate
 from slt_fast.metrics.paired import paired_test
 from slt_fast.model.encoder import Encoder
+from slt_fast.training.diagnosis import locality
 
 SCORES = ("bleu4", "wer", "exact_match")
 # A short clip will do: what a frame costs does not depend on how many there are.
 _CLIP_FRAMES = 16
+_LOOKED_AT = 8  # test clips in which the attention is measured
 
 
 def collect(experiment: Experiment, runs: Sequence[Run], about: dict[str, Any]) -> dict[str, Any]:
@@ -31,7 +37,8 @@ def collect(experiment: Experiment, runs: Sequence[Run], about: dict[str, Any]) 
         about: Settings of the experiment, which come first.
 
     Raises:
-        DataError: A file of a finished run is broken, or runs were scored on other clips.
+        DataError: A file of a finished run is broken, runs were scored on other clips, or the data
+            of an experiment that looks at the attention cannot be read.
     """
     finished = [run for run in runs if run.is_finished()]
     missing = [run.name for run in runs if run not in finished]
@@ -39,6 +46,9 @@ def collect(experiment: Experiment, runs: Sequence[Run], about: dict[str, Any]) 
     for name, variant in experiment.variants.items():
         own = [run for run in finished if run.variant == name]
         measured = [_of_run(run, _counterpart(run, variant.against, finished)) for run in own]
+        if experiment.looks:
+            for run, row in zip(own, measured, strict=True):
+                row["attention"] = _attention(run)
         published = [figure._asdict() for figure in variant.published]
         (recipe,) = {run.recipe for run in runs if run.variant == name}
         values = {"recipe": recipe, "options": [*variant.options], "against": variant.against}
@@ -70,6 +80,17 @@ def _of_run(run: Run, other: Run | None) -> dict[str, Any]:
     about |= {"signature": metrics[f"{split}.signature"], "seconds_a_step": _seconds_a_step(run)}
     about |= {"threads": command["threads"], "command": command["command"]}
     return about | scores | ({"test": _tested(run, other)} if other else {})
+
+
+def _attention(run: Run) -> dict[str, float] | None:
+    """Measures the attention in the first test clips; None if the network has none."""
+    trained = load_model(run.folder)
+    if not trained.recipe.model.attention:
+        return None
+    of, rate = trained.trained_on.located(), trained_rate(trained)
+    sources = [clip.source for clip in read_split(of.data, of.test_split)[:_LOOKED_AT]]
+    clips = [read_source(trained, with_rate(source, rate)) for source in sources]
+    return locality([attention_of(trained, clip, []) for clip in clips]).figures
 
 
 def _seconds_a_step(run: Run) -> float | None:

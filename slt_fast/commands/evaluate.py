@@ -34,7 +34,7 @@ class Arguments:
     checkpoint: Path
     """Folder of a checkpoint, or of a run (its best checkpoint)."""
     data: str | None = None
-    """synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or manifest:FILE; by default the
+    """synthetic[-agreement][:SEED], phoenix14t[-rendered]:PATH or manifest:FILE; by default the
     training data."""
     split: str | None = None
     """Name of the split; by default the run's test split, or its dev split to tune."""

@@ -36,8 +36,8 @@ class Arguments:
     output: Path
     """Folder of the flow; the --flow-cache of training."""
     source: Annotated[str, tyro.conf.Positional] = ""
-    """Video, folder of videos or frames, manifest, phoenix14t:PATH, phoenix14t-rendered:PATH or
-    synthetic[:SEED]."""
+    """Video, folder of videos or frames, manifest, phoenix14t[-rendered]:PATH or
+    synthetic[-agreement][:SEED]."""
     preset: str = InputConfig.flow_preset
     """Preset of the flow: fast, default, best, opencv_ultrafast, opencv_fast, opencv_medium,
     raft_small or raft_large; training needs the same --flow-preset."""

@@ -1,8 +1,8 @@
 """Resolves the names of data sets.
 
-They are `synthetic[:SEED]`, `phoenix14t:PATH`, `phoenix14t-rendered:PATH` and `manifest:FILE`.
-
-Without annotations, a video, a folder of videos or a bare manifest is enough.
+They are `synthetic[:SEED]`, `synthetic-agreement[:SEED]` (hands and heads have to be related),
+`phoenix14t:PATH`, `phoenix14t-rendered:PATH` (its annotations, signed by a drawn signer) and
+`manifest:FILE`. Without annotations, a video, a folder of videos or a bare manifest is enough.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from slt_fast.data.synthetic.phoenix_layout import read_rendered_phoenix14t
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, UserError, warn_once
 
-logger = logging.getLogger(__name__)
+SYNTHETIC = ("synthetic", "synthetic-agreement")  # kinds whose place is a seed
+_ON_DISK = ("phoenix14t", "phoenix14t-rendered", "manifest")
 
-_KINDS_OF_FILES = ("phoenix14t", "phoenix14t-rendered", "manifest")
+logger = logging.getLogger(__name__)
 
 
 def read_split(
@@ -45,8 +46,7 @@ def read_split(
     """Reads the clips of one split of a data set.
 
     Args:
-        data: "synthetic[:SEED]", "phoenix14t:PATH", "phoenix14t-rendered:PATH" (its annotations,
-            signed by a drawn signer) or "manifest:FILE".
+        data: Name of the data set.
         split: Name of the split.
         on_error: Called with each bad annotation line, which is then left out; None raises it.
         needs_frames: Whether videos must exist; otherwise they are not looked for.
@@ -65,8 +65,9 @@ def _read_clips(
     data: str, split: str, on_error: ErrorHandler | None, *, needs_frames: bool = True
 ) -> list[AnnotatedClip]:
     kind, place = _kind_and_place(data)
-    if kind == "synthetic":
-        return read_synthetic(split, seed=synthetic_seed(data) or 0)
+    if kind in SYNTHETIC:
+        agreement = kind == "synthetic-agreement"
+        return read_synthetic(split, seed=synthetic_seed(data) or 0, agreement=agreement)
     if kind == "phoenix14t":
         return read_phoenix14t(place, split, on_error=on_error, needs_frames=needs_frames)
     if kind == "phoenix14t-rendered":
@@ -91,7 +92,7 @@ def read_videos(
         DataError: A bad line, file or split, or no video.
         UserError: Splits of data without annotations.
     """
-    if data.partition(":")[0] not in ("synthetic", *_KINDS_OF_FILES):
+    if data.partition(":")[0] not in (*SYNTHETIC, *_ON_DISK):
         if Path(data).suffix.lower() not in MANIFEST_SUFFIXES:
             if splits:
                 expected = "expected none, as videos without annotations have no splits"
@@ -176,7 +177,7 @@ def split_names(data: str) -> list[str]:
         UserError: An unknown kind of data set.
     """
     kind, place = _kind_and_place(data)
-    if kind == "synthetic":
+    if kind in SYNTHETIC:
         return list(NUM_CLIPS)
     return manifest_splits(place) if kind == "manifest" else phoenix14t_splits(place)
 
@@ -184,8 +185,8 @@ def split_names(data: str) -> list[str]:
 def _kind_and_place(data: str) -> tuple[str, str]:
     """Splits the name of a data set; raises UserError if its kind is unknown or lacks a place."""
     kind, _, place = data.partition(":")
-    if kind != "synthetic" and not (kind in _KINDS_OF_FILES and place):
-        expected = "synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or manifest:FILE"
+    if kind not in SYNTHETIC and not (kind in _ON_DISK and place):
+        expected = "synthetic[-agreement][:SEED], phoenix14t[-rendered]:PATH or manifest:FILE"
         raise UserError(f"data: found {data!r}; expected {_meant(data) or expected}")
     return kind, os.path.expanduser(place)  # a shell expands ~ at the start of a word only
 
@@ -206,7 +207,7 @@ def synthetic_seed(data: str) -> int | None:
         UserError: The seed is not a whole number.
     """
     kind, _, seed = data.partition(":")
-    if kind != "synthetic":
+    if kind not in SYNTHETIC:
         return None
     if seed and not seed.isdecimal():
         raise UserError(f"data: found {data}; expected a whole number as its seed")

@@ -14,6 +14,7 @@ from torch import nn
 from slt_fast.checkpoint import TrainedModel
 from slt_fast.data.batching import PackedClips
 from slt_fast.data.vocabulary import BOS, EOS
+from slt_fast.errors import UserError
 from slt_fast.inference.translate import evaluating
 from slt_fast.layers import PixelAttention2d
 
@@ -99,15 +100,19 @@ def attention_of(
             concentrated: that of the lowest entropy, averaged over the heads.
 
     Raises:
-        UserError: The clip has more frames than the device's memory holds.
+        UserError: The model has no 2-D attention, or the clip has more frames than the device's
+            memory holds.
         ValueError: There is not exactly one clip.
     """
     if len(clip.clips) != 1:
         raise ValueError(f"attention_of: found {len(clip.clips)} clips; expected one")
     network, T = trained.network, len(clip.images)
+    attention, layers = network.image_encoder.layer.attention, network.decoder.layers.layers
+    if not isinstance(attention, PixelAttention2d):
+        expected = "expected one with it, to see where it looks"
+        raise UserError(f"checkpoint: found a model without 2-D attention; {expected}")
     device = next(network.parameters()).device
     text = torch.tensor([[BOS, *tokens, EOS]], device=device)
-    attention, layers = network.image_encoder.layer.attention, network.decoder.layers.layers
     modules = [layer.multihead_attn for layer in layers]
     with evaluating(trained, clip):
         with _inputs_of(attention) as maps, _weights_of(modules) as weights:

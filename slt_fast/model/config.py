@@ -7,6 +7,9 @@ from slt_fast.errors import UserError
 from slt_fast.settings import Bounds, check_settings
 
 _Count = Annotated[int, Bounds(ge=1)]
+# Settings that have no meaning without attention. The start of gamma has none either, but recipes
+# choose it, so it does not show what a user asked for.
+_OF_ATTENTION = ("key_channels", "attention_heads", "attention_scale")
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,9 @@ class ModelConfig:
     backbone_weights: str = "imagenet"
     """imagenet (torchvision's; of r3d_18 kinetics), none, or a file with a state dict of the
     backbone."""
+    attention: bool = True
+    """2-D pixel-wise self-attention; without it the layer has its encoding and feed-forward only,
+    and gamma_start means nothing."""
     key_channels: _Count | None = None
     """Channels of query and key; None means C/8 (assumed)."""
     attention_heads: _Count = 1
@@ -70,6 +76,9 @@ class ModelConfig:
         if isinstance(self.memory_map_size, tuple) and len(self.memory_map_size) != 2:
             raise UserError(f"memory_map_size: found {self.memory_map_size}; expected two sizes")
         check_settings(self)
+        for name in () if self.attention else _OF_ATTENTION:
+            if (value := getattr(self, name)) != getattr(ModelConfig, name):
+                raise UserError(f"{name}: found {value}; expected none without attention")
         if self.width % (2 * self.decoder_heads):
             expected = f"a multiple of 2 * {self.decoder_heads} decoder heads"
             raise UserError(f"width: found {self.width}; expected {expected}")

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from slt_fast.device import to_device
-from slt_fast.layers import PixelAttention2d, PixelAttentionLayer
+from slt_fast.layers import PixelAttention2d, PixelAttentionLayer, PositionalEncoding2d
 from slt_fast.model.backbone import Backbone
 from slt_fast.model.clip_backbone import ClipBackbone
 from slt_fast.model.config import ModelConfig
@@ -56,17 +56,8 @@ class Encoder(nn.Module):
         kind = ClipBackbone if config.backbone == "r3d_18" else Backbone
         self.backbone = kind(stages=config.backbone_stages, weights=config.backbone_weights)
         C, D = self.backbone.channels, config.width
-        attention = PixelAttention2d(
-            C,
-            key_channels=config.key_channels,
-            num_heads=config.attention_heads,
-            scale=config.attention_scale,
-            gamma_start=config.gamma_start,
-            positional_encoding=config.positional_encoding,
-            backend=config.backend,
-        )
         self.layer = PixelAttentionLayer(
-            attention,
+            _attention(config, C),
             C,
             norm_placement=config.norm_placement,
             depthwise=config.feed_forward == "depthwise",
@@ -180,6 +171,23 @@ class Encoder(nn.Module):
         if maps.shape[2:] != self.map_size:
             maps = functional.adaptive_avg_pool2d(maps, self.map_size)
         return self.frame_projection(self.dropout(maps.flatten(1)))
+
+
+def _attention(config: ModelConfig, channels: int) -> nn.Module:
+    """Makes the attention with its residual, or without attention the residual alone."""
+    if config.attention:
+        return PixelAttention2d(
+            channels,
+            key_channels=config.key_channels,
+            num_heads=config.attention_heads,
+            scale=config.attention_scale,
+            gamma_start=config.gamma_start,
+            positional_encoding=config.positional_encoding,
+            backend=config.backend,
+        )
+    if config.positional_encoding:
+        return PositionalEncoding2d(backend=config.backend)
+    return nn.Identity()
 
 
 class _TemporalConvolution(nn.Module):

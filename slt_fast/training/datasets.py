@@ -99,8 +99,7 @@ def prepare_clips(
     """Resamples clips and finds their flow on disk.
 
     Args:
-        data: Name of the data: synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or
-            manifest:FILE.
+        data: Name of the data, as for read_split.
         fps: Frames per second that the clips are resampled to.
         flow_cache: Folder to read flow from, as far as it is there.
 

@@ -41,6 +41,9 @@ class Finding:
     figures: dict[str, float]
 
 
+_NO_ATTENTION = Finding("attention", "none: trained with --no-attention", False, "", "", {})
+
+
 def diagnose(trained: TrainedModel, train_set: ClipDataset, dev_set: ClipDataset) -> list[Finding]:
     """Scores a model on clips it learned from and on others, and looks for failures.
 
@@ -59,7 +62,7 @@ def diagnose(trained: TrainedModel, train_set: ClipDataset, dev_set: ClipDataset
     if not config.has_images:
         return found
     motions, attentions = _look(trained, dev_set, dev)
-    found.append(locality(attentions))
+    found.append(locality(attentions) if attentions else _NO_ATTENTION)
     found += flow(motions, config) if config.input == "flow" else []
     return [*found, *minimal_pairs(dev)]
 
@@ -171,10 +174,13 @@ def flow(motions: Sequence[torch.Tensor], config: InputConfig) -> Iterator[Findi
 
 
 def minimal_pairs(evaluation: Evaluation) -> Iterator[Finding]:
-    """Looks for signs of the synthetic corpus taken for others that differ in one parameter."""
+    """Looks for signs of the synthetic corpus taken for others that differ in one parameter.
+
+    With agreement pairs of glosses share a sign, so there is nothing to look for.
+    """
     by_parameter, substituted = Counter[str](), 0
     for clip, said in zip(evaluation.clips, evaluation.translations, strict=True):
-        if not isinstance(clip.source, SyntheticSource) or not clip.glosses:
+        if not isinstance(clip.source, SyntheticSource) or clip.source.sides or not clip.glosses:
             return
         for recognised, true in aligned(list(said.glosses), list(clip.glosses)):
             if recognised is None or true is None or recognised == true:
@@ -205,12 +211,13 @@ def _differing(first: str, second: str) -> list[str]:
 def _look(
     trained: TrainedModel, dataset: ClipDataset, evaluation: Evaluation
 ) -> tuple[list[torch.Tensor], list[ClipAttention]]:
-    """Returns motion, if the images are flow, and attention of the first clips."""
+    """Returns motion of the first clips, if the images are flow, and attention, if there is any."""
     config, motions, attentions = trained.recipe.input, [], []
     for number, said in enumerate(evaluation.translations[:_LOOKED_AT]):
         (batch,) = batches_to_score(trained, dataset, [number])
         if config.input == "flow":
             motions.append(motion_of(batch.images.float().cpu(), encoder=config.flow_encoder))
-        tokens = trained.vocabularies.encode_text(said.text)
-        attentions.append(attention_of(trained, batch, tokens))
+        if trained.recipe.model.attention:
+            tokens = trained.vocabularies.encode_text(said.text)
+            attentions.append(attention_of(trained, batch, tokens))
     return motions, attentions

@@ -34,9 +34,9 @@ def picture_of_attention(
 
     Returns:
         uint8 [*, *, 3] RGB, or None if the clip cannot be read any more, or the model sees no
-        images.
+        images or has no 2-D attention.
     """
-    if not trained.recipe.input.has_images:
+    if not (trained.recipe.input.has_images and trained.recipe.model.attention):
         return None
     clip, said = evaluation.clips[0], evaluation.translations[0].text
     words = trained.vocabularies

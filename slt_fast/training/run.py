@@ -13,7 +13,7 @@ class RunConfig:
     """What a run reads and where it writes."""
 
     data: str = "synthetic"
-    """synthetic[:SEED], phoenix14t:PATH, phoenix14t-rendered:PATH or manifest:FILE."""
+    """synthetic[-agreement][:SEED], phoenix14t[-rendered]:PATH or manifest:FILE."""
     output: Path = Path("runs/run")
     """Folder for checkpoints, logs and scores."""
     resume: bool = False

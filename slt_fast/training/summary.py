@@ -89,6 +89,7 @@ def _translating(run: RunConfig, clip: str) -> list[str]:
     if not _in_checkout():
         return []
     which = ["--clip", clip, *(["--seed", seed] if seed else [])]
+    which += ["--agreement"] if run.data.startswith("synthetic-agreement") else []
     return [
         _command("render_synthetic", *which, "--output", run.output),
         _command("translate", run.output / clip, *checkpoint),

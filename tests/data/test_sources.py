@@ -18,6 +18,8 @@ def manifest(folder: Path, *rows: str) -> Path:
 def test_synthetic_takes_its_seed() -> None:
     assert read_split("synthetic", "dev") == read_synthetic("dev")
     assert read_split("synthetic:7", "dev") == read_synthetic("dev", seed=7)
+    agreeing = read_synthetic("dev", seed=7, agreement=True)
+    assert read_split("synthetic-agreement:7", "dev") == agreeing
 
 
 def test_manifest(tmp_path: Path) -> None:
@@ -92,10 +94,11 @@ def test_a_path_without_its_kind_is_answered_with_its_name(tmp_path: Path) -> No
             read_split(str(place), "train")
 
 
+@pytest.mark.parametrize("kind", ["synthetic", "synthetic-agreement"])
 @pytest.mark.parametrize("seed", ["x", "-1", "1.5"])
-def test_seed_is_a_whole_number(seed: str) -> None:
-    with pytest.raises(ValueError, match=f"found synthetic:{seed}; expected a whole number"):
-        read_split(f"synthetic:{seed}", "train")
+def test_seed_is_a_whole_number(kind: str, seed: str) -> None:
+    with pytest.raises(ValueError, match=f"found {kind}:{seed}; expected a whole number"):
+        read_split(f"{kind}:{seed}", "train")
 
 
 def names(data: str, **options) -> tuple[Path, list[str]]:
@@ -179,6 +182,8 @@ def test_videos_of_the_synthetic_corpus() -> None:
     _, sources = read_videos("synthetic:3", splits=("dev",))
     assert sources == [clip.source for clip in read_synthetic("dev", seed=3)]
     assert len(read_videos("synthetic")[1]) == sum(NUM_CLIPS.values())
+    _, sources = read_videos("synthetic-agreement")
+    assert len(sources) == sum(NUM_CLIPS.values()) and all(source.sides for source in sources)
 
 
 def tree(root: Path, *names: str) -> None:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from slt_fast.errors import UserError
 from slt_fast.model.config import ModelConfig
 
 
@@ -58,6 +59,17 @@ def test_survives_json() -> None:
 def test_a_bad_value_is_named(field, value, expected) -> None:
     with pytest.raises(ValueError, match=f"^{field}: found .*{value}.*; expected .*{expected}"):
         ModelConfig(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("attention_heads", 2), ("key_channels", 8), ("attention_scale", 0.5)]
+)
+def test_settings_without_a_meaning_without_attention(field, value) -> None:
+    message = f"^{field}: found {value}; expected none without attention"
+    with pytest.raises(UserError, match=message):
+        ModelConfig(attention=False, **{field: value})
+    ModelConfig(attention=True, **{field: value})
+    ModelConfig(attention=False, gamma_start=0.5)  # which recipes choose
 
 
 @pytest.mark.parametrize("size", [(7,), (0, 7), (7, 7, 7)])

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from slt_fast.layers import PositionalEncoding2d
 from slt_fast.model.config import ModelConfig
 from slt_fast.model.encoder import Encoder
 from slt_fast.ops.positional_encoding import sinusoidal_encoding
@@ -152,3 +153,13 @@ def test_settings_reach_the_layer() -> None:
     assert not attention.positional_encoding
     assert module.layer.norm_placement == "pre"
     assert isinstance(module.layer.feed_forward[0], nn.Sequential)
+
+
+@pytest.mark.parametrize(("encoding", "kind"), [(True, PositionalEncoding2d), (False, nn.Identity)])
+def test_without_attention_the_encoding_is_still_added(encoding, kind) -> None:
+    module = encoder(attention=False, positional_encoding=encoding)
+    assert type(module.layer.attention) is kind
+    without = {name for name, _ in module.named_parameters()}
+    attended = {name for name, _ in encoder().named_parameters()} - without
+    assert attended == {f"layer.attention.{name}" for name in ("qkv.weight", "qkv.bias", "gamma")}
+    assert module(torch.rand(2, 3, 12, 12), torch.tensor([2])).memory.isfinite().all()

@@ -109,3 +109,20 @@ def test_a_model_that_takes_glosses(run_script, checkpoint, tmp_path: Path) -> N
         "visualize_attention.py", "--checkpoint", tmp_path, "--output", tmp_path / "a.png"
     )
     assert finished.status == 1 and "found a model that takes glosses" in finished.err
+
+
+def test_a_model_without_attention(run_script, checkpoint, tmp_path: Path) -> None:
+    trained = load_model(checkpoint)
+    recipe = replace(trained.recipe, model=replace(trained.recipe.model, attention=False))
+    network = build_network(recipe, trained.vocabularies)
+    trained = replace(trained, recipe=recipe, network=network)
+    save_checkpoint(tmp_path, 0, ("best",), trained, tensors={}, progress={})
+    found = report(run_script, tmp_path)
+    assert found["attention"]["found"] == "none: trained with --no-attention"
+    assert not found["attention"]["is_bad"] and found["attention"]["figures"] == {}
+    assert "motion beyond the bound" in found
+    finished = run_script(
+        "visualize_attention.py", "--checkpoint", tmp_path, "--output", tmp_path / "a.png"
+    )
+    assert finished.status == 1
+    assert "error: checkpoint: found a model without 2-D attention; expected" in finished.err

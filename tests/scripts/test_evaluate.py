@@ -172,7 +172,7 @@ SYNTHETIC = ["--data", "synthetic", "--split", "dev"]
     [
         (["--checkpoint", "nowhere"], 1, "error: nowhere: found nothing; expected a checkpoint's"),
         (["--split", "valid"], 1, "found split 'valid'; expected ('train', 'dev', 'test'"),
-        (["--data", "folder:x"], 1, "found 'folder:x'; expected synthetic[:SEED], phoenix14t:PATH"),
+        (["--data", "folder:x"], 1, "found 'folder:x'; expected synthetic[-agreement][:SEED]"),
         (["--probe", "upside-down"], 2, "upside-down"),
         (["--beam-size", "0"], 1, "beam_size: found 0; expected at least 1"),
         (["--gloss-beam-size", "101"], 1, "gloss_beam_size: found 101; expected gloss_beam"),

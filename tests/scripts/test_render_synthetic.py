@@ -69,12 +69,14 @@ def test_too_few_fields(run_script, annotations: Path, tmp_path: Path) -> None:
     assert f"{NAME}:5: found 6 fields; expected 7" in finished.err
 
 
-def test_one_clip_of_the_corpus(run_script, tmp_path: Path) -> None:
+@pytest.mark.parametrize("agreement", [False, True])
+def test_one_clip_of_the_corpus(run_script, tmp_path: Path, agreement: bool) -> None:
     """As the model saw it, to the pixel."""
     options = ["--clip", "test_signers-00012", "--seed", 5, "--output", tmp_path]
+    options += ["--agreement"] if agreement else []
     finished = run_script("render_synthetic.py", *options)
     assert finished.status == 0, finished.err
-    clip = read_synthetic("test_signers", seed=5)[12]
+    clip = read_synthetic("test_signers", seed=5, agreement=agreement)[12]
     assert finished.out == f"wrote {tmp_path / clip.id}: {clip.text}\n"
     assert np.array_equal(VideoSource(tmp_path / clip.id).read(), clip.source.read())
 

@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from slt_fast.checkpoint import build_network
+from slt_fast.checkpoint import build_network, load_model, save_checkpoint
 from slt_fast.commands.train import parse_arguments
 from slt_fast.data.batching import Vocabularies
 from slt_fast.errors import DataError, UserError
@@ -196,8 +196,8 @@ def measured(part, checkpoint: Path, tmp_path: Path) -> list:
     return runs
 
 
-def collected(part, runs: list) -> dict:
-    experiment = part("experiments").EXPERIMENTS["positional-encoding"]
+def collected(part, runs: list, **changes) -> dict:
+    experiment = replace(part("experiments").EXPERIMENTS["positional-encoding"], **changes)
     about = {"experiment": "positional-encoding", "question": "?", "data": "synthetic"}
     about |= {"seeds": 2, "train_options": ["--epochs", "2"], "jobs": 1}
     return part("results").collect(experiment, runs, about)
@@ -224,6 +224,25 @@ def test_a_report_has_the_scores_of_the_runs(part, measured) -> None:
     assert f"{row} {p} |" in text
     assert "The published figures are of CoL-SLTD, these of `synthetic`." in text
     assert f"--output {measured[0].folder}" in text and "OMP_NUM_THREADS=1 python" in text
+
+
+def test_a_report_says_what_the_attention_does(part, measured) -> None:
+    """In test clips, by the checkpoint; of a network without attention nothing."""
+    for run, settings in zip(measured, [{"gamma_start": 0.25}, {"attention": False}], strict=False):
+        trained = load_model(run.folder)
+        recipe = replace(trained.recipe, model=replace(trained.recipe.model, **settings))
+        network = build_network(recipe, trained.vocabularies)
+        trained = replace(trained, recipe=recipe, network=network)
+        save_checkpoint(run.folder, 0, ("best",), trained, tensors={}, progress={})
+    found = collected(part, measured[:2], looks=True)
+    (first,), (other,) = (found["variants"][name]["runs"] for name in ("with", "without"))
+    look = first["attention"]
+    assert look["gamma"] == 0.25 and look["change"] > 0 and other["attention"] is None
+    assert 0 < look["far_share"] < 1 and 0 < look["uniform_far_share"] < 1
+    text = part("report").to_markdown(found)
+    row = f"| with | 0 | 0.250 | {look['change']:.1%} | {look['far_share']:.1%} |"
+    assert row in text and "| without | 0 | 0." not in text
+    assert "## Attention" not in part("report").to_markdown(collected(part, measured[:2]))
 
 
 def test_an_empty_report_lists_what_is_missing(part, tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from slt_fast.training.diagnosis import Finding
 from slt_fast.training.evaluation import Evaluation
 
 
-def clip(text: str, glosses: str = "MOTHER", *, is_real: bool = False) -> AnnotatedClip:
-    source = SyntheticSource("a", tuple(glosses.split()), "statement", 0, (0, 0))
+def clip(
+    text: str, glosses: str = "MOTHER", *, is_real: bool = False, sides: tuple[int, ...] = ()
+) -> AnnotatedClip:
+    source = SyntheticSource("a", tuple(glosses.split()), "statement", 0, (0, 0), sides=sides)
     source = object() if is_real else source
     return AnnotatedClip("a", source, text, tuple(glosses.split()), None, "dev", "file:1")
 
@@ -95,8 +97,8 @@ def test_motion() -> None:
     assert bad(moving, fast) == {"motion beyond the bound": pytest.approx(1 / 6)}
 
 
-def confused(pairs: Sequence[tuple[str, str]], *, is_real: bool = False) -> list[Finding]:
-    clips = [clip("a", true, is_real=is_real) for _, true in pairs]
+def confused(pairs: Sequence[tuple[str, str]], **options) -> list[Finding]:
+    clips = [clip("a", true, **options) for _, true in pairs]
     said = [Translation("a", tuple(recognised.split())) for recognised, _ in pairs]
     return list(diagnosis.minimal_pairs(Evaluation({}, clips, said)))
 
@@ -119,6 +121,7 @@ def test_signs_that_differ_in_one_parameter() -> None:
     (right,) = confused([("MOTHER", "MOTHER")])
     assert not right.is_bad and right.found == "0 of 0 substitutions"
     assert confused(pairs, is_real=True) == []  # nothing is known of its signs
+    assert confused(pairs[1:2], sides=(1,)) == []  # pairs share a sign
 
 
 def test_the_corpus_has_glosses_of_the_lexicon() -> None:

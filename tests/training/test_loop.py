@@ -169,6 +169,14 @@ def test_what_tensorboard_shows(tiny_recipe, run) -> None:
     assert picture.width > 200 and picture.height > 200
 
 
+def test_without_attention_there_is_no_picture_of_it(tiny_recipe, run) -> None:
+    model = replace(tiny_recipe.model, attention=False)
+    train(with_training(replace(tiny_recipe, model=model), epochs=1), run)
+    events = EventAccumulator(str(run.output / "tensorboard")).Reload()
+    assert "dev/translations/text_summary" in events.Tags()["tensors"]
+    assert events.Tags()["images"] == []
+
+
 def test_scores_dev_when_asked_and_at_the_end(tiny_recipe, run) -> None:
     train(with_training(tiny_recipe, epochs=5, evaluate_every=2), run)
     assert [record["epoch"] for record in records(run) if "dev.bleu4" in record] == [2, 4, 5]

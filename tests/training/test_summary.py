@@ -31,13 +31,20 @@ def test_table_shows_the_intervals() -> None:
     assert "no_dot" not in capture.get()
 
 
-@pytest.mark.parametrize(("data", "seed"), [("synthetic", ""), ("synthetic:7", " --seed 7")])
-def test_a_model_of_the_rendered_signer_is_given_a_clip_of_it(tiny_recipe, data, seed) -> None:
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        ("synthetic", ""),
+        ("synthetic:7", " --seed 7"),
+        ("synthetic-agreement:7", " --seed 7 --agreement"),
+    ],
+)
+def test_a_model_of_the_rendered_signer_is_given_a_clip_of_it(tiny_recipe, data, options) -> None:
     run = RunConfig(data, Path("runs/a run"), test_split="test_signers")
     commands = next_commands("quickstart", tiny_recipe, run, TEST)
     assert commands == [
         ". .venv/bin/activate",
-        f"python scripts/render_synthetic.py --clip test-00000{seed} --output 'runs/a run'",
+        f"python scripts/render_synthetic.py --clip test-00000{options} --output 'runs/a run'",
         "python scripts/translate.py 'runs/a run/test-00000' --checkpoint 'runs/a run/best'",
         "python scripts/evaluate.py --checkpoint 'runs/a run/best' --probe blank",
         "tensorboard --logdir 'runs/a run'",

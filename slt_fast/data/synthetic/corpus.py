@@ -1,7 +1,8 @@
 """Splits of the synthetic corpus, mirroring CoL-SLTD's two protocols (Rodriguez et al., ACCV 2020).
 
 Splits: "train"; "dev" and "test" with unseen signers and unseen sentences; "test_signers" with
-unseen signers and sentences of the training split. The corpus seed determines everything.
+unseen signers and sentences of the training split. The corpus seed determines everything. In the
+corpus with agreement, hand and head of a frame have to be seen together.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from slt_fast.data.synthetic.grammar import Sentence, draw_sentence
 from slt_fast.data.synthetic.motion import Poses, sign_poses
 from slt_fast.data.synthetic.render import render
 from slt_fast.data.synthetic.signer import draw_signer
-from slt_fast.data.synthetic.signs import sign_for
+from slt_fast.data.synthetic.signs import agreeing_sign, sign_for
 from slt_fast.errors import UserError
 
 Frame = TypeVar("Frame")
@@ -46,6 +47,7 @@ class SyntheticSource:
     non_manual: bool = True  # False moves head and face as in a statement, in every mode
     rate: float | None = None  # frames per second to resample to; None keeps all frames
     camera: Camera | None = None  # takes other frames than the corpus', between its poses
+    sides: tuple[int, ...] = ()  # of agreeing_sign, one for each gloss; none without agreement
 
     def frames(self) -> Iterator[np.ndarray]:
         """Renders the frames, each uint8 [H, W, 3] RGB."""
@@ -78,7 +80,7 @@ class SyntheticSource:
     def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
         """Returns everything that determines the frames; there is no file."""
         place = asdict(self)
-        unused = [name for name in ("rate", "camera") if place[name] is None]
+        unused = [name for name in ("rate", "camera", "sides") if not place[name]]
         return self.name, {name: place[name] for name in place if name not in unused}
 
     def identity(self, data_root: Path) -> Identity:
@@ -115,40 +117,51 @@ class SyntheticSource:
     def _poses(self) -> tuple[Poses, np.random.Generator]:
         generator = np.random.default_rng((*self.seed, 3))
         signer = draw_signer(self.seed[0], self.signer)
-        signs = [sign_for(gloss) for gloss in self.glosses]
+        if self.sides:
+            pairs = zip(self.glosses, self.sides, strict=True)
+            signs = [agreeing_sign(gloss, side) for gloss, side in pairs]
+        else:
+            signs = [sign_for(gloss) for gloss in self.glosses]
         poses = sign_poses(signs, self.mode, signer, generator, non_manual=self.non_manual)
         return poses, generator
 
 
 def read_synthetic(
-    split: str, *, seed: int = 0, num_clips: int | None = None
+    split: str, *, seed: int = 0, num_clips: int | None = None, agreement: bool = False
 ) -> list[AnnotatedClip]:
-    """Returns the first `num_clips` clips of a split, or all; the seed is that of the corpus.
+    """Returns the clips of a split.
+
+    Args:
+        split: One of NUM_CLIPS.
+        seed: Seed of the corpus.
+        num_clips: How many of the first clips to return; None for all.
+        agreement: Whether pairs of glosses share a sign, and only head and hand together show which
+            of them is meant (AGREEMENT_PAIRS).
 
     Raises:
         UserError: The split is not in NUM_CLIPS.
     """
     if split not in NUM_CLIPS:
         raise UserError(f"synthetic corpus: found split {split!r}; expected {tuple(NUM_CLIPS)}")
-    train_sentences = _sentences("train", seed, frozenset())
+    train_sentences = _sentences("train", seed, frozenset(), agreement)
     seen = frozenset((sentence.glosses, sentence.mode) for sentence in train_sentences)
     if split == "train":
         sentences = train_sentences
     elif split == "test_signers":
         sentences = train_sentences[: NUM_CLIPS[split]]
     else:
-        sentences = _sentences(split, seed, seen)
+        sentences = _sentences(split, seed, seen, agreement)
     return [
-        _clip(split, seed, number, sentence)
+        _clip(split, seed, number, sentence, agreement)
         for number, sentence in enumerate(sentences[:num_clips])
     ]
 
 
-def _sentences(split: str, seed: int, excluded: frozenset) -> list[Sentence]:
+def _sentences(split: str, seed: int, excluded: frozenset, agreement: bool) -> list[Sentence]:
     generator = np.random.default_rng((seed, 2, _number(split)))
     sentences: list[Sentence] = []
     while len(sentences) < NUM_CLIPS[split]:
-        sentence = draw_sentence(generator)
+        sentence = draw_sentence(generator, agreement=agreement)
         if (sentence.glosses, sentence.mode) not in excluded:
             sentences.append(sentence)
     return sentences
@@ -165,11 +178,15 @@ def _number(split: str) -> int:
     return list(NUM_CLIPS).index(split) * 1_000_000
 
 
-def _clip(split: str, seed: int, number: int, sentence: Sentence) -> AnnotatedClip:
+def _clip(split: str, seed: int, number: int, sentence: Sentence, agreement: bool) -> AnnotatedClip:
     name, signers = f"{split}-{number:05d}", _signers(split)
     signer = signers[number % len(signers)]
     seeds = (seed, _number(split) + number)
     source = SyntheticSource(name, sentence.glosses, sentence.mode, signer, seeds)
+    if agreement:
+        sides = np.random.default_rng((*seeds, 4)).choice((-1, 1), len(sentence.glosses))
+        source = replace(source, sides=tuple(sides.tolist()))
+    kind = "synthetic corpus with agreement" if agreement else "synthetic corpus"
     return AnnotatedClip(
         id=name,
         source=source,
@@ -177,5 +194,5 @@ def _clip(split: str, seed: int, number: int, sentence: Sentence) -> AnnotatedCl
         glosses=sentence.glosses,
         signer=draw_signer(seed, signer).name,
         split=split,
-        origin=f"synthetic corpus, seed {seed}: {name}",
+        origin=f"{kind}, seed {seed}: {name}",
     )

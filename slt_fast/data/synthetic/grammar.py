@@ -14,6 +14,8 @@ import numpy as np
 
 MODES = ("statement", "negation", "question")
 MODE_WEIGHTS = (0.5, 0.25, 0.25)
+# Of the corpus with agreement: a headshake would hide the turns of the head.
+AGREEMENT_MODE_WEIGHTS = (0.6, 0.0, 0.4)
 
 TIMES = {"YESTERDAY": "yesterday", "TODAY": "today", "TOMORROW": "tomorrow"}
 PLACES = {"SCHOOL": "at the school", "CITY": "in the city", "PARK": "in the park"}
@@ -86,11 +88,12 @@ class Sentence:
     text: str
 
 
-def draw_sentence(generator: np.random.Generator) -> Sentence:
-    """Draws a random sentence."""
+def draw_sentence(generator: np.random.Generator, *, agreement: bool = False) -> Sentence:
+    """Draws a random sentence; with agreement no negation."""
     pattern = PATTERNS[generator.choice(len(PATTERNS), p=PATTERN_WEIGHTS)]
     roles = {role: str(generator.choice(list(ROLES[role]))) for role in pattern}
-    mode = str(generator.choice(MODES, p=MODE_WEIGHTS))
+    weights = AGREEMENT_MODE_WEIGHTS if agreement else MODE_WEIGHTS
+    mode = str(generator.choice(MODES, p=weights))
     return Sentence(tuple(roles.values()), mode, english(roles, mode))
 
 

@@ -11,6 +11,8 @@ STROKE_FRAMES = 5.2
 REPEATED_STROKE_FRAMES = 6.5  # circles and repeated movements take longer
 TRAVEL_SPEED = 0.95  # head heights a frame between two signs
 STROKE_LENGTH = 0.55  # half the length of a straight movement, head heights
+SIDE = 0.8  # distance of a hand at a side from the midline, head heights
+TURN = 0.3  # how far the head moves to the side when it turns, head heights
 REST_POSITION = (-0.75, 2.6)
 REST_HANDSHAPE = (0.3, 0.4, 0.4, 0.4, 0.4, 0.2)
 
@@ -51,13 +53,16 @@ def sign_poses(
     """Computes the poses of a signed sentence; the generator varies each rendering.
 
     Head and brows show the mode ("statement", "negation" or "question"), if non_manual. The hands
-    (and, when drawn, the torso) follow the head's place by 0.3, and are the same otherwise.
+    (and, when drawn, the torso) follow the head's place by 0.3, and are the same otherwise. The
+    hands do not follow the turns of the head that belong to signs.
     """
     right, left = [_rest()], [_mirror(_rest())]
+    turns: list[tuple[int, int, int]] = []  # first frame, frames, and the sign's turn
     for sign in signs:
         stroke = _stroke(sign, signer, generator)
         other = _mirror(stroke) if sign.hands == "two" else _mirror(_rest(len(stroke)))
         _travel_to(right, left, stroke[0], other[0], signer.speed)
+        turns.append((sum(map(len, right)), len(stroke), sign.turn))
         right.append(stroke)
         left.append(other)
     _travel_to(right, left, _rest()[0], _mirror(_rest())[0], signer.speed)
@@ -67,6 +72,10 @@ def sign_poses(
     jitter = 0.012 * generator.standard_normal((2, T, 2))
     rights[:, :2] += jitter[0] + head[:, :2] * 0.3
     lefts[:, :2] += jitter[1] + head[:, :2] * 0.3
+    for start, frames, turn in turns if non_manual else ():
+        swing = turn * np.sin(np.pi * np.linspace(0, 1, frames))
+        head[start : start + frames, 0] += TURN * swing
+        head[start : start + frames, 2] += swing
     return Poses(rights, lefts, head, brows)
 
 
@@ -90,7 +99,9 @@ def _stroke(sign: Sign, signer: Signer, generator: np.random.Generator) -> np.nd
     time = np.linspace(0.0, 1.0, frames)
     x, y, size = _movement(sign.movement, time)
     length = STROKE_LENGTH * signer.amplitude * generator.uniform(0.9, 1.1)
-    location = np.array(LOCATIONS[sign.location]) + signer.location_offset
+    place = LOCATIONS[sign.location]
+    location = np.array((sign.side * SIDE, place[1]) if sign.side else place)
+    location = location + signer.location_offset
     location = location + generator.normal(0.0, 0.04, 2)
     stroke = np.empty((frames, HAND_COLUMNS))
     stroke[:, 0] = location[0] + length * x

@@ -5,7 +5,7 @@ The signer's dominant (right) hand is on the left of the image, as in front of a
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # Extension of thumb, index, middle, ring and little finger (0 closed, 1 straight) and their spread
@@ -54,6 +54,8 @@ class Sign:
     movement: str  # one of MOVEMENTS
     hands: str = "one"  # "one" (dominant hand) or "two" (the other hand mirrors it)
     orientation: float = 0.0  # of the fingers, degrees from upwards, positive to the midline
+    side: int = 0  # of the image where the hand is, -1 left or 1 right; 0 keeps the location's
+    turn: int = 0  # of the head during the sign, -1 left or 1 right in the image; 0 for none
 
     def __post_init__(self) -> None:
         for value, allowed in (
@@ -109,6 +111,21 @@ LEXICON: dict[str, Sign] = {
     "PARK": Sign("vee", "belly", "reverse_circle"),
 }
 
+# In the corpus with agreement both glosses of a pair have the sign of the first one, at one side or
+# the other. The head turns to the hand for the first gloss, and away from it for the second.
+AGREEMENT_PAIRS = (
+    ("YESTERDAY", "TOMORROW"),
+    ("MOTHER", "FATHER"),
+    ("CHILD", "TEACHER"),
+    ("APPLE", "BREAD"),
+    ("DOG", "FLOWER"),
+    ("RED", "GOOD"),
+    ("NEW", "OLD"),
+    ("SEE", "FIND"),
+    ("BUY", "BRING"),
+    ("SLEEP", "REST"),
+)
+
 ORIENTATIONS = (0.0, 45.0, 90.0, -45.0)
 
 
@@ -122,3 +139,17 @@ def sign_for(gloss: str) -> Sign:
         number, index = divmod(number, len(values))
         chosen.append(values[index])
     return Sign(*chosen)
+
+
+def agreeing_sign(gloss: str, side: int) -> Sign:
+    """Returns the sign of a gloss in the corpus with agreement.
+
+    Args:
+        gloss: Any gloss; those in no pair have the sign that sign_for returns.
+        side: Side of the image where the hand is, -1 left or 1 right, if the gloss is in a pair.
+    """
+    for toward, away in AGREEMENT_PAIRS:
+        if gloss in (toward, away):
+            turn = side if gloss == toward else -side
+            return replace(LEXICON[toward], side=side, turn=turn)
+    return sign_for(gloss)

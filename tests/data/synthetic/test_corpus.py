@@ -1,4 +1,5 @@
 import pickle
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from slt_fast.data.clip import check_ctc_length
 from slt_fast.data.synthetic import SyntheticSource, read_synthetic
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
+from slt_fast.data.synthetic.signs import AGREEMENT_PAIRS, agreeing_sign
 
 SPLITS = {split: read_synthetic(split) for split in NUM_CLIPS}
 
@@ -104,3 +106,41 @@ def test_any_gloss_sequence_can_be_rendered() -> None:
 def test_unknown_split() -> None:
     with pytest.raises(ValueError, match=r"found split 'valid'; expected \('train', 'dev'"):
         read_synthetic("valid")
+
+
+def test_the_glosses_of_a_pair_are_equally_likely_for_each_side_and_each_turn() -> None:
+    """Neither the hand's side nor the head's turn says which gloss of a pair it is."""
+    clips = read_synthetic("train", agreement=True)
+    first = {gloss: number == 0 for pair in AGREEMENT_PAIRS for number, gloss in enumerate(pair)}
+    counts: Counter = Counter()
+    for clip in clips:
+        for gloss, side in zip(clip.glosses, clip.source.sides, strict=True):
+            if gloss in first:
+                turn = agreeing_sign(gloss, side).turn
+                counts.update([("side", side, first[gloss]), ("turn", turn, first[gloss])])
+                counts.update([("both", side * turn, first[gloss])])
+    for name in ("side", "turn"):
+        for value in (-1, 1):
+            share = counts[name, value, True] / sum(counts[name, value, b] for b in (True, False))
+            assert abs(share - 0.5) < 0.05
+    assert not counts["both", 1, False] and not counts["both", -1, True]
+
+
+def test_the_corpus_with_agreement() -> None:
+    clips = {split: read_synthetic(split, agreement=True) for split in NUM_CLIPS}
+    assert clips["dev"] == read_synthetic("dev", agreement=True) != SPLITS["dev"]
+    assert {clip.source.mode for clip in clips["train"]} == {"statement", "question"}
+    texts = {split: {clip.text for clip in clips[split]} for split in clips}
+    assert not texts["test"] & texts["train"] and not texts["dev"] & texts["train"]
+    clip = clips["test"][3]
+    assert clip.origin == "synthetic corpus with agreement, seed 0: test-00003"
+    frames, neutral = clip.source.read(), clip.source.neutral().read()
+    assert len(frames) == clip.source.num_frames() and not np.array_equal(frames, neutral)
+    for clip in (*clips["train"], *clips["test"]):
+        check_ctc_length(clip, clip.source.num_frames())
+
+
+def test_only_clips_with_agreement_have_sides_in_their_place(tmp_path) -> None:
+    plain, agreeing = (read_synthetic("dev", agreement=each)[0].source for each in (False, True))
+    assert "sides" not in plain.place(tmp_path)[1]
+    assert agreeing.place(tmp_path)[1]["sides"] == agreeing.sides

@@ -3,9 +3,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from slt_fast.data.synthetic.motion import HAND_COLUMNS, REST_POSITION, Poses, sign_poses
+from slt_fast.data.synthetic.motion import (
+    HAND_COLUMNS,
+    REST_POSITION,
+    SIDE,
+    Poses,
+    sign_poses,
+)
 from slt_fast.data.synthetic.signer import draw_signer
-from slt_fast.data.synthetic.signs import LEXICON, sign_for
+from slt_fast.data.synthetic.signs import (
+    AGREEMENT_PAIRS,
+    HANDSHAPES,
+    LEXICON,
+    agreeing_sign,
+    sign_for,
+)
 
 SENTENCE = ["YESTERDAY", "CITY", "MOTHER", "CAR", "RED", "BUY"]
 NEUTRAL = replace(
@@ -135,3 +147,33 @@ def test_manner_of_the_signer() -> None:
         for size in (0.8, 1.25)
     )
     assert large > 1.2 * small
+
+
+def agreeing(gloss: str, side: int, **options) -> Poses:
+    generator = np.random.default_rng(5)
+    return sign_poses([agreeing_sign(gloss, side)], "statement", NEUTRAL, generator, **options)
+
+
+@pytest.mark.parametrize("pair", AGREEMENT_PAIRS)
+def test_hand_and_head_show_a_gloss_of_a_pair_together_only(pair) -> None:
+    toward, away = ({side: agreeing(gloss, side) for side in (-1, 1)} for gloss in pair)
+    for side in (-1, 1):
+        # The hands are those of the other gloss, and the turn is that of the other gloss elsewhere.
+        assert np.array_equal(toward[side].right, away[side].right)
+        assert np.array_equal(toward[side].left, away[side].left)
+        turns = (np.trim_zeros(found.head[:, 2]) for found in (toward[side], away[-side]))
+        assert np.array_equal(*turns)
+        middle = len(toward[side].brows) // 2
+        assert toward[side].right[middle, 0] * side > SIDE / 4
+        for found, turn in ((toward[side], side), (away[side], -side)):
+            assert (found.head[:, 2] * turn).max() > 0.9 and (found.head[:, 2] * turn).min() >= 0
+            assert (found.head[:, 0] * turn).max() > 0.25
+    assert_equal(agreeing(pair[0], 1, non_manual=False), agreeing(pair[1], 1, non_manual=False))
+
+
+def test_an_agreeing_sign_is_at_its_side_and_moves_alike() -> None:
+    hands = (agreeing("SEE", side).right for side in (-1, 1))
+    left, right = (hand[(hand[:, 4:] == HANDSHAPES["vee"]).all(1)] for hand in hands)
+    assert np.abs((right - left)[:, 0] - 2 * SIDE).max() < 0.1  # hands tremble
+    assert np.abs((right - left)[:, 1]).max() < 0.1
+    assert np.array_equal(right[:, 2:], left[:, 2:]) and len(left) >= 4

@@ -1,10 +1,18 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import combinations
 
 import pytest
 
 from slt_fast.data.synthetic.grammar import ROLES
-from slt_fast.data.synthetic.signs import HANDSHAPES, LEXICON, Sign, sign_for
+from slt_fast.data.synthetic.signs import (
+    AGREEMENT_PAIRS,
+    HANDSHAPES,
+    LEXICON,
+    LOCATIONS,
+    Sign,
+    agreeing_sign,
+    sign_for,
+)
 
 
 def difference(first: Sign, second: Sign) -> set[str]:
@@ -68,3 +76,21 @@ def test_unknown_parameter() -> None:
         Sign("claw", "chin", "tap")
     with pytest.raises(ValueError, match="found 'sideways'; expected"):
         Sign("fist", "chin", "sideways")
+
+
+def test_glosses_of_a_pair_need_both_side_and_turn() -> None:
+    for pair in AGREEMENT_PAIRS:
+        signs = [agreeing_sign(gloss, side) for gloss in pair for side in (-1, 1)]
+        assert [(sign.side, sign.turn) for sign in signs] == [(-1, -1), (1, 1), (-1, 1), (1, -1)]
+        assert len({replace(sign, side=0, turn=0) for sign in signs}) == 1
+        assert signs[0].hands == "one"
+
+
+def test_agreeing_signs_are_not_confused() -> None:
+    """They are at the same distance from the midline, so they differ in something else."""
+    glosses = [gloss for gloss in LEXICON if gloss not in {away for _, away in AGREEMENT_PAIRS}]
+    signs = [replace(agreeing_sign(gloss, 1), turn=0) for gloss in glosses]
+    heights = [replace(sign, location="chin") if sign.side else sign for sign in signs]
+    places = [LOCATIONS[sign.location][1] for sign in signs]
+    assert len(set(zip(heights, places, strict=True))) == len(glosses)
+    assert agreeing_sign("DOCTOR", -1) == sign_for("DOCTOR")
