@@ -77,7 +77,7 @@ UNKNOWN = ["phoenix14t", "phoenix14t:", "phoenix14t-rendered:", "manifest:", "fo
 
 @pytest.mark.parametrize("data", UNKNOWN)
 def test_unknown_kind(data: str) -> None:
-    with pytest.raises(ValueError, match=rf"found '{data}'; expected synthetic\[:SEED\], phoenix"):
+    with pytest.raises(ValueError, match=rf"found '{data}'; expected synthetic\[-agreement\]"):
         read_split(data, "train")
     for ask in (split_names, data_root):
         with pytest.raises(UserError, match=f"found '{data}'; expected"):
@@ -133,7 +133,7 @@ def test_videos_without_annotations(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="folder:x: found nothing; expected a video, a folder of"):
         read_videos("folder:x")
     for data in ("manifest:", "phoenix14t:", "phoenix14t"):
-        with pytest.raises(ValueError, match=rf"found '{data}'; expected synthetic\[:SEED\]"):
+        with pytest.raises(ValueError, match=rf"found '{data}'; expected synthetic\[-agreement\]"):
             read_videos(data)
 
 

@@ -89,7 +89,8 @@ class SyntheticSource:
 
     def neutral(self) -> FrameSource | None:
         """Returns the same clip with head and face as in a statement."""
-        return self if self.mode == "statement" else replace(self, non_manual=False)
+        moves = self.mode != "statement" or bool(self.sides)
+        return replace(self, non_manual=False) if moves else self
 
     def _filmed(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the seconds of the frames, float [T], and the frames before resampling."""
