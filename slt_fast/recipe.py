@@ -20,6 +20,7 @@ _Frames = Annotated[int, Bounds(ge=0), Bounds(le=10**6)]
 _NumWorkers = Annotated[int, Bounds(ge=0), Bounds(le=256)]
 _BeamSize = Annotated[int, Bounds(ge=1), Bounds(le=100)]
 _TextLength = Annotated[int, Bounds(ge=1), Bounds(le=4096)]
+_Share = Annotated[float, Bounds(ge=0, lt=1)]
 _Weight = Annotated[float, Bounds(ge=0)]
 _Positive = Annotated[float, Bounds(gt=0)]
 
@@ -41,6 +42,9 @@ class TrainingConfig:
     frames_per_chunk: _Frames = 0
     """Frames whose activations are in memory at a time: the backbone computes them in chunks, which
     batch norm sees one by one, and all but the last again for the backward pass. 0 keeps all."""
+    gradient_dropout: _Share = 0.0
+    """Share of the frames of each step, chosen at random, in which the gradient does not reach the
+    backbone: saves time and memory. Batch norm sees them by themselves."""
     batch_norm: Literal["batch", "frozen"] = "batch"
     """batch: by the frames that are computed together; frozen: by the statistics at the start, as
     for a backbone that is trained already."""
@@ -59,7 +63,7 @@ class TrainingConfig:
     """Weight of the CTC loss on glosses; clips without glosses have none."""
     text_weight: _Weight = 1.0
     """Weight of the cross-entropy on the text."""
-    label_smoothing: Annotated[float, Bounds(ge=0, lt=1)] = 0.0
+    label_smoothing: _Share = 0.0
     """Label smoothing of the cross-entropy."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """bfloat16 means autocast; auto takes it if the hardware computes in it."""
@@ -124,7 +128,7 @@ class SearchConfig:
 # Settings that have no meaning if glosses are the input: there are no images, and no cameras.
 _OF_IMAGES = {
     "augmentation": ("zoom", "shift", "vigour", "frame_dropout", "other_rates"),
-    "training": ("frames_per_chunk", "compile"),
+    "training": ("frames_per_chunk", "gradient_dropout", "compile"),
 }
 
 
@@ -259,7 +263,7 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(training := values.get("training"), dict):
         newer = {"frames_per_step": 0, "frames_at_once": 0, "frames_per_chunk": 0, "patience": 0}
         kept = {"batch_norm": "batch", "bad_steps": 10, "best_by": "auto", "compile": False}
-        values["training"] = {**newer, **kept, **training}
+        values["training"] = {**newer, **kept, "gradient_dropout": 0.0, **training}
     if isinstance(model := values.get("model"), dict):
         values["model"] = {"backbone": "resnet18", **model}
     if "search" in values:

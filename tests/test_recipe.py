@@ -128,6 +128,7 @@ def test_bad_search_settings(name: str, value: object, expected: str) -> None:
         ("augmentation", "other_rates", 0.5),
         ("training", "compile", True),
         ("training", "frames_per_chunk", 8),
+        ("training", "gradient_dropout", 0.5),
         ("training", "best_by", "wer"),
     ],
 )

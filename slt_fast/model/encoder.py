@@ -46,10 +46,13 @@ class Encoder(nn.Module):
             norm sees one by one; 0 computes all at once, as a backbone of whole clips needs.
         recomputes_chunks: Whether the activations of all chunks but the last are computed again for
             the backward pass instead of kept. It begins with the last.
+        gradient_dropout: Share of the frames, chosen at random for each step of the training, in
+            which the gradient does not reach the backbone. Batch norm sees them by themselves.
     """
 
     frames_per_chunk = 0
     recomputes_chunks = True
+    gradient_dropout = 0.0
 
     def __init__(self, config: ModelConfig, num_glosses: int) -> None:
         super().__init__()
@@ -157,7 +160,24 @@ class Encoder(nn.Module):
         return torch.cat(vectors), torch.cat(pixels)
 
     def _encode_chunk(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._encode_maps(self.backbone(images.float()))
+        return self._encode_maps(self._maps(images.float()))
+
+    def _maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Computes the maps of images, in training some of them without a gradient.
+
+        Stochastic backpropagation (Cheng et al., CVPR 2022): https://arxiv.org/abs/2203.16755
+        """
+        number = round(len(images) * self.gradient_dropout)
+        if not self.training or min(number, len(images) - number) < 2:  # as batch norm needs
+            return self.backbone(images)
+        order = torch.randperm(len(images))
+        places = to_device(order.argsort(), images.device)
+        without, others = to_device(order, images.device).tensor_split([number])
+        # Autocast keeps the weights as they are first needed, which must be with a gradient.
+        learned = self.backbone(images[others])
+        with torch.no_grad():
+            fixed = self.backbone(images[without])
+        return torch.cat([fixed, learned])[places].contiguous(memory_format=torch.channels_last)
 
     def _encode_maps(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         maps = self.layer(maps)

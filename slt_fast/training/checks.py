@@ -102,11 +102,12 @@ def _check_no_video_settings(run: RunConfig) -> None:
 
 
 def _check_whole_clips(recipe: Recipe, run: RunConfig) -> None:
-    """Raises UserError if a backbone that sees whole clips shall compute them in chunks."""
+    """Raises UserError if a backbone that sees whole clips shall compute parts of them."""
     if recipe.model.backbone != "r3d_18":
         return
     for name, value in (
         ("frames_per_chunk", recipe.training.frames_per_chunk),
+        ("gradient_dropout", recipe.training.gradient_dropout),
         ("memory_budget", run.memory_budget),
         ("compile", recipe.training.compile),
     ):

@@ -76,6 +76,8 @@ class Trainer:
         network = build_network(fresh, vocabularies)
         network.to(self.device).use_channels_last()
         network.compute_in_chunks(settings.frames_per_chunk)
+        if recipe.input.has_images:
+            network.image_encoder.gradient_dropout = settings.gradient_dropout
         if settings.compile:
             network.image_encoder.compile_convolutions()
         data = trained_on(run, train_set.clips)

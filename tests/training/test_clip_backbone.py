@@ -36,7 +36,13 @@ def test_a_resumed_training_equals_an_unbroken_one(tiny_recipe, run, tmp_path) -
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("frames_per_chunk", 8), ("compile", True), ("memory_budget", "2GB")]
+    ("name", "value"),
+    [
+        ("frames_per_chunk", 8),
+        ("gradient_dropout", 0.5),
+        ("compile", True),
+        ("memory_budget", "2GB"),
+    ],
 )
 def test_what_would_cut_clips_is_refused_before_the_first_is_read(
     tiny_recipe, run, monkeypatch, name: str, value: object

@@ -39,9 +39,10 @@ class Copies(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("memory", ["frame", "pixel"])
+@pytest.mark.parametrize("gradient_dropout", [0.0, 0.5])
 @pytest.mark.parametrize("frames_per_chunk", [0, 8])
 def test_no_copy_is_waited_for(
-    tiny_recipe, manifest, monkeypatch, memory: str, frames_per_chunk: int
+    tiny_recipe, manifest, monkeypatch, memory: str, frames_per_chunk: int, gradient_dropout: float
 ) -> None:
     clips = read_split(f"manifest:{manifest}", "train")
     words = Vocabularies.build(clips)
@@ -52,6 +53,7 @@ def test_no_copy_is_waited_for(
         model = tiny_recipe.model.__class__(**vars(tiny_recipe.model) | {"memory": memory})
         network = TranslationNetwork(model, **sizes)
     network.encoder.frames_per_chunk = frames_per_chunk
+    network.encoder.gradient_dropout = gradient_dropout
     set_training(network, "batch")
     images, text = (each.to(META) for each in (batch.images, batch.text))
     network(images, batch.lengths, text)  # keeps the table of the encoding from now on
