@@ -182,12 +182,13 @@ RECIPES: dict[str, Recipe] = {
     ),
     # Small images, from scratch, minutes on two CPU cores.
     "quickstart": Recipe(
-        input=InputConfig(image_size=40, flow_preset="fast", flow_bound=2.9),
+        input=InputConfig(image_size=40, flow_bound=2.9),
         augmentation=AugmentationConfig(zoom=0.16, shift=0.06, vigour=0.22, frame_dropout=0.06),
         model=ModelConfig(
             backbone_stages=2,
             backbone_weights="none",
             gamma_start=0.5,
+            feed_forward="depthwise",
             memory_map_size=(5, 5),
             temporal_convolution=5,
             width=256,
@@ -195,15 +196,17 @@ RECIPES: dict[str, Recipe] = {
             decoder_feed_forward=512,
         ),
         training=TrainingConfig(
-            epochs=5,
+            epochs=8,
             batch_size=4,
+            gradient_dropout=0.5,
             learning_rate=1e-3,
             schedule="cosine",
             weight_decay=0.01,
             label_smoothing=0.1,
             preload=True,
+            evaluate_every=2,
         ),
-        search=SearchConfig(max_text_length=24),
+        search=SearchConfig(max_text_length=24, gloss_beam_size=8),
     ),
     # Glosses to text, as PHOENIX-2014-T's annotations have them; minutes on two CPU cores.
     "gloss-to-text": Recipe(
@@ -217,15 +220,16 @@ RECIPES: dict[str, Recipe] = {
             dropout=0.3,
         ),
         training=TrainingConfig(
-            epochs=30,
+            epochs=20,
             batch_size=64,
-            frames_per_step=512,
-            learning_rate=1e-3,
+            frames_per_step=256,
+            learning_rate=7e-4,
             schedule="cosine",
             weight_decay=0.01,
             label_smoothing=0.1,
-            evaluate_every=3,
+            evaluate_every=4,
         ),
+        search=SearchConfig(beam_size=10, length_penalty=2.0),
     ),
 }
 

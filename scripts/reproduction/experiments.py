@@ -49,14 +49,16 @@ class Experiment:
 
 
 _FLOW, _RGB = ("--input", "flow"), ("--input", "rgb")
-# Neither network has weights of other data, which 2-D and 3-D ones could not share.
+# Neither network has weights of other data, which 2-D and 3-D ones could not share; and both learn
+# from all frames, as the 3-D one needs whole clips.
 _2D, _3D = (
-    ("--backbone", backbone, "--backbone-weights", "none") for backbone in ("resnet18", "r3d_18")
+    ("--backbone", backbone, "--backbone-weights", "none", "--gradient-dropout", "0")
+    for backbone in ("resnet18", "r3d_18")
 )
 # Decoder and search of the recipe gloss-to-text, for the recipe quickstart.
 _DECODER = (
     *("--decoder-layers", "3", "--decoder-heads", "8", "--decoder-feed-forward", "1024"),
-    *("--dropout", "0.3", "--max-text-length", "60"),
+    *("--dropout", "0.3", "--max-text-length", "60", "--beam-size", "10", "--length-penalty", "2"),
 )
 _GLOSS_TO_TEXT = Published(PHOENIX, 24.54, "Camgoz et al., 2020")
 # A flattened map shows the projection where everything is; one that is pooled to a vector does not.

@@ -68,7 +68,7 @@ def test_a_video_is_decoded_as_its_glosses_are(part, monkeypatch) -> None:
     variants = part("experiments").EXPERIMENTS["phoenix-rendered"].variants
     gloss, video = (recipe_of(variants[name], monkeypatch) for name in ("gloss", "video"))
     assert (gloss.input.input, video.input.input) == ("gloss", "flow")
-    assert gloss.search == video.search and gloss.text == video.text
+    assert gloss.search == replace(video.search, gloss_beam_size=1) and gloss.text == video.text
     names = ("width", "dropout", "embedding_std", "memory", "memory_norm")
     names += tuple(name for name in vars(gloss.model) if name.startswith("decoder_"))
     assert [getattr(gloss.model, name) for name in names] == [
@@ -342,7 +342,7 @@ def test_what_a_video_of_the_glosses_costs(run_script, tmp_path: Path, monkeypat
         (folder / f"PHOENIX-2014-T.{split}.corpus.csv").write_text(text)
     where = ["--data", f"phoenix14t-rendered:{tmp_path}", "--output", tmp_path / "runs"]
     size = "--train-clips 1 --epochs 1 --image-size 32 --width 32 --num-workers 0 --device cpu"
-    options = ["--seeds", 1, *where, "--", *size.split(), "--beam-size", 1]
+    options = ["--seeds", 1, *where, "--", *size.split()]
     finished = run_script("reproduce.py", "--experiment", "phoenix-rendered", *options)
     assert finished.status == 0, finished.out + finished.err
     report = json.loads((tmp_path / "runs" / "report.json").read_text())
