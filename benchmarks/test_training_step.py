@@ -57,9 +57,10 @@ def images(recipe: str, clips: int, frames: int) -> ClipDataset:
 
 def step_of(name: str, clips: int, frames: int, precision: str) -> Step:
     recipe = RECIPES[name]
-    # Without dropout, whose masks no two paths share; ImageNet's weights take as long as others.
+    # Without dropouts, whose choices no two paths share; ImageNet's weights take as long as others.
     model = replace(recipe.model, dropout=0.0, backbone_weights="none")
-    training = replace(recipe.training, schedule="constant", precision=precision, preload=True)
+    settings = {"schedule": "constant", "precision": precision, "gradient_dropout": 0.0}
+    training = replace(recipe.training, preload=True, **settings)
     recipe = replace(recipe, model=model, training=training)
     dataset = images(name, clips, frames)
     maker = BatchMaker(Vocabularies.build(dataset.clips), recipe.input)

@@ -12,9 +12,10 @@ from typing import Annotated
 import tyro
 
 from slt_fast import Translator
+from slt_fast.checkpoint import TrainedModel
 from slt_fast.command_line import parse, run
 from slt_fast.data.frame_source import FrameSource, with_rate
-from slt_fast.data.synthetic import read_synthetic
+from slt_fast.data.sources import SYNTHETIC, read_split
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import UserError, printable
 from slt_fast.files import check_writable
@@ -64,9 +65,13 @@ class Arguments:
                 raise UserError(f"{path}: found suffix {path.suffix!r}; expected {expected}")
 
 
-def choose_source(video: Path | None) -> FrameSource:
-    """Returns a video, or the first clip of the synthetic test split."""
-    return read_synthetic("test", num_clips=1)[0].source if video is None else VideoSource(video)
+def choose_source(video: Path | None, trained: TrainedModel) -> FrameSource:
+    """Returns a video, or a test clip of the synthetic corpus that the model learned, or any."""
+    if video is not None:
+        return VideoSource(video)
+    learned = trained.trained_on.data
+    data = learned if learned.partition(":")[0] in SYNTHETIC else "synthetic"
+    return read_split(data, "test")[0].source
 
 
 def main() -> None:
@@ -76,7 +81,7 @@ def main() -> None:
         check_writable(path)
     translator = Translator.load(arguments.checkpoint, device=arguments.device)
     trained, words = translator.trained, translator.trained.vocabularies
-    source = with_rate(choose_source(arguments.video), translator.fps)
+    source = with_rate(choose_source(arguments.video, trained), translator.fps)
     clip = read_source(trained, source)
     (said,) = translate_batch(trained, clip, search=trained.recipe.search)
     tokens = words.encode_text(said.text)

@@ -20,7 +20,7 @@ import shutil
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from safetensors import SafetensorError
@@ -47,7 +47,7 @@ from slt_fast.model.network import TranslationNetwork
 from slt_fast.ops.extension import EXTENSION, REFUSAL, cuda_refusal
 from slt_fast.ops.optical_flow.presets import OPENCV_PRESETS
 from slt_fast.recipe import Recipe, recipe_from_json, upgraded_from_0_1
-from slt_fast.settings import check_settings
+from slt_fast.settings import Bounds, check_settings
 from slt_fast.state_dict import StateDict, check_state_dict, read_state_dict
 from slt_fast.version import __version__
 
@@ -74,7 +74,8 @@ class TrainedOn:
     folder: str | None = None  # working directory, to which relative paths belong
     # Frames per second that clips were resampled to; "native" if they were not, as by version 0.1.
     fps: FrameRate = "native"
-    train_clips: int | None = None  # clips of the training split it learned from; None means all
+    # Clips of the training split it learned from; None means all.
+    train_clips: Annotated[int, Bounds(ge=1)] | None = None
 
     def __post_init__(self) -> None:
         check_settings(self)

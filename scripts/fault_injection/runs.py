@@ -22,7 +22,7 @@ _OPTIONS = f"""
     --recipe quickstart --batch-size {_BATCH_SIZE} --frames-at-once 150 --other-rates 0.3
     --no-preload --num-workers 2 --checkpoint-minutes 0.05 --device cpu
     --image-size 32 --backbone-stages 1 --width 64 --decoder-layers 1 --decoder-feed-forward 128
-    --beam-size 2 --max-text-length 12
+    --beam-size 2 --max-text-length 12 --evaluate-every 1
 """
 STEPS_PER_EPOCH = math.ceil(NUM_CLIPS["train"] / _BATCH_SIZE)
 _MEASURED_EPOCHS = 3

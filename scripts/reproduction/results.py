@@ -14,7 +14,7 @@ from reproduction.runs import Run
 from slt_fast.checkpoint import TrainedModel, load_model, without_weights
 from slt_fast.data.frame_source import with_rate
 from slt_fast.data.sources import read_split
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, handle
 from slt_fast.files import read_json
 from slt_fast.inference.attention import attention_of
 from slt_fast.inference.translate import read_source, trained_rate
@@ -88,9 +88,16 @@ def _attention(run: Run) -> dict[str, float] | None:
     if not trained.recipe.model.attention:
         return None
     of, rate = trained.trained_on.located(), trained_rate(trained)
-    sources = [clip.source for clip in read_split(of.data, of.test_split)[:_LOOKED_AT]]
-    clips = [read_source(trained, with_rate(source, rate)) for source in sources]
-    return locality([attention_of(trained, clip, []) for clip in clips]).figures
+    on_error = (lambda _: None) if of.skip_bad else None
+    attentions = []
+    for clip in read_split(of.data, of.test_split, on_error=on_error)[:_LOOKED_AT]:
+        try:
+            read = read_source(trained, with_rate(clip.source, rate))
+        except DataError as error:
+            handle(error, on_error)
+        else:
+            attentions.append(attention_of(trained, read, []))
+    return locality(attentions).figures if attentions else None
 
 
 def _seconds_a_step(run: Run) -> float | None:

@@ -1,15 +1,18 @@
 """The runs of an experiment: their commands, and what has become of them."""
 
+import json
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, product
 from pathlib import Path
+from typing import Any
 
 from reproduction.experiments import Experiment
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, write_json
+from slt_fast.recipe import RECIPES
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 DEFAULT_RECIPE = "quickstart"
@@ -72,7 +75,8 @@ class Run:
         """Writes down the command in the folder, which is made."""
         self.folder.mkdir(parents=True, exist_ok=True)
         values = {"command": self.command(threads), "threads": threads}
-        write_json(self._command_file, {**values, "options": [*self.options]})
+        values |= {"options": [*self.options], "recipe": self._settings()}
+        write_json(self._command_file, values)
 
     def check(self) -> None:
         """Raises DataError if the folder holds another run."""
@@ -82,7 +86,8 @@ class Run:
             if any(self.folder.iterdir()):
                 raise DataError(self.folder, "no command.json, but other files", "an empty folder")
             return
-        options = read_json(self._command_file).get("options")
+        command = read_json(self._command_file)
+        options = command.get("options")
         if not isinstance(options, list) or not all(isinstance(word, str) for word in options):
             raise DataError(self._command_file, f"options {options!r}", "a list of words")
         found, wanted = by_name(options), by_name(self.options)
@@ -90,6 +95,14 @@ class Run:
             if found.get(name) != wanted.get(name):
                 ours = f"{_spelled(name, wanted)}, as asked for now, or another --output"
                 raise DataError(self.folder, f"a run with {_spelled(name, found)}", ours)
+        if command.get("recipe") != self._settings():
+            found = f"a run of another version of recipe {self.recipe!r}"
+            raise DataError(self.folder, found, "this version's, or another --output")
+
+    def _settings(self) -> dict[str, Any]:
+        """Returns the settings of the recipe as they are read back."""
+        settings: dict[str, Any] = json.loads(json.dumps(asdict(RECIPES[self.recipe])))
+        return settings
 
     @property
     def _command_file(self) -> Path:

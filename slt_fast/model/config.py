@@ -77,8 +77,9 @@ class ModelConfig:
             raise UserError(f"memory_map_size: found {self.memory_map_size}; expected two sizes")
         check_settings(self)
         for name in () if self.attention else _OF_ATTENTION:
-            if (value := getattr(self, name)) != getattr(ModelConfig, name):
-                raise UserError(f"{name}: found {value}; expected none without attention")
+            if (value := getattr(self, name)) != (default := getattr(ModelConfig, name)):
+                expected = f"expected {default}, as there is no attention"
+                raise UserError(f"{name}: found {value}; {expected}")
         if self.width % (2 * self.decoder_heads):
             expected = f"a multiple of 2 * {self.decoder_heads} decoder heads"
             raise UserError(f"width: found {self.width}; expected {expected}")

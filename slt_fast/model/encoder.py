@@ -149,9 +149,10 @@ class Encoder(nn.Module):
     def _encode_whole_clips(
         self, backbone: ClipBackbone, images: torch.Tensor, counts: Sequence[int]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.frames_per_chunk:
-            found = f"found frames_per_chunk {self.frames_per_chunk} with backbone r3d_18"
-            raise ValueError(f"encoder: {found}; expected 0, as it sees whole clips")
+        for name in ("frames_per_chunk", "gradient_dropout"):
+            if value := getattr(self, name):
+                found = f"found {name} {value} with backbone r3d_18"
+                raise ValueError(f"encoder: {found}; expected 0, as it sees whole clips")
         if self.training or torch.is_grad_enabled():
             return self._encode_maps(backbone(images.float(), counts))
         # One after the other, as they do not depend on each other.
@@ -167,8 +168,8 @@ class Encoder(nn.Module):
 
         Stochastic backpropagation (Cheng et al., CVPR 2022): https://arxiv.org/abs/2203.16755
         """
-        number = round(len(images) * self.gradient_dropout)
-        if not self.training or min(number, len(images) - number) < 2:  # as batch norm needs
+        number = min(round(len(images) * self.gradient_dropout), len(images) - 2)
+        if not self.training or number < 2:  # batch norm needs two in each part
             return self.backbone(images)
         order = torch.randperm(len(images))
         places = to_device(order.argsort(), images.device)

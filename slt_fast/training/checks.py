@@ -105,9 +105,11 @@ def _check_whole_clips(recipe: Recipe, run: RunConfig) -> None:
     """Raises UserError if a backbone that sees whole clips shall compute parts of them."""
     if recipe.model.backbone != "r3d_18":
         return
+    if share := recipe.training.gradient_dropout:
+        expected = "expected 0 (--gradient-dropout 0), as r3d_18 computes whole clips"
+        raise UserError(f"gradient_dropout: found {share} with backbone r3d_18; {expected}")
     for name, value in (
         ("frames_per_chunk", recipe.training.frames_per_chunk),
-        ("gradient_dropout", recipe.training.gradient_dropout),
         ("memory_budget", run.memory_budget),
         ("compile", recipe.training.compile),
     ):

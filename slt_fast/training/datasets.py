@@ -50,8 +50,8 @@ def read_splits(
         name: read_split(run.data, name, on_error=on_error, needs_frames=has_images)
         for name in dict.fromkeys(names)
     }
-    splits[run.train_split] = part_of(splits[run.train_split], run.train_clips)
     fps = training_rate(run, splits[run.train_split]) if has_images else "native"
+    splits[run.train_split] = part_of(splits[run.train_split], run.train_clips)
     cameras = {run.train_split: other_rates_of(recipe, replace(run, fps=fps))}
     prepared = {
         name: prepare_clips(recipe, run.data, clips, fps=fps, flow_cache=run.flow_cache)

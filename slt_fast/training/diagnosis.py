@@ -11,7 +11,7 @@ from slt_fast.data.flow_images import motion_of
 from slt_fast.data.input import InputConfig
 from slt_fast.data.loading import ClipDataset
 from slt_fast.data.synthetic import SyntheticSource
-from slt_fast.data.synthetic.signs import LEXICON
+from slt_fast.data.synthetic.signs import sign_for
 from slt_fast.inference.attention import HARDLY, ClipAttention, attention_of, uniform_far_share
 from slt_fast.metrics.glosses import aligned
 from slt_fast.training.evaluation import Evaluation, batches_to_score, evaluate
@@ -186,8 +186,8 @@ def minimal_pairs(evaluation: Evaluation) -> Iterator[Finding]:
             if recognised is None or true is None or recognised == true:
                 continue
             substituted += 1
-            if len(differing := _differing(recognised, true)) == 1:
-                by_parameter[differing[0]] += 1
+            if len(differing := _differing(recognised, true)) < 2:
+                by_parameter[differing[0] if differing else "nothing"] += 1
     number = sum(by_parameter.values())
     detail = ", ".join(f"{count} in {name}" for name, count in by_parameter.most_common())
     yield Finding(
@@ -201,10 +201,8 @@ def minimal_pairs(evaluation: Evaluation) -> Iterator[Finding]:
 
 
 def _differing(first: str, second: str) -> list[str]:
-    """Returns the parameters in which two signs differ; none if one is not in the lexicon."""
-    if not {first, second} <= LEXICON.keys():
-        return []
-    ours, others = asdict(LEXICON[first]), asdict(LEXICON[second])
+    """Returns the parameters in which two signs differ; none if they are the same."""
+    ours, others = asdict(sign_for(first)), asdict(sign_for(second))
     return [name for name, value in ours.items() if value != others[name]]
 
 

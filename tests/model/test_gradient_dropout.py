@@ -37,6 +37,25 @@ def test_the_gradient_reaches_a_share_of_the_frames(share, expected, chunk) -> N
     assert images_with_gradient(module, images) == expected
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+def test_what_is_computed_twice_has_the_same_gradients(autocast: bool) -> None:
+    found, images = [], torch.rand(T, 3, 12, 12)
+    for recomputes in (False, True):
+        module = encoder(0.5)
+        module.frames_per_chunk, module.recomputes_chunks = 6, recomputes
+        torch.manual_seed(2)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            module(images, LENGTHS).gloss_logits.float().square().sum().backward()
+        found.append([each.grad for each in module.parameters()])
+    for kept, computed_again in zip(*found, strict=True):
+        torch.testing.assert_close(computed_again, kept)
+
+
+def test_two_frames_keep_their_gradient_however_few_shall() -> None:
+    images = torch.rand(T, 3, 12, 12, requires_grad=True)
+    assert images_with_gradient(encoder(0.99), images) == 2
+
+
 def test_each_step_chooses_others() -> None:
     module, images = encoder(0.5), torch.rand(T, 3, 12, 12, requires_grad=True)
     chosen = set()

@@ -22,7 +22,7 @@ from slt_fast.errors import DataError, UserError
 from slt_fast.files import write_json
 from slt_fast.metrics.paired import paired_test
 from slt_fast.model.config import ModelConfig
-from slt_fast.recipe import Recipe
+from slt_fast.recipe import RECIPES, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -135,7 +135,7 @@ def planned(part, output: Path, options: list[str], seeds: int = 1) -> list:
     return runs
 
 
-def test_a_folder_with_another_command_is_refused(part, tmp_path: Path) -> None:
+def test_a_folder_with_another_command_is_refused(part, tmp_path: Path, monkeypatch) -> None:
     for run in planned(part, tmp_path, ["--epochs", "3"]):
         run.record(threads=1)
     runs = planned(part, tmp_path, ["--epochs", "3"], seeds=2)  # more seeds are no other command
@@ -147,6 +147,12 @@ def test_a_folder_with_another_command_is_refused(part, tmp_path: Path) -> None:
         planned(part, tmp_path, [])
     with pytest.raises(DataError, match="found a run with no --preload; expected --no-preload"):
         planned(part, tmp_path, ["--epochs", "3", "--no-preload"])
+    quickstart = RECIPES["quickstart"]
+    other = replace(quickstart, search=replace(quickstart.search, beam_size=7))
+    with monkeypatch.context() as patch:
+        patch.setitem(RECIPES, "quickstart", other)
+        with pytest.raises(DataError, match="found a run of another version of recipe 'quicks"):
+            planned(part, tmp_path, ["--epochs", "3"])
     (runs[0].folder / "command.json").unlink()
     (runs[0].folder / "last").touch()
     with pytest.raises(
