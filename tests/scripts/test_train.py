@@ -170,7 +170,11 @@ def test_options_override_the_recipe(run_script, tiny_options, data_options, tmp
         (["--memory-budget", "12"], 2, "memory_budget: found '12'; expected a number and a unit"),
         (["--memory-budget", "1GB"], 1, "expected at most the --memory-budget of 1 GB"),
         (["--device", "gpu"], 1, "error: device: found 'gpu'; expected auto or one"),
-        (["--data", "folder:x"], 1, "error: data: found 'folder:x'; expected synthetic[:SEED], "),
+        (
+            ["--data", "folder:x"],
+            1,
+            "error: data: found 'folder:x'; expected synthetic[-agreement][:SEED], ",
+        ),
         (
             ["--dev-split", "valid"],
             1,
