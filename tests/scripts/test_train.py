@@ -19,7 +19,8 @@ from slt_fast.training.trainer import Trainer
 ROOT = Path(__file__).resolve().parents[2]
 BY_HEART = (
     "--learning-rate 3e-3 --dropout 0 --label-smoothing 0 --zoom 0 --shift 0 --vigour 0 "
-    "--frame-dropout 0 --precision float32 --flow-bound 4 --memory-map-size 7 7"
+    "--frame-dropout 0 --gradient-dropout 0 --feed-forward standard --precision float32 "
+    "--flow-bound 4 --memory-map-size 7 7"
 )
 
 
