@@ -262,14 +262,12 @@ def upgraded_from_0_1(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(augmentation := values.get("augmentation"), dict):
         values["augmentation"] = {"other_rates": 0.0, "gloss_dropout": 0.0, **augmentation}
     if isinstance(model := values.get("model"), dict):
-        newer = {"encoder_layers": ModelConfig.encoder_layers, "attention": True}
-        values["model"] = {**newer, **model}
+        newer = {"backbone": "resnet18", "encoder_layers": ModelConfig.encoder_layers}
+        values["model"] = {**newer, "attention": True, **model}
     if isinstance(training := values.get("training"), dict):
         newer = {"frames_per_step": 0, "frames_at_once": 0, "frames_per_chunk": 0, "patience": 0}
         kept = {"batch_norm": "batch", "bad_steps": 10, "best_by": "auto", "compile": False}
         values["training"] = {**newer, **kept, "gradient_dropout": 0.0, **training}
-    if isinstance(model := values.get("model"), dict):
-        values["model"] = {"backbone": "resnet18", **model}
     if "search" in values:
         if isinstance(search := values["search"], dict):
             values["search"] = {"gloss_beam_size": 1, **search}
