@@ -1,10 +1,12 @@
 import csv
 import json
+import random
 import re
 from pathlib import Path
 
 import pytest
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.significance import PairedTest
 
 from slt_fast.metrics.paired import paired_test
 from slt_fast.metrics.sentences import sentence_errors, sentence_scores
@@ -87,10 +89,51 @@ def test_two_systems(run_script, files: list, tmp_path: Path) -> None:
 def test_few_sentences_that_differ_tell_little() -> None:
     """Of one, both swaps have the same difference; of three, two of eight."""
     references = TRUE * 5
-    for differing, least in ((1, 1.0), (3, 0.25)):
+    for differing, expected in ((1, 1.0), (3, 0.25)):
         others = ["etwas anderes"] * differing + references[differing:]
         found = paired_test(references, others, references)
-        assert all(difference.p_value >= least for difference in found.values())
+        for difference in found.values():
+            assert difference.p_value == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("change", [(" ,", ","), (" ", "  "), ("ein ", "EIN ")])
+def test_systems_that_differ_in_spelling_only_do_not_differ(change: tuple[str, str]) -> None:
+    """What scores do not see is no difference, in however many sentences."""
+    references = ["es regnet , aber ein wenig", "ein hund , der schläft ,"] * 20
+    said = [text.replace("regnet", "schneit") for text in references]
+    found = paired_test(said, [text.replace(*change) for text in said], references)
+    for difference in found.values():
+        assert difference.first == difference.second and difference.p_value == 1
+
+
+def test_equal_differences_count() -> None:
+    """Better in five of six sentences alike, worse in one: of 64 swaps 14 differ as much."""
+    references = ["a b c d e f"] * 8
+    worse, right = "a b c d e x", references[0]
+    first, second = [right] * 5 + [worse] + [right] * 2, [worse] * 5 + [right] * 3
+    found = paired_test(first, second, references)
+    for difference in found.values():
+        assert difference.p_value == pytest.approx(14 / 64, abs=0.02)
+
+
+def test_without_equal_differences_it_is_sacrebleus_test() -> None:
+    draw, words = random.Random(0), [*"abcdefghijklmnop"]
+    references = [" ".join(draw.choices(words, k=draw.randint(5, 20))) for _ in range(60)]
+    systems = [
+        [" ".join(word for word in text.split() if draw.random() < 0.9) for text in references]
+        for _ in range(2)
+    ]
+    named = [(str(n), [f"{text} ." for text in system]) for n, system in enumerate(systems)]
+    metrics = {"bleu4": BLEU(lowercase=True, force=True), "chrf": CHRF(lowercase=True)}
+    dotted = [f"{text} ." for text in references]
+    signatures, scores = PairedTest(named, metrics, [dotted], test_type="ar")()
+    found = paired_test(*systems, references)
+    for name, column in (("bleu4", "BLEU"), ("chrf", "chrF2")):
+        first, second = scores[column]
+        assert found[name][:2] == pytest.approx((first.score, second.score))
+        assert 0.02 < second.p_value < 0.98
+        assert found[name].p_value == pytest.approx(second.p_value, abs=5e-4)
+        assert found[name].signature == str(signatures[column])
 
 
 def test_another_system_of_another_length(run_script, files: list, tmp_path: Path) -> None:
