@@ -49,7 +49,8 @@ class Arguments:
 
 def read_some(trained: TrainedModel, data: str, split: str, most: int) -> ClipDataset:
     """Reads clips that are spread over a split, or over what the model learned of it."""
-    clips, of = read_split(data, split), trained.trained_on
+    of, has_images = trained.trained_on, trained.recipe.input.has_images
+    clips = read_split(data, split, needs_frames=has_images)
     if split == of.train_split:
         clips = part_of(clips, min(of.train_clips or len(clips), len(clips)))
     numbers = np.linspace(0, len(clips) - 1, min(most, len(clips))).round().astype(int)

@@ -98,12 +98,17 @@ def test_bad_options(run_script, checkpoint, tmp_path: Path, options, message: s
 
 
 def test_a_model_that_takes_glosses(run_script, checkpoint, tmp_path: Path) -> None:
+    """Annotations are enough: there is no video."""
     trained = load_model(checkpoint)
     recipe = replace(trained.recipe, input=replace(trained.recipe.input, input="gloss"))
     network = build_network(recipe, trained.vocabularies)
-    trained = replace(trained, recipe=recipe, network=network)
+    of = replace(trained.trained_on, train_split="train", dev_split="dev")
+    trained = replace(trained, recipe=recipe, network=network, trained_on=of)
     save_checkpoint(tmp_path, 0, ("best",), trained, tensors={}, progress={})
-    found = report(run_script, tmp_path)
+    rows = [f"{split},gone.mp4,{split},DOG,a dog" for split in ("train", "dev")]
+    annotations = tmp_path / "annotations.csv"
+    annotations.write_text("\n".join(["id,video,split,gloss,text", *rows]) + "\n")
+    found = report(run_script, tmp_path, "--data", f"manifest:{annotations}")
     assert "repeated translations" in found and "attention" not in found
     finished = run_script(
         "visualize_attention.py", "--checkpoint", tmp_path, "--output", tmp_path / "a.png"
