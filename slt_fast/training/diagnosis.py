@@ -13,6 +13,7 @@ from slt_fast.data.loading import ClipDataset
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.synthetic.signs import sign_for
 from slt_fast.inference.attention import HARDLY, ClipAttention, attention_of, uniform_far_share
+from slt_fast.metrics import deciding_score
 from slt_fast.metrics.glosses import aligned
 from slt_fast.training.evaluation import Evaluation, batches_to_score, evaluate
 
@@ -74,14 +75,15 @@ def to_json(findings: Sequence[Finding]) -> dict[str, object]:
 
 def gap(train: Evaluation, dev: Evaluation) -> Finding:
     """Compares clips that the model learned from with others: half of the score is a gap."""
+    deciding = deciding_score([clip.text for part in (train, dev) for clip in part.clips])
     figures = {
         f"{split}.{name}": part.value(name)
         for split, part in (("train", train), ("dev", dev))
-        for name in ("bleu4", "text", "ctc")
+        for name in (deciding, "text", "ctc")
         if name in part.scores or name in part.losses
     }
     found = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
-    ours, others = figures["train.bleu4"], figures["dev.bleu4"]
+    ours, others = figures[f"train.{deciding}"], figures[f"dev.{deciding}"]
     if ours < 10:
         means = "The model has not even learned its training clips."
         advice = "Train longer, check the data, or try a higher --learning-rate."

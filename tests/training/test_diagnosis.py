@@ -12,7 +12,7 @@ from slt_fast.inference.translate import Translation
 from slt_fast.metrics.score import Score
 from slt_fast.training import diagnosis
 from slt_fast.training.diagnosis import Finding
-from slt_fast.training.evaluation import Evaluation
+from slt_fast.training.evaluation import Evaluation, score
 
 
 def clip(
@@ -35,7 +35,7 @@ def evaluation(
 
 
 def scored(bleu4: float) -> Evaluation:
-    return evaluation(["a"], ["a"], bleu4=bleu4)
+    return evaluation(["a"], ["a dog sleeps here"], bleu4=bleu4)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,20 @@ def test_the_gap_between_train_and_dev(train: int, dev: int, is_bad: bool, means
     assert finding.is_bad == is_bad and means in finding.means
     assert finding.figures["train.bleu4"] == train and finding.figures["dev.bleu4"] == dev
     assert finding.figures["dev.text"] == 1
+
+
+def test_short_texts_are_compared_by_exact_matches() -> None:
+    """None has four tokens, so BLEU-4 is 0 even where all is right."""
+    texts = ["thank you", "hello", "good morning"]
+    clips, said = [clip(text) for text in texts], [Translation(text, ()) for text in texts]
+    right = Evaluation(score(clips, said), clips, said, {"text": 0.1})
+    assert right.value("bleu4") == 0
+    finding = diagnosis.gap(right, right)
+    assert not finding.is_bad and finding.figures["dev.exact_match"] == 100
+    others = [*said[1:], said[0]]
+    wrong = Evaluation(score(clips, others), clips, others, {"text": 3.0})
+    assert "learned by heart" in diagnosis.gap(right, wrong).means
+    assert "not even learned" in diagnosis.gap(wrong, wrong).means
 
 
 def bad_outputs(texts: Sequence[str], references: Sequence[str]) -> set[str]:
