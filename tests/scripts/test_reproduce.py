@@ -22,7 +22,7 @@ from slt_fast.errors import DataError, UserError
 from slt_fast.files import write_json
 from slt_fast.metrics.paired import paired_test
 from slt_fast.model.config import ModelConfig
-from slt_fast.recipe import RECIPES, Recipe
+from slt_fast.recipe import RECIPES, Recipe, differences
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +39,7 @@ def part(monkeypatch):
 
 
 def test_each_variant_is_a_recipe_whose_network_computes(part, monkeypatch) -> None:
-    """Variants of an experiment differ, and in the settings that it is about only."""
+    """Variants of an experiment differ."""
     for name, experiment in part("experiments").EXPERIMENTS.items():
         models = []
         for variant in experiment.variants.values():
@@ -56,6 +56,33 @@ def test_each_variant_is_a_recipe_whose_network_computes(part, monkeypatch) -> N
             assert variant.against is None or variant.against in experiment.variants
         assert len(set(models)) == len(models), name
         assert any(variant.against is None for variant in experiment.variants.values())
+
+
+SETTINGS = {
+    "rgb-vs-flow": {"input.input"},
+    "positional-encoding": {"model.positional_encoding"},
+    "heads": {"model.attention_heads"},
+    "feed-forward": {"model.feed_forward"},
+    "attention": {"model.attention", "model.memory_map_size", "model.positional_encoding"},
+    "backbone-3d": {"model.backbone", "input.input"},
+}
+
+
+def test_a_variant_differs_in_one_setting_from_that_which_it_is_tested_against(
+    part, monkeypatch
+) -> None:
+    """In phoenix-rendered they have other recipes, and without attention gamma means nothing."""
+    for name, experiment in part("experiments").EXPERIMENTS.items():
+        found = set()
+        for variant in experiment.variants.values():
+            if variant.against and name != "phoenix-rendered":
+                other = experiment.variants[variant.against]
+                changed = differences(*(recipe_of(each, monkeypatch) for each in (variant, other)))
+                if changed.get("model.attention") == (True, False):
+                    changed.pop("model.gamma_start", None)
+                assert len(changed) == 1, (name, changed)
+                found |= changed.keys()
+        assert found == SETTINGS.get(name, set())
 
 
 def recipe_of(variant, monkeypatch) -> Recipe:
