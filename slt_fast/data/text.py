@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from slt_fast.data.subwords import Subwords, learn_subwords
+from slt_fast.errors import UserError
 from slt_fast.settings import Bounds, check_settings
 
 # Marks the side of a punctuation mark on which no space stands.
@@ -29,6 +30,10 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        number, default = self.num_subwords, TextConfig.num_subwords
+        if self.text_units != "subword" and number != default:
+            expected = f"expected {default}, as text_units is {self.text_units!r}"
+            raise UserError(f"num_subwords: found {number}; {expected}")
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,12 @@ def test_too_few_subwords_are_refused(number: int, texts: list[str]) -> None:
         TextUnits.learn(TextConfig("subword", number), texts)
 
 
+@pytest.mark.parametrize("units", ["word", "punctuated", "character"])
+def test_a_number_of_subwords_without_subwords_is_refused(units: str) -> None:
+    with pytest.raises(UserError, match=f"num_subwords: found 500; .* text_units is '{units}'"):
+        TextConfig(units, 500)
+
+
 def test_no_more_subwords_are_learned_than_occur() -> None:
     assert TextUnits.learn(TextConfig("subword", 8), ["abc", "def"]).split("abc") != ["abc"]
     assert TextUnits.learn(TextConfig("subword", 5000), ["abc", "def"]).split("abc") == ["▁abc"]
