@@ -107,19 +107,25 @@ def attention_of(
     if len(clip.clips) != 1:
         raise ValueError(f"attention_of: found {len(clip.clips)} clips; expected one")
     network, T = trained.network, len(clip.images)
-    attention, layers = network.image_encoder.layer.attention, network.decoder.layers.layers
+    layer, layers = network.image_encoder.layer, network.decoder.layers.layers
+    attention = layer.attention
     if not isinstance(attention, PixelAttention2d):
         expected = "expected one with it, to see where it looks"
         raise UserError(f"checkpoint: found a model without 2-D attention; {expected}")
     device = next(network.parameters()).device
     text = torch.tensor([[BOS, *tokens, EOS]], device=device)
-    modules = [layer.multihead_attn for layer in layers]
+    modules = [each.multihead_attn for each in layers]
     with evaluating(trained, clip):
-        with _inputs_of(attention) as maps, _weights_of(modules) as weights:
+        given, seen = _inputs_of(layer), _inputs_of(attention)
+        with given as entering, seen as maps, _weights_of(modules) as weights:
             encoded = network.encode(clip.images.to(device), clip.lengths.to(device))
             network.decode(encoded, text[:, :-1])
         # Frame by frame: the weights of a frame take (h * w) ** 2 numbers a head.
-        looks = [_look(attention, each, query) for x in maps for each in x.split(1)]
+        looks = [
+            _look(attention, before, each, query)
+            for first, x in zip(entering, maps, strict=True)
+            for before, each in zip(first.split(1), x.split(1), strict=True)
+        ]
     h, w = maps[0].shape[2:]
     frames = torch.stack(weights).float().mean(0)[0]  # [S, T] or [S, T * h * w]
     places = torch.tensor([look.query for look in looks])
@@ -145,8 +151,20 @@ class _Look(NamedTuple):
     before: float  # squared length of the map
 
 
-def _look(attention: PixelAttention2d, x: torch.Tensor, query: tuple[float, float] | None) -> _Look:
-    """Looks at the attention in a map [1, C, h, w]."""
+def _look(
+    attention: PixelAttention2d,
+    entering: torch.Tensor,
+    x: torch.Tensor,
+    query: tuple[float, float] | None,
+) -> _Look:
+    """Looks at the attention in a map [1, C, h, w].
+
+    Args:
+        attention: The attention.
+        entering: What its layer is given.
+        x: What it is given itself, which may be normed before.
+        query: As for attention_of.
+    """
     h, w = x.shape[2:]
     weights = attention.attention_weights(x)[0].float().mean(0)
     if query is None:
@@ -156,8 +174,9 @@ def _look(attention: PixelAttention2d, x: torch.Tensor, query: tuple[float, floa
             min(int(place * side), side - 1) for place, side in zip(query, (w, h), strict=True)
         )
         number = row * w + column
-    before = attention.residual(x).float()
-    added = attention(x).float() - before
+    residual = attention.residual(x).float()
+    added = attention(x).float() - residual
+    before = entering.float() + (residual - x.float())  # the layer's own residual, with encoding
     return _Look(
         weights.mean(0).cpu(),
         number,

@@ -115,6 +115,21 @@ def test_how_much_the_attention_changes(trained: TrainedModel) -> None:
     assert len(some.describe()) == 2 and some.change > 0.01
 
 
+def test_what_is_normed_before_is_compared_with_the_map_itself(trained: TrainedModel) -> None:
+    recipe = replace(trained.recipe, model=replace(trained.recipe.model, norm_placement="pre"))
+    network = build_network(recipe, trained.vocabularies).eval()
+    trained = replace(trained, network=network, recipe=recipe)
+    attention, norm = set_attention(trained, gamma=0.5), network.encoder.layer.attention_norm
+    norm.running_var.fill_(0.01)  # so that a normed map is ten times as long
+    images = torch.rand(3, 3, 32, 32)
+    found = attention_of(trained, clip(images), TOKENS)
+    with torch.no_grad():
+        x = network.encoder.backbone(images)
+        before = x + positional_encoding_2d(*x.shape[1:])
+        added = attention(norm(x)) - attention.residual(norm(x))
+    assert found.change == pytest.approx(float(added.norm() / before.norm()), rel=1e-3)
+
+
 def test_the_place_that_looks(trained: TrainedModel) -> None:
     images = torch.rand(3, 3, 32, 32)
     attention = set_attention(trained, gamma=0.5, queries=5.0)
