@@ -40,6 +40,28 @@ def test_several_sentences_for_one_video(run_script, checkpoint, manifest: Path)
     assert Translator.load(checkpoint)(video[0]).text == best
 
 
+def test_the_search_is_that_asked_for(run_script, checkpoint, manifest: Path, monkeypatch) -> None:
+    """The options that slt-evaluate --tune names; by default those of the checkpoint's recipe."""
+    searches, real = [], translate.search_texts
+
+    def search_texts(network, encoded, search):
+        searches.append((search.beam_size, search.length_penalty))
+        return real(network, encoded, search)
+
+    monkeypatch.setattr(translate, "search_texts", search_texts)
+    video = [manifest.parent / "second", "--checkpoint", checkpoint]
+    for options in ([], ["--beam-size", 3, "--length-penalty=-0.5"], ["--length-penalty", 0]):
+        translated = run_script("translate.py", *video, *options)
+        assert translated.status == 0, translated.err
+    assert searches == [(2, 1), (3, -0.5), (2, 0)]
+    for option, expected in (
+        ("--beam-size=0", "beam_size: found 0; expected at least 1"),
+        ("--beam-size=101", "beam_size: found 101; expected beam_size <= 100"),
+        ("--length-penalty=31", "length_penalty: found 31.0; expected length_penalty <= 30"),
+    ):
+        fails(run_script("translate.py", *video, option), expected)
+
+
 @pytest.mark.parametrize(
     ("knows_glosses", "said"), [(True, "none"), (False, "none (the model was trained without)")]
 )
