@@ -84,16 +84,6 @@ class Translator:
         recipe = replace(recipe, search=recipe.search.with_options(**options))
         self.trained = replace(self.trained, recipe=recipe)
 
-    def search_for(self, number: int) -> None:
-        """Uses as many beams as it takes to find so many candidates, and no fewer than trained.
-
-        Raises:
-            UserError: The number is less than 1 or more than 100.
-        """
-        recipe = self.trained.recipe
-        search = replace(recipe.search, beam_size=max(recipe.search.beam_size, number))
-        self.trained = replace(self.trained, recipe=replace(recipe, search=search))
-
     @property
     def knows_glosses(self) -> bool:
         """True if the model was trained with glosses, so that it can recognise some."""
