@@ -104,8 +104,8 @@ def main() -> None:
         raise UserError(f"probe: found {arguments.probe!r}; {expected}")
     clips = read_split(data, split, on_error=on_error, needs_frames=has_images)
     if split == data_sets.train_split and (learned := data_sets.train_clips):
-        text = "the model learned from %d of the %d clips of split %r; all are scored"
-        logging.warning(text, learned, len(clips), split)
+        text = "the model learned from %d clips of split %r of %s; all %d of %s are scored"
+        logging.warning(text, learned, split, data_sets.data, len(clips), data)
     if arguments.probe:
         clips = probe_all(clips, arguments.probe)
     clips = prepare_clips(recipe, data, clips, fps=fps, flow_cache=arguments.flow_cache)
