@@ -108,7 +108,7 @@ def test_bad_clips(run_script, checkpoint, manifest: Path, tmp_path: Path, caplo
     [
         (["--clips", "0"], "clips: found 0; expected at least 1"),
         (["--output", "{folder}/gone/a.json"], "gone: found no such folder"),
-        (["--data", "synthetic:x"], "synthetic"),
+        (["--data", "synthetic:x"], "found synthetic:x; expected a whole number as its seed"),
     ],
 )
 def test_bad_options(run_script, checkpoint, tmp_path: Path, options, message: str) -> None:
