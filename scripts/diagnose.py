@@ -17,9 +17,10 @@ from rich.table import Table
 from slt_fast.checkpoint import TrainedModel, load_model
 from slt_fast.command_line import parse, run
 from slt_fast.data.loading import ClipDataset
+from slt_fast.data.skipped import SkippedClips
 from slt_fast.data.sources import read_split
 from slt_fast.device import choose_device
-from slt_fast.errors import printable
+from slt_fast.errors import ErrorHandler, printable
 from slt_fast.files import check_writable, write_json
 from slt_fast.inference.translate import trained_rate
 from slt_fast.settings import Bounds, check_settings
@@ -40,6 +41,8 @@ class Arguments:
     """Clips to translate of the training split and of the dev split, spread over each."""
     output: Path | None = None
     """File to write the findings to, as JSON."""
+    skip_bad: bool = False
+    """Leave out and list clips that cannot be read."""
     device: str = "auto"
     """auto takes the GPU if there is one."""
 
@@ -47,10 +50,17 @@ class Arguments:
         check_settings(self)
 
 
-def read_some(trained: TrainedModel, data: str, split: str, most: int) -> ClipDataset:
+def read_some(
+    trained: TrainedModel,
+    data: str,
+    split: str,
+    most: int,
+    *,
+    on_error: ErrorHandler | None = None,
+) -> ClipDataset:
     """Reads clips that are spread over a split, or over what the model learned of it."""
     of, has_images = trained.trained_on, trained.recipe.input.has_images
-    clips = read_split(data, split, needs_frames=has_images)
+    clips = read_split(data, split, on_error=on_error, needs_frames=has_images)
     if split == of.train_split:
         clips = part_of(clips, min(of.train_clips or len(clips), len(clips)))
     numbers = np.linspace(0, len(clips) - 1, min(most, len(clips))).round().astype(int)
@@ -58,7 +68,7 @@ def read_some(trained: TrainedModel, data: str, split: str, most: int) -> ClipDa
     recipe = replace(trained.recipe, training=settings)
     chosen = [clips[number] for number in numbers]
     chosen = prepare_clips(recipe, data, chosen, fps=trained_rate(trained))
-    return read_clips(recipe, data, chosen, checks_clips=False)
+    return read_clips(recipe, data, chosen, on_error=on_error, checks_clips=False)
 
 
 def table_of(findings: Sequence[Finding]) -> Table:
@@ -84,8 +94,11 @@ def main() -> None:
     of = trained.trained_on
     data = arguments.data or of.located().data
     splits = (of.train_split, of.dev_split)
-    train_set, dev_set = (read_some(trained, data, name, arguments.clips) for name in splits)
-    findings = diagnose(trained, train_set, dev_set)
+    on_error = SkippedClips() if arguments.skip_bad else None
+    train_set, dev_set = (
+        read_some(trained, data, name, arguments.clips, on_error=on_error) for name in splits
+    )
+    findings = diagnose(trained, train_set, dev_set, on_error=on_error)
     Console().print(table_of(findings))
     if arguments.output:
         write_json(arguments.output, to_json(findings))

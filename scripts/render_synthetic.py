@@ -43,6 +43,9 @@ class Arguments:
         if (self.annotations is None) == (self.clip is None):
             found = f"annotations {self.annotations} and clip {self.clip}"
             raise UserError(f"render_synthetic: found {found}; expected one of the two")
+        if self.agreement and self.annotations:
+            expected = "expected --clip, as it names another built-in corpus"
+            raise UserError(f"agreement: found annotations {self.annotations}; {expected}")
 
 
 def render_sentences(arguments: Arguments) -> None:

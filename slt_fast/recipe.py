@@ -124,6 +124,10 @@ class SearchConfig:
         """Returns the same search with one beam, and with the best path for the glosses."""
         return replace(self, beam_size=1, gloss_beam_size=1)
 
+    def with_options(self, **options: Any) -> SearchConfig:
+        """Returns the same search with other settings; those that are None stay as they are."""
+        return replace(self, **{name: one for name, one in options.items() if one is not None})
+
 
 # Settings that have no meaning if glosses are the input: there are no images, and no cameras.
 _OF_IMAGES = {

@@ -102,6 +102,12 @@ def test_training_scores_dev_without_beams() -> None:
     assert search.greedy() == SearchConfig(1, 0.5, 30, 1)
 
 
+def test_options_that_are_not_given_leave_the_search_as_it_is() -> None:
+    search = SearchConfig(8, 0.5, 30, 10)
+    assert search.with_options(beam_size=None, length_penalty=None) == search
+    assert search.with_options(beam_size=2, length_penalty=0.0) == SearchConfig(2, 0.0, 30, 10)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [

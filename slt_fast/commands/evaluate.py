@@ -70,11 +70,11 @@ def main() -> None:
     arguments = command_line.parse(Arguments, __doc__)
     device = choose_device(arguments.device)
     searched = {
-        name: value
+        name: getattr(arguments, name)
         for name in ("beam_size", "length_penalty", "gloss_beam_size")
-        if (value := getattr(arguments, name)) is not None
     }
-    if arguments.tune and (searched or arguments.save_translations):
+    is_searched = any(value is not None for value in searched.values())
+    if arguments.tune and (is_searched or arguments.save_translations):
         found = "found --beam-size, --length-penalty, --gloss-beam-size or --save-translations"
         raise UserError(f"tune: {found} as well; expected none of them, as it tries its own")
     if arguments.output:
@@ -87,7 +87,7 @@ def main() -> None:
     split = arguments.split or (data_sets.dev_split if arguments.tune else data_sets.test_split)
     on_error = SkippedClips() if arguments.skip_bad else None
     recipe = trained.recipe
-    search = replace(recipe.search, **searched)
+    search = recipe.search.with_options(**searched)
     if arguments.gloss_beam_size and not trained.recognises_glosses:
         kind = "trained without glosses" if recipe.input.has_images else "that takes glosses"
         found = f"found {arguments.gloss_beam_size} and a model {kind}"
@@ -104,8 +104,8 @@ def main() -> None:
         raise UserError(f"probe: found {arguments.probe!r}; {expected}")
     clips = read_split(data, split, on_error=on_error, needs_frames=has_images)
     if split == data_sets.train_split and (learned := data_sets.train_clips):
-        text = "the model learned from %d of the %d clips of split %r; all are scored"
-        logging.warning(text, learned, len(clips), split)
+        text = "the model learned from %d clips of split %r of %s; all %d of %s are scored"
+        logging.warning(text, learned, split, data_sets.data, len(clips), data)
     if arguments.probe:
         clips = probe_all(clips, arguments.probe)
     clips = prepare_clips(recipe, data, clips, fps=fps, flow_cache=arguments.flow_cache)

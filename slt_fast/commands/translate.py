@@ -39,7 +39,12 @@ class Arguments:
     fps: FrameRate | None = None
     """Frames per second that frames are resampled to; native keeps all. By default as trained."""
     n_best: Annotated[int, Bounds(ge=1), Bounds(le=100)] = 1
-    """Sentences to print, the best first, each with the score that ranks it."""
+    """Sentences to print, the best first, each with the score that ranks it; at most the beams of
+    the search. There are fewer lines if it finds fewer texts."""
+    beam_size: int | None = None
+    """Beams of the search; by default the recipe's."""
+    length_penalty: float | None = None
+    """Length penalty of the search; by default the recipe's."""
     folder_fps: Rate | None = None
     """Frames per second of a folder of frames; by default those that frames are resampled to."""
     device: str = "auto"
@@ -61,7 +66,11 @@ def main() -> None:
     """Translates videos as the command line says."""
     arguments = command_line.parse(Arguments, __doc__)
     translator = Translator.load(arguments.checkpoint, device=arguments.device, fps=arguments.fps)
-    translator.search_for(arguments.n_best)
+    translator.search_with(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
+    beams, wanted = translator.trained.recipe.search.beam_size, arguments.n_best
+    if wanted > beams:  # more beams could find another best sentence
+        expected = f"expected at most {beams}, or --beam-size {wanted}"
+        raise UserError(f"n_best: found {wanted} with a beam size of {beams}; {expected}")
     if arguments.glosses is not None:
         _show(translator.translate_glosses(arguments.glosses), arguments.n_best)
         return

@@ -43,7 +43,8 @@ class Translation:
     Args:
         text: The sentence.
         glosses: The glosses; empty for a model trained without them, or that takes them.
-        candidates: The sentences that the search found, the best first.
+        candidates: The sentences that the search found, the best first. Of equal ones, as subwords
+            can spell a text in several ways, only the best is there.
     """
 
     text: str
@@ -91,9 +92,10 @@ def translate_batch(
         lines = _gloss_lines(encoded, search.gloss_beam_size)
     said = []
     for sequences, line in zip(found, lines, strict=True):
-        candidates = tuple(
-            Candidate(words.decode_text(one.tokens), one.score(alpha)) for one in sequences
-        )
+        best: dict[str, float] = {}
+        for one in sequences:
+            best.setdefault(words.decode_text(one.tokens), one.score(alpha))
+        candidates = tuple(Candidate(*one) for one in best.items())
         signed = tuple(glosses.decode(line).split())
         said.append(Translation(candidates[0].text, signed, candidates=candidates))
     return said

@@ -67,15 +67,22 @@ class Translator:
         trained.network.to(chosen)
         return cls(trained, fps=fps)
 
-    def search_for(self, number: int) -> None:
-        """Uses as many beams as it takes to find so many candidates, and no fewer than trained.
+    def search_with(
+        self, *, beam_size: int | None = None, length_penalty: float | None = None
+    ) -> None:
+        """Searches in another way from now on.
+
+        Args:
+            beam_size: Beams of the search; None leaves it as it is, at first the recipe's.
+            length_penalty: Length penalty of the search; None leaves it as it is.
 
         Raises:
-            UserError: The number is less than 1 or more than 100.
+            UserError: The beams are not 1 to 100, or the length penalty not -5 to 30.
         """
         recipe = self.trained.recipe
-        search = replace(recipe.search, beam_size=max(recipe.search.beam_size, number))
-        self.trained = replace(self.trained, recipe=replace(recipe, search=search))
+        options = {"beam_size": beam_size, "length_penalty": length_penalty}
+        recipe = replace(recipe, search=recipe.search.with_options(**options))
+        self.trained = replace(self.trained, recipe=recipe)
 
     @property
     def knows_glosses(self) -> bool:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import torch
 
@@ -12,6 +13,7 @@ from slt_fast.data.input import InputConfig
 from slt_fast.data.loading import ClipDataset
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.synthetic.signs import sign_for
+from slt_fast.errors import ErrorHandler
 from slt_fast.inference.attention import HARDLY, ClipAttention, attention_of, uniform_far_share
 from slt_fast.metrics import deciding_score
 from slt_fast.metrics.glosses import aligned
@@ -45,20 +47,29 @@ class Finding:
 _NO_ATTENTION = Finding("attention", "none: trained with --no-attention", False, "", "", {})
 
 
-def diagnose(trained: TrainedModel, train_set: ClipDataset, dev_set: ClipDataset) -> list[Finding]:
+def diagnose(
+    trained: TrainedModel,
+    train_set: ClipDataset,
+    dev_set: ClipDataset,
+    *,
+    on_error: ErrorHandler | None = None,
+) -> list[Finding]:
     """Scores a model on clips it learned from and on others, and looks for failures.
 
     Args:
         trained: The model, on the device that computes, in evaluation mode.
         train_set: Some of the clips it learned from.
         dev_set: Other clips.
+        on_error: Called with each clip that cannot be read, which is left out; None raises it.
 
     Raises:
-        DataError: A clip cannot be read.
-        UserError: A batch needs more memory than there is.
+        DataError: A clip cannot be read and on_error is None.
+        UserError: No clip can be read, or a batch needs more memory than there is.
     """
     search, config = trained.recipe.search, trained.recipe.input
-    train, dev = (evaluate(trained, each, search=search) for each in (train_set, dev_set))
+    train, dev = (
+        evaluate(trained, each, search=search, on_error=on_error) for each in (train_set, dev_set)
+    )
     found = [gap(train, dev), *outputs(dev)]
     if not config.has_images:
         return found
@@ -213,8 +224,9 @@ def _look(
 ) -> tuple[list[torch.Tensor], list[ClipAttention]]:
     """Returns motion of the first clips, if the images are flow, and attention, if there is any."""
     config, motions, attentions = trained.recipe.input, [], []
-    for number, said in enumerate(evaluation.translations[:_LOOKED_AT]):
-        (batch,) = batches_to_score(trained, dataset, [number])
+    pairs = zip(evaluation.clips, evaluation.translations, strict=True)
+    for clip, said in islice(pairs, _LOOKED_AT):
+        (batch,) = batches_to_score(trained, dataset, [dataset.clips.index(clip)])
         if config.input == "flow":
             motions.append(motion_of(batch.images.float().cpu(), encoder=config.flow_encoder))
         if trained.recipe.model.attention:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from slt_fast.data.batching import Batch
+from slt_fast.data.batching import Batch, Vocabularies
 from slt_fast.data.input import clip_images
 from slt_fast.data.synthetic import SyntheticSource
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError
+from slt_fast.inference import translate
+from slt_fast.inference.search import Found
 from slt_fast.inference.translate import Translation, translate_batch, translate_source
 from slt_fast.model.cached_decoder import CachedDecoder
 from slt_fast.recipe import SearchConfig
@@ -59,6 +61,19 @@ def test_speaks_the_words_of_its_vocabularies(trained, monkeypatch) -> None:
         search = replace(beams(beam_size), gloss_beam_size=beam_size)
         (translation,) = translate_batch(trained, batch(clips()[0]), search=search)
         assert translation == Translation("ein hund schläft", ("HUND", "SCHLAF"))
+
+
+def test_a_text_is_one_candidate_however_it_is_spelled(trained, monkeypatch) -> None:
+    """Subwords cut a text in several ways."""
+    found = [[4, 5], [5, 4], [6]]
+    sequences = [Found(tokens, -number, 1) for number, tokens in enumerate(found, 1)]
+    monkeypatch.setattr(translate, "search_texts", lambda *_: [sequences])
+    monkeypatch.setattr(
+        Vocabularies, "decode_text", lambda _, tokens: "".join(map(str, sorted(tokens)))
+    )
+    search = replace(beams(3), length_penalty=0.0)
+    (said,) = translate_batch(trained, batch(clips()[0]), search=search)
+    assert said.text == "45" and said.candidates == (("45", -1), ("6", -3))
 
 
 def test_a_source_is_read_as_in_training(trained) -> None:

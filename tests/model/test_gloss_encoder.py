@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -34,6 +36,36 @@ def test_order_and_glosses_matter() -> None:
     )
     assert not torch.allclose(first.flip(1), swapped, atol=1e-2)
     assert not torch.allclose(first, other, atol=1e-2)
+
+
+def test_settings_of_images_change_nothing() -> None:
+    """All but those that docs/training.md names as settings of a model that takes glosses."""
+    others = {
+        "backbone": "r3d_18",
+        "backbone_stages": 2,
+        "backbone_weights": "gone.pth",
+        "attention": False,
+        "gamma_start": 0.5,
+        "positional_encoding": False,
+        "norm_placement": "pre",
+        "feed_forward": "depthwise",
+        "memory": "pixel",
+        "memory_map_size": (3, 3),
+        "memory_norm": False,
+        "temporal_convolution": 5,
+        "backend": "reference",
+    }
+    of_attention = {"key_channels": 8, "attention_heads": 2, "attention_scale": 2.0}
+    matters = {"width", "encoder_layers", "embedding_std", "dropout"}
+    named = {*others, *of_attention, *matters}
+    assert {name for name in vars(CONFIG) if not name.startswith("decoder_")} == named
+    found = []
+    for settings in ({}, others, of_attention):
+        torch.manual_seed(0)
+        model = network(replace(CONFIG, **settings)).train()  # with dropout
+        output = model(GLOSSES, LENGTHS, torch.tensor([[1, 4, 5, 2], [1, 6, 2, 0]]))
+        found.append(output.text_logits)
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
 
 
 def test_every_weight_gets_a_gradient() -> None:

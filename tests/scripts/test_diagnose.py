@@ -83,12 +83,32 @@ def test_clips_that_the_model_did_not_learn_are_none_of_its_training(checkpoint)
         assert len(found) == expected
 
 
+def test_bad_clips(run_script, checkpoint, manifest: Path, tmp_path: Path, caplog) -> None:
+    """Clips after a bad one are the ones looked at."""
+    (tmp_path / "clip").symlink_to(manifest.parent / "second")
+    (tmp_path / "bad.mp4").write_text("no video")
+    rows = ["first,bad.mp4,A,a", "gone,gone.mp4,A,a", "good,clip,DOG,a dog", "other,clip,DOG,dogs"]
+    path = tmp_path / "manifest.csv"
+    path.write_text("\n".join(["id,video,gloss,text", *rows]) + "\n")
+    data = ["--data", f"manifest:{path}"]
+    stopped = run_script("diagnose.py", "--checkpoint", checkpoint, *data)
+    assert stopped.status == 1 and "gone.mp4', which does not exist" in stopped.err
+    run = changed(checkpoint, tmp_path, lambda _: None)
+    found = report(run_script, run, *data, "--skip-bad")
+    assert found["empty translations"]["found"].endswith("of 2")
+    assert found["clips without motion"]["found"] == "0 of 2"
+    listed = [line for line in caplog.messages if line.startswith("left out: ")]
+    assert len(listed) == 2  # once each, though train and dev are one split here
+    assert "gone.mp4', which does not exist" in listed[0]
+    assert "bad.mp4: found text; expected a video file" in listed[1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--clips", "0"], "clips: found 0; expected at least 1"),
         (["--output", "{folder}/gone/a.json"], "gone: found no such folder"),
-        (["--data", "synthetic:x"], "synthetic"),
+        (["--data", "synthetic:x"], "found synthetic:x; expected a whole number as its seed"),
     ],
 )
 def test_bad_options(run_script, checkpoint, tmp_path: Path, options, message: str) -> None:

@@ -137,18 +137,20 @@ def test_scores_what_the_model_was_trained_on(run_script, checkpoint: Path, capl
     assert json.loads(scored.out)["train.num_clips"] == 2
 
 
-@pytest.mark.parametrize("learned", ["train", "other"])
+@pytest.mark.parametrize(("learned", "data"), [("train", ""), ("train", "mine"), ("other", "")])
 def test_scores_of_clips_that_were_learned_in_part(
-    run_script, checkpoint: Path, manifest: Path, tmp_path: Path, caplog, learned: str
+    run_script, checkpoint: Path, manifest: Path, tmp_path, caplog, learned: str, data: str
 ) -> None:
-    trained = load_model(checkpoint)
-    of = replace(trained.trained_on, train_split=learned, train_clips=1)
+    """Other data may have fewer clips than the model learned from."""
+    trained, scored = load_model(checkpoint), f"manifest:{manifest}"
+    trained_data = data or scored
+    of = replace(trained.trained_on, data=trained_data, train_split=learned, train_clips=5)
     part = replace(trained, trained_on=of)
     save_checkpoint(tmp_path, 0, ("best",), part, tensors={}, progress={})
-    where = ["--checkpoint", tmp_path / "best", "--data", f"manifest:{manifest}"]
+    where = ["--checkpoint", tmp_path / "best", "--data", scored]
     assert run_script("evaluate.py", *where, "--split", "train").status == 0
-    text = "the model learned from 1 of the 2 clips of split 'train'; all are scored"
-    assert (text in caplog.text) == (learned == "train")
+    said = f"learned from 5 clips of split 'train' of {trained_data}; all 2 of {scored} are scored"
+    assert (said in caplog.text) == (learned == "train")
 
 
 def test_clips_are_not_read_beforehand(run_script, checkpoint: Path, monkeypatch) -> None:

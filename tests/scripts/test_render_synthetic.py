@@ -88,6 +88,7 @@ def test_one_clip_of_the_corpus(run_script, tmp_path: Path, agreement: bool) -> 
         (["--clip", "valid-00000"], "synthetic corpus: found split 'valid'; expected ('train', "),
         ([], "found annotations None and clip None; expected one of the two"),
         (["--clip", "test-00000", "--annotations", NAME], "clip test-00000; expected one of the"),
+        (["--agreement", "--annotations", NAME], f"agreement: found annotations {NAME}; expected"),
     ],
 )
 def test_no_such_clip(run_script, tmp_path: Path, options: list[str], message: str) -> None:

@@ -3,11 +3,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from slt_fast.checkpoint import build_network, checkpoint_folder, load_model, save_checkpoint
 from slt_fast.commands.translate import Arguments
-from slt_fast.data.vocabulary import GLOSS_SPECIALS, Vocabulary
+from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import UserError
 from slt_fast.inference import translate, translator
 from slt_fast.inference.translate import Translation
@@ -24,20 +25,53 @@ def test_prints_sentence_and_glosses(run_script, checkpoint, manifest: Path, nam
     assert glosses.startswith("glosses: ")
 
 
-def test_several_sentences_for_one_video(run_script, checkpoint, manifest: Path) -> None:
-    video = [manifest.parent / "first.mp4", "--checkpoint", checkpoint]
+def test_several_sentences_for_one_video(run_script, checkpoint, manifest, tmp_path: Path) -> None:
+    trained = load_model(checkpoint)
+    with torch.no_grad():  # without special tokens two sequences have two texts
+        trained.network.decoder.output.bias[: len(TEXT_SPECIALS)] = -99
+    save_checkpoint(tmp_path, 0, ("best",), trained, tensors={}, progress={})
+    video = [manifest.parent / "first.mp4", "--checkpoint", tmp_path]
     (best, glosses) = run_script("translate.py", *video).out.splitlines()
-    # More than the recipe has beams; the glosses do not depend on the search.
-    *lines, last = run_script("translate.py", *video, "--n-best", 7).out.splitlines()
-    assert len(lines) == 7 and last == glosses
+    *lines, last = run_script("translate.py", *video, "--n-best", 2).out.splitlines()
+    # The recipe has two beams: the first sentence is the plain answer.
+    assert len(lines) == 2 and lines[0].partition(" ")[2] == best and last == glosses
+    fails(
+        run_script("translate.py", *video, "--n-best", 7),
+        "n_best: found 7 with a beam size of 2; expected at most 2, or --beam-size 7",
+    )
+    seven = ["--n-best", 7, "--beam-size", 7]
+    *lines, last = run_script("translate.py", *video, *seven).out.splitlines()
+    assert len(lines) == 7 and last == glosses  # which do not depend on the beams
     scores = [float(line.partition(" ")[0]) for line in lines]
     assert scores == sorted(scores, reverse=True) and max(scores) < 0
-    several = Translator.load(checkpoint)
-    several.search_for(7)
+    several = Translator.load(tmp_path)
+    several.search_with(beam_size=7)
     found = several(video[0]).candidates
     assert [text for text, _ in found] == [line.partition(" ")[2] for line in lines]
     assert several(video[0]).text == found[0].text
-    assert Translator.load(checkpoint)(video[0]).text == best
+    assert Translator.load(tmp_path)(video[0]).text == best
+
+
+def test_the_search_is_that_asked_for(run_script, checkpoint, manifest: Path, monkeypatch) -> None:
+    """The options that slt-evaluate --tune names; by default those of the checkpoint's recipe."""
+    searches, real = [], translate.search_texts
+
+    def search_texts(network, encoded, search):
+        searches.append((search.beam_size, search.length_penalty))
+        return real(network, encoded, search)
+
+    monkeypatch.setattr(translate, "search_texts", search_texts)
+    video = [manifest.parent / "second", "--checkpoint", checkpoint]
+    for options in ([], ["--beam-size", 3, "--length-penalty=-0.5"], ["--length-penalty", 0]):
+        translated = run_script("translate.py", *video, *options)
+        assert translated.status == 0, translated.err
+    assert searches == [(2, 1), (3, -0.5), (2, 0)]
+    for option, expected in (
+        ("--beam-size=0", "beam_size: found 0; expected at least 1"),
+        ("--beam-size=101", "beam_size: found 101; expected beam_size <= 100"),
+        ("--length-penalty=31", "length_penalty: found 31.0; expected length_penalty <= 30"),
+    ):
+        fails(run_script("translate.py", *video, option), expected)
 
 
 @pytest.mark.parametrize(
