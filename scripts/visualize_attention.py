@@ -53,6 +53,10 @@ class Arguments:
     """Frames on a sheet."""
     height: int = 200
     """Height of each frame in pixels."""
+    beam_size: int | None = None
+    """Beams of the search for the sentence; by default the recipe's."""
+    length_penalty: float | None = None
+    """Length penalty of the search; by default the recipe's."""
     device: str = "auto"
     """auto takes the GPU if there is one."""
 
@@ -80,6 +84,7 @@ def main() -> None:
     for path in arguments.output:
         check_writable(path)
     translator = Translator.load(arguments.checkpoint, device=arguments.device)
+    translator.search_with(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     trained, words = translator.trained, translator.trained.vocabularies
     source = with_rate(choose_source(arguments.video, trained), translator.fps)
     clip = read_source(trained, source)

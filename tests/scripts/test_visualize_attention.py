@@ -13,10 +13,12 @@ def num_frames(path: Path) -> int:
 def test_draws_a_sheet_and_a_video(run_script, checkpoint, manifest: Path, tmp_path: Path) -> None:
     outputs = [tmp_path / name for name in ("look.png", "look.mp4", "look.webp")]
     video = manifest.parent / "first.mp4"
-    options = ["--height", 40, "--columns", 3, "--output", *outputs]
+    search = ["--beam-size", 2, "--length-penalty", -1]
+    options = ["--height", 40, "--columns", 3, "--output", *outputs, *search]
     finished = run_script("visualize_attention.py", video, "--checkpoint", checkpoint, *options)
     assert finished.status == 0, finished.err
-    said = run_script("translate.py", video, "--checkpoint", checkpoint).out.splitlines()[0]
+    translated = run_script("translate.py", video, "--checkpoint", checkpoint, *search)
+    said = translated.out.splitlines()[0]
     lines = finished.out.splitlines()
     assert lines[0] == said and lines[1].startswith("far attention: ")
     assert lines[2] == "gamma 0: the attention changes the maps by 0.00%"
@@ -48,6 +50,7 @@ def test_draws_a_clip_of_the_synthetic_corpus(run_script, checkpoint, tmp_path: 
     ("options", "message"),
     [
         (["--output", "a.avi"], "a.avi: found suffix '.avi'"),
+        (["--beam-size", "0", "--output", "{folder}/a.png"], "beam_size: found 0; expected"),
         (["--query", "0.5", "1.5"], "query: found (0.5, 1.5); expected"),
         (["--height", "8", "--output", "{folder}/a.png"], "height: found 8; expected at least 32"),
         (["--output", "{folder}/gone/a.png"], "gone: found no such folder"),
