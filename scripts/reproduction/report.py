@@ -10,7 +10,7 @@ _SPREAD = (
     "change, not what another seed would."
 )
 _TEST = (
-    "difference is the BLEU-4 of a model minus the other variant's with the same seed. p is "
+    "A difference is the BLEU-4 of a model minus the other variant's with the same seed. p is "
     "the probability of one at least so large if both were equally good (sacrebleu's approximate "
     "randomisation over the same test clips). Each seed is a test of its own, of two models; the "
     "p-values are not joined, and say nothing of other seeds."
@@ -66,15 +66,17 @@ def _scores(variants: dict[str, Any]) -> str:
     rows = []
     for name, each in variants.items():
         mean = each["mean"]
-        bleu = f"{mean['bleu4']:.1f} ({mean['bleu4_lowest']:.1f} to {mean['bleu4_highest']:.1f})"
+        bleu, difference = _with_range(mean, "bleu4", ".1f"), ""
+        if "difference" in mean:
+            difference = f"{_with_range(mean, 'difference', '+.1f')} against {each['against']}"
         size = ["all" if each["train_clips"] is None else each["train_clips"], each["epochs"]]
-        scores = [bleu, _number(mean, "wer"), _number(mean, "exact_match")]
+        scores = [bleu, difference, _number(mean, "wer"), _number(mean, "exact_match")]
         published = ", ".join(
             f"{p['bleu4']:g} ({p['data']}, {p['source']})" for p in each["published"]
         )
         rows.append([name, *size, len(each["seeds_finished"]), *scores, published])
-    heading = ["variant", "training clips", "epochs", "seeds", "BLEU-4", "WER", "exact match"]
-    return _table([*heading, "published BLEU-4"], rows)
+    heading = ["variant", "training clips", "epochs", "seeds", "BLEU-4", "difference", "WER"]
+    return _table([*heading, "exact match", "published BLEU-4"], rows)
 
 
 def _published(found: dict[str, Any]) -> list[str]:
@@ -146,6 +148,11 @@ def _with_interval(run: dict[str, Any], name: str) -> str:
     if name not in run:
         return ""
     return f"{run[name]:.1f} ({run[f'{name}_low']:.1f} to {run[f'{name}_high']:.1f})"
+
+
+def _with_range(mean: dict[str, Any], name: str, digits: str) -> str:
+    low, high = (format(mean[f"{name}_{end}"], digits) for end in ("lowest", "highest"))
+    return f"{mean[name]:{digits}} ({low} to {high})"
 
 
 def _number(values: dict[str, Any], name: str, digits: int = 1) -> str:

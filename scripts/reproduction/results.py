@@ -125,11 +125,18 @@ def _translations(run: Run) -> list[dict[str, str]]:
 
 
 def _means(measured: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Returns the mean over the seeds of each score, and of BLEU-4 also the ends of their range."""
+    """Returns the mean over the seeds of each score, and of BLEU-4 also the ends of their range.
+
+    The difference of BLEU-4 to the other variant has them too, over the seeds that both have.
+    """
     values = {name: [row.get(name) for row in measured] for name in (*SCORES, "seconds_a_step")}
     means = {name: fmean(each) for name, each in values.items() if None not in each}
-    bleu = [row["bleu4"] for row in measured]
-    return means | {"bleu4_lowest": min(bleu), "bleu4_highest": max(bleu)}
+    tests = [row["test"]["bleu4"] for row in measured if "test" in row]
+    ranges = {"bleu4": [row["bleu4"] for row in measured]}
+    ranges |= {"difference": [test["first"] - test["second"] for test in tests]} if tests else {}
+    for name, each in ranges.items():
+        means |= {name: fmean(each), f"{name}_lowest": min(each), f"{name}_highest": max(each)}
+    return means
 
 
 def _size(trained: TrainedModel) -> dict[str, int | None]:

@@ -249,14 +249,25 @@ def test_a_report_has_the_scores_of_the_runs(part, measured) -> None:
     assert run["test"]["bleu4"] == expected["bleu4"]._asdict() and run["wer_low"] == 7.0
     text = part("report").to_markdown(found)
     assert "**Missing runs: without, seed 1.**" in text
-    row = "| with | all | 10 | 2 | 10.0 (0.0 to 20.0) | 8.0 | 16.0 |"
+    row = "| with | all | 10 | 2 | 10.0 (0.0 to 20.0) |  | 8.0 | 16.0 |"
     assert f"{row} 51 (CoL-SLTD, arXiv 2502.02587) |" in text and "recipe `quickstart`, " in text
     difference = expected["bleu4"].first - expected["bleu4"].second
     p = f"{difference:+.1f} | {expected['bleu4'].p_value:.4f}"
     row = "| without | 0 | 10.0 (9.0 to 11.0) | 8.0 (7.0 to 9.0) | 16.0 (15.0 to 17.0) | with |"
     assert f"{row} {p} |" in text
+    mean = f"{difference:+.1f} ({difference:+.1f} to {difference:+.1f}) against with"
+    assert f"| without | all | 10 | 1 | 10.0 (10.0 to 10.0) | {mean} |" in text
     assert "The published figures are of CoL-SLTD, these of `synthetic`." in text
     assert f"--output {measured[0].folder}" in text and "OMP_NUM_THREADS=1 python" in text
+
+
+def test_differences_are_averaged_over_the_seeds_that_both_have(part) -> None:
+    tests = [{"first": 30.0, "second": 20.0}, {"first": 24.0, "second": 26.0}]
+    rows = [{"bleu4": test["first"], "test": {"bleu4": test}} for test in tests]
+    mean = part("results")._means([*rows, {"bleu4": 60.0}])
+    assert (mean["bleu4"], mean["bleu4_lowest"], mean["bleu4_highest"]) == (38, 24, 60)
+    differences = [mean[f"difference{end}"] for end in ("", "_lowest", "_highest")]
+    assert differences == [4, -2, 10]
 
 
 def test_a_report_says_what_the_attention_does(part, measured) -> None:
