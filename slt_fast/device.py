@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
+from pathlib import Path
 
 import torch
 
@@ -29,6 +32,15 @@ def choose_device(name: str = "auto") -> torch.device:
         expected = f"auto or one that torch finds here: {', '.join(names)}"
         raise UserError(f"device: found {name!r}; expected {expected}")
     return torch.device(name)
+
+
+def hardware_name(device: torch.device) -> str:
+    """Returns the name of a GPU, or of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    path = Path("/proc/cpuinfo")
+    found = path.exists() and re.search(r"model name\s*: (.*)", path.read_text(encoding="utf-8"))
+    return found.group(1) if found else platform.processor() or platform.machine()
 
 
 def keep_compiled_convolutions() -> None:

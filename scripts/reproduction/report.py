@@ -7,7 +7,9 @@ from typing import Any
 _SPREAD = (
     "Means over the seeds; in brackets the lowest and highest seed. Brackets in the table of runs "
     "are 95 % bootstrap intervals over the test clips of one run: they show what other clips would "
-    "change, not what another seed would."
+    "change, not what another seed would. Most common is the share of the test clips that got the "
+    "most common translation: where it is large, a model says little of what it sees. Variants "
+    "with other steps had other chances to learn."
 )
 _TEST = (
     "A difference is the BLEU-4 of a model minus the other variant's with the same seed. p is "
@@ -23,8 +25,9 @@ _ATTENTION = (
 )
 _COSTS = (
     "FLOPs are of the encoder (backbone, attention, projections), forward, by torch's counter, "
-    "which counts two for a multiplication with an addition. Seconds a step are means over epochs "
-    "and seeds, without reading and scoring; runs beside each other slow each other down."
+    "which counts two for a multiplication with an addition. Seconds a step are the median over "
+    "the epochs of a run, averaged over the seeds, without reading and scoring; runs beside each "
+    "other slow each other down."
 )
 
 
@@ -48,10 +51,11 @@ def _settings(found: dict[str, Any]) -> str:
     options = shlex.join(found["train_options"]) or "none"
     clips = {(run["split"], run["num_clips"]) for _, run in _all_runs(found["variants"])}
     scored = ", ".join(f"{number} clips of {split}" for split, number in sorted(clips)) or "nothing"
+    devices = "".join(sorted({f", {run['device']}" for _, run in _all_runs(found["variants"])}))
     return (
         f"Data `{found['data']}`, {_recipes(found)}, other options: `{options}`, "
-        f"{found['seeds']} seeds, scored on {scored}. torch {found['torch']}, "
-        f"{found['jobs']} runs at a time."
+        f"seeds: {found['seeds']}, scored on {scored}. torch {found['torch']}, runs at a time: "
+        f"{found['jobs']}{devices}."
     )
 
 
@@ -66,17 +70,18 @@ def _scores(variants: dict[str, Any]) -> str:
     rows = []
     for name, each in variants.items():
         mean = each["mean"]
-        bleu, difference = _with_range(mean, "bleu4", ".1f"), ""
+        bleu, difference = _with_range(mean, "bleu4", ""), ""
         if "difference" in mean:
-            difference = f"{_with_range(mean, 'difference', '+.1f')} against {each['against']}"
+            difference = f"{_with_range(mean, 'difference', '+')} against {each['against']}"
         size = ["all" if each["train_clips"] is None else each["train_clips"], each["epochs"]]
+        steps = ", ".join(map(str, sorted({run["steps"] for run in each["runs"]})))
         scores = [bleu, difference, _number(mean, "wer"), _number(mean, "exact_match")]
         published = ", ".join(
             f"{p['bleu4']:g} ({p['data']}, {p['source']})" for p in each["published"]
         )
-        rows.append([name, *size, len(each["seeds_finished"]), *scores, published])
-    heading = ["variant", "training clips", "epochs", "seeds", "BLEU-4", "difference", "WER"]
-    return _table([*heading, "exact match", "published BLEU-4"], rows)
+        rows.append([name, *size, steps, len(each["seeds_finished"]), *scores, published or "none"])
+    heading = ["variant", "training clips", "epochs", "steps", "seeds", "BLEU-4", "difference"]
+    return _table([*heading, "WER", "exact match", "published BLEU-4"], rows)
 
 
 def _published(found: dict[str, Any]) -> list[str]:
@@ -94,15 +99,16 @@ def _runs(variants: dict[str, Any]) -> str:
     for name, run in _all_runs(variants):
         scores = [_with_interval(run, score) for score in ("bleu4", "wer", "exact_match")]
         test = run.get("test")
+        scores.append(f"{run['most_common_share']:.1%}")
         rows.append([name, run["seed"], *scores, *(_tested(test) if test else [""] * 3)])
-    heading = ["variant", "seed", "BLEU-4", "WER", "exact match", "against", "difference", "p"]
-    return _table(heading, rows)
+    heading = ["variant", "seed", "BLEU-4", "WER", "exact match", "most common", "against"]
+    return _table([*heading, "difference", "p"], rows)
 
 
 def _tested(test: dict[str, Any]) -> list[str]:
     bleu = test["bleu4"]
     difference = bleu["first"] - bleu["second"]
-    return [test["against"], f"{difference:+.1f}", f"{bleu['p_value']:.4f}"]
+    return [test["against"], f"{difference:+{_digits(difference)}}", f"{bleu['p_value']:.4f}"]
 
 
 def _attention(variants: dict[str, Any]) -> str:
@@ -122,17 +128,16 @@ def _costs(variants: dict[str, Any]) -> str:
     for name, each in variants.items():
         seconds = _number(each["mean"], "seconds_a_step", 3)
         threads = ", ".join(map(str, sorted({run["threads"] for run in each["runs"]})))
-        rows.append([name, f"{each['parameters']:,}", *_operations(each), seconds, threads])
-    heading = ["variant", "parameters", "GFLOP a frame", "GFLOP a clip", "seconds a step"]
-    return _table([*heading, "threads"], rows)
+        rows.append([name, f"{each['parameters']:,}", _operations(each), seconds, threads])
+    heading = ["variant", "parameters", "GFLOP a frame", "seconds a step", "threads"]
+    return _table(heading, rows)
 
 
-def _operations(variant: dict[str, Any]) -> list[str]:
+def _operations(variant: dict[str, Any]) -> str:
     if "flops_of_clip" not in variant:  # glosses are the input
-        return ["", ""]
+        return ""
     frames, size, flops = (variant[name] for name in ("clip_frames", "image_size", "flops_of_clip"))
-    clip = f"{flops / 1e9:.3f} ({frames} frames of {size}x{size})"
-    return [f"{flops / frames / 1e9:.4f}", clip]
+    return f"{flops / frames / 1e9:.4f} ({size}x{size})"
 
 
 def _commands(variants: dict[str, Any]) -> str:
@@ -147,12 +152,21 @@ def _all_runs(variants: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
 def _with_interval(run: dict[str, Any], name: str) -> str:
     if name not in run:
         return ""
-    return f"{run[name]:.1f} ({run[f'{name}_low']:.1f} to {run[f'{name}_high']:.1f})"
+    value, low, high = (run[f"{name}{end}"] for end in ("", "_low", "_high"))
+    digits = _digits(value)
+    return f"{value:{digits}} ({low:{digits}} to {high:{digits}})"
 
 
-def _with_range(mean: dict[str, Any], name: str, digits: str) -> str:
-    low, high = (format(mean[f"{name}_{end}"], digits) for end in ("lowest", "highest"))
-    return f"{mean[name]:{digits}} ({low} to {high})"
+def _with_range(mean: dict[str, Any], name: str, sign: str) -> str:
+    """Returns a mean and its range over the seeds, if they differ."""
+    value, low, high = (mean[f"{name}{end}"] for end in ("", "_lowest", "_highest"))
+    digits = sign + _digits(value)
+    rest = f" ({low:{digits}} to {high:{digits}})" if low != high else ""
+    return f"{value:{digits}}{rest}"
+
+
+def _digits(value: float) -> str:
+    return ".1f" if abs(value) >= 1 or not value else ".2f"
 
 
 def _number(values: dict[str, Any], name: str, digits: int = 1) -> str:

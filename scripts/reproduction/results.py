@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import torch
@@ -77,8 +77,9 @@ def _of_run(run: Run, other: Run | None) -> dict[str, Any]:
         if f"{split}.{name}{end}" in metrics  # clips may have no glosses
     }
     about = {"seed": run.seed, "split": split, "num_clips": metrics[f"{split}.num_clips"]}
-    about |= {"signature": metrics[f"{split}.signature"], "seconds_a_step": _seconds_a_step(run)}
-    about |= {"threads": command["threads"], "command": command["command"]}
+    about |= {"signature": metrics[f"{split}.signature"], **_steps(run)}
+    about |= {"most_common_share": metrics[f"{split}.most_common_share"]}
+    about |= {name: command[name] for name in ("threads", "device", "command")}
     return about | scores | ({"test": _tested(run, other)} if other else {})
 
 
@@ -100,12 +101,15 @@ def _attention(run: Run) -> dict[str, float] | None:
     return locality(attentions).figures if attentions else None
 
 
-def _seconds_a_step(run: Run) -> float | None:
-    """Returns the mean over the epochs; None if none was trained without a stop."""
+def _steps(run: Run) -> dict[str, Any]:
+    """Returns the number of steps, and the seconds of one: the median of the epochs.
+
+    The seconds are None if no epoch was trained without a stop.
+    """
     lines = (run.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    epochs = [json.loads(line).get("seconds_a_step") for line in lines]
-    paces = [pace for pace in epochs if pace is not None]
-    return fmean(paces) if paces else None
+    epochs = [json.loads(line) for line in lines]
+    paces = [epoch["seconds_a_step"] for epoch in epochs if "seconds_a_step" in epoch]
+    return {"steps": epochs[-1]["step"], "seconds_a_step": median(paces) if paces else None}
 
 
 def _tested(run: Run, other: Run) -> dict[str, Any]:

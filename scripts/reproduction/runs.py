@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reproduction.experiments import Experiment
+from slt_fast.device import choose_device, hardware_name
 from slt_fast.errors import DataError, UserError
 from slt_fast.files import read_json, write_json
 from slt_fast.recipe import RECIPES
@@ -75,6 +76,7 @@ class Run:
         """Writes down the command in the folder, which is made."""
         self.folder.mkdir(parents=True, exist_ok=True)
         values = {"command": self.command(threads), "threads": threads}
+        values |= {"device": hardware_name(choose_device())}
         values |= {"options": [*self.options], "recipe": self._settings()}
         write_json(self._command_file, values)
 

@@ -100,7 +100,7 @@ def _stop(running: Sequence[_Training]) -> None:
     for each in running:
         each.process.terminate()
     if running:
-        print(f"stopping {len(running)} runs, each with a checkpoint", flush=True)
+        print("stopping: each run writes a checkpoint if it has taken a step", flush=True)
     try:
         for each in running:
             each.process.wait()

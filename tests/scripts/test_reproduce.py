@@ -18,8 +18,9 @@ import torch
 from slt_fast.checkpoint import build_network, load_model, save_checkpoint
 from slt_fast.commands.train import parse_arguments
 from slt_fast.data.batching import Vocabularies
+from slt_fast.device import choose_device, hardware_name
 from slt_fast.errors import DataError, UserError
-from slt_fast.files import write_json
+from slt_fast.files import read_json, write_json
 from slt_fast.metrics.paired import paired_test
 from slt_fast.model.config import ModelConfig
 from slt_fast.recipe import RECIPES, Recipe, differences
@@ -215,12 +216,14 @@ def measured(part, checkpoint: Path, tmp_path: Path) -> list:
         shutil.copytree(checkpoint, run.folder)
         run.record(threads=1)
         scores = {"test.num_clips": 2, "test.signature": "nrefs:1", "best_dev_bleu4": 3.0}
+        scores |= {"test.most_common_share": 0.5}
         for score in ("bleu4", "wer", "exact_match"):
             value = 10.0 * number + len(score) - 5  # the first BLEU-4 is 0, as bad models have
             scores |= {f"test.{score}": value}
             scores |= {f"test.{score}_low": value - 1, f"test.{score}_high": value + 1}
         write_json(run.folder / "metrics.json", scores)
-        epochs = [{"seconds_a_step": 0.5}, {}, {"seconds_a_step": 0.25}]
+        paces = [{"seconds_a_step": 0.5}, {}, {"seconds_a_step": 0.25}, {"seconds_a_step": 0.25}]
+        epochs = [{"step": 3 * number, **pace} for number, pace in enumerate(paces, start=1)]
         (run.folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, epochs)))
         rows = zip(["1", "2"], REFERENCES, SAID[run.variant, run.seed], strict=True)
         names = ("id", "reference", "hypothesis")
@@ -242,21 +245,21 @@ def test_a_report_has_the_scores_of_the_runs(part, measured) -> None:
     first, other = (found["variants"][name] for name in ("with", "without"))
     assert [run["bleu4"] for run in first["runs"]] == [0.0, 20.0] and first["mean"]["bleu4"] == 10
     assert first["mean"] | {"bleu4_lowest": 0.0, "bleu4_highest": 20.0} == first["mean"]
-    assert first["mean"]["seconds_a_step"] == 0.375 and other["seeds_finished"] == [0]
+    assert first["mean"]["seconds_a_step"] == 0.25 and other["seeds_finished"] == [0]
     assert not any("test" in run for run in first["runs"])
     expected = paired_test(SAID["without", 0], SAID["with", 0], REFERENCES)
     (run,) = other["runs"]
     assert run["test"]["bleu4"] == expected["bleu4"]._asdict() and run["wer_low"] == 7.0
     text = part("report").to_markdown(found)
     assert "**Missing runs: without, seed 1.**" in text
-    row = "| with | all | 10 | 2 | 10.0 (0.0 to 20.0) |  | 8.0 | 16.0 |"
+    row = "| with | all | 10 | 12 | 2 | 10.0 (0.0 to 20.0) |  | 8.0 | 16.0 |"
     assert f"{row} 51 (CoL-SLTD, arXiv 2502.02587) |" in text and "recipe `quickstart`, " in text
     difference = expected["bleu4"].first - expected["bleu4"].second
     p = f"{difference:+.1f} | {expected['bleu4'].p_value:.4f}"
-    row = "| without | 0 | 10.0 (9.0 to 11.0) | 8.0 (7.0 to 9.0) | 16.0 (15.0 to 17.0) | with |"
-    assert f"{row} {p} |" in text
-    mean = f"{difference:+.1f} ({difference:+.1f} to {difference:+.1f}) against with"
-    assert f"| without | all | 10 | 1 | 10.0 (10.0 to 10.0) | {mean} |" in text
+    row = "| without | 0 | 10.0 (9.0 to 11.0) | 8.0 (7.0 to 9.0) | 16.0 (15.0 to 17.0) | 50.0% |"
+    assert f"{row} with | {p} |" in text and f", {hardware_name(choose_device())}." in text
+    mean = f"{difference:+.1f} against with"
+    assert f"| without | all | 10 | 12 | 1 | 10.0 | {mean} |" in text
     assert "The published figures are of CoL-SLTD, these of `synthetic`." in text
     assert f"--output {measured[0].folder}" in text and "OMP_NUM_THREADS=1 python" in text
 
@@ -268,6 +271,14 @@ def test_differences_are_averaged_over_the_seeds_that_both_have(part) -> None:
     assert (mean["bleu4"], mean["bleu4_lowest"], mean["bleu4_highest"]) == (38, 24, 60)
     differences = [mean[f"difference{end}"] for end in ("", "_lowest", "_highest")]
     assert differences == [4, -2, 10]
+
+
+def test_small_scores_have_two_digits(part, measured) -> None:
+    metrics = read_json(measured[0].folder / "metrics.json")
+    changed = {"test.bleu4": 0.04, "test.bleu4_low": 0.0, "test.bleu4_high": 0.126}
+    write_json(measured[0].folder / "metrics.json", metrics | changed)
+    text = part("report").to_markdown(collected(part, measured))
+    assert "| with | 0 | 0.04 (0.00 to 0.13) |" in text
 
 
 def test_a_report_says_what_the_attention_does(part, measured) -> None:
