@@ -1,11 +1,12 @@
 """Reads manifests: any data set as one table of clips, in csv, tsv or jsonl.
 
-The columns are `id, video, text`, and optionally `gloss, signer, split, fps` and the clip's times;
-others are ignored and logged. Videos are files or frame folders inside the manifest's folder, with
-relative paths. start (from 0) and end (exclusive) are frame numbers. Times have their unit in the
-column's name: start_seconds, start_milliseconds or start_time (HH:MM:SS), as times.py reads them;
-all rows use the same unit. csv follows RFC 4180 with each row on one line, tsv has no quoting,
-jsonl has one object a line. If no row names a split, all are "train".
+The columns are `id, video, text`, and optionally `gloss, signer, split, fps`, the clip's times and
+its crop box (`crop_x, crop_y, crop_width, crop_height`); others are ignored and logged. Videos are
+files or frame folders inside the manifest's folder, with relative paths. start (from 0) and end
+(exclusive) are frame numbers. Times have their unit in the column's name: start_seconds,
+start_milliseconds or start_time (HH:MM:SS), as times.py reads them; all rows use the same unit. csv
+follows RFC 4180 with each row on one line, tsv has no quoting, jsonl has one object a line. If no
+row names a split, all are "train".
 """
 
 import logging
@@ -15,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from slt_fast.data.clip import AnnotatedClip
+from slt_fast.data.datasets.crop_columns import read_crop
 from slt_fast.data.datasets.rows import (
     COLUMNS,
     REQUIRED,
@@ -47,7 +49,7 @@ def read_manifest(
         path: The manifest; its suffix (.csv, .tsv, .jsonl) is the format.
         split: Name of the split.
         on_error: Called with the error of each bad row, which is then left out; None raises it.
-        needs_frames: Whether videos must exist; otherwise start, end and fps do not matter.
+        needs_frames: Whether videos must exist; otherwise times, fps and crop box do not matter.
 
     Raises:
         DataError: The file is not a manifest or has no such split; or, without `on_error`, a row is
@@ -139,8 +141,9 @@ def _source(error_at: ErrorAt, row: Row, path: Path) -> VideoSource:
         raise error_at(f"fps {row['fps']!r}", "frames per second, above 0")
     video = VideoSource(path, fps=fps)
     start, end = (frame_number(error_at, row, name, video) for name in ("start", "end"))
+    crop = read_crop(error_at, row, path)
     try:
-        return replace(video, start=start, end=end)
+        return replace(video, start=start, end=end, crop=crop)
     except DataError as error:
         given = [name for name in TIMES if name in row]
         found = " and ".join(f"{name} {row[name]!r}" for name in given)

@@ -21,7 +21,8 @@ TIME_UNITS = {
     "_time": "HH:MM:SS",
 }
 TIMES = tuple(f"{name}{suffix}" for suffix in TIME_UNITS for name in ("start", "end"))
-COLUMNS = (*REQUIRED, "gloss", "signer", "split", *TIMES, "fps")
+CROP = ("crop_x", "crop_y", "crop_width", "crop_height")  # the order of Crop
+COLUMNS = (*REQUIRED, "gloss", "signer", "split", *TIMES, "fps", *CROP)
 _TABLE_FORMATS: dict[str, dict[str, Any]] = {
     ".csv": {"delimiter": ",", "strict": True},
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
