@@ -6,7 +6,8 @@ files or frame folders inside the manifest's folder, with relative paths. start 
 (exclusive) are frame numbers. Times have their unit in the column's name: start_seconds,
 start_milliseconds or start_time (HH:MM:SS), as times.py reads them; all rows use the same unit. csv
 follows RFC 4180 with each row on one line, tsv has no quoting, jsonl has one object a line. If no
-row names a split, all are "train".
+row names a split, all are "train". A row with `subtitles`, a .vtt or .srt file, instead of a text
+is one clip a cue.
 """
 
 import logging
@@ -20,6 +21,7 @@ from slt_fast.data.datasets.crop_columns import read_crop
 from slt_fast.data.datasets.rows import (
     COLUMNS,
     REQUIRED,
+    SUBTITLES,
     TIME_UNITS,
     TIMES,
     ErrorAt,
@@ -27,7 +29,8 @@ from slt_fast.data.datasets.rows import (
     error_at_line,
     read_rows,
 )
-from slt_fast.data.datasets.times import frame_number, number
+from slt_fast.data.datasets.subtitles import SUBTITLE_SUFFIXES, Cue, read_cues
+from slt_fast.data.datasets.times import frame_at, frame_number, number
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import DataError, ErrorHandler, handle
 
@@ -75,10 +78,26 @@ def read_manifest(
             if first_line != line:
                 expected = f"an id not used in line {first_line}"
                 raise DataError(path, f"id {row['id']!r} again", expected, line)
-            clips.append(_to_clip(path, line, row, split, needs_frames=needs_frames))
+            if SUBTITLES in row:
+                clips += _to_cue_clips(path, line, row, split, on_error, needs_frames=needs_frames)
+            else:
+                clips.append(_to_clip(path, line, row, split, needs_frames=needs_frames))
         except DataError as error:
             handle(error, on_error)
-    return clips
+    return _without_repeats(clips, on_error)
+
+
+def _without_repeats(
+    clips: list[AnnotatedClip], on_error: ErrorHandler | None
+) -> list[AnnotatedClip]:
+    """Returns the clips with ids of their own; those of cues may be those of other rows."""
+    found: dict[str, AnnotatedClip] = {}
+    for clip in clips:
+        if clip.id in found:
+            expected = f"an id not used in {found[clip.id].origin}"
+            handle(DataError(clip.origin, f"id {clip.id!r} again", expected), on_error)
+        found.setdefault(clip.id, clip)
+    return list(found.values())
 
 
 def _check_units(path: Path, rows: list[tuple[int, Row]]) -> None:
@@ -109,16 +128,20 @@ def _named_splits(rows: list[tuple[int, Row]]) -> list[str]:
 
 
 def _check_row(error_at: ErrorAt, row: Row, splits: list[str]) -> None:
+    given = {**row, "text": ""} if SUBTITLES in row else row
     for name in REQUIRED:
-        if name not in row:
+        if name not in given:
             raise error_at(f"no {name}", f"a value for {name}")
+    for name in ("text", "gloss", *TIMES):
+        if SUBTITLES in row and name in row:
+            raise error_at(f"{name} and {SUBTITLES}", "one of them")
     if splits and "split" not in row:
         raise error_at("no split", f"one of {', '.join(splits)}")
 
 
 def _to_clip(path: Path, line: int, row: Row, split: str, *, needs_frames: bool) -> AnnotatedClip:
     error_at = error_at_line(path, line)
-    video = _video_path(error_at, path.parent, row["video"])
+    video = _path_inside(error_at, path.parent, "video", row["video"])
     return AnnotatedClip(
         id=row["id"],
         source=_source(error_at, row, video) if needs_frames else VideoSource(video),
@@ -128,6 +151,52 @@ def _to_clip(path: Path, line: int, row: Row, split: str, *, needs_frames: bool)
         split=split,
         origin=f"{path}:{line}",
     )
+
+
+def _to_cue_clips(
+    path: Path,
+    line: int,
+    row: Row,
+    split: str,
+    on_error: ErrorHandler | None,
+    *,
+    needs_frames: bool,
+) -> list[AnnotatedClip]:
+    """Returns a clip for each cue of a row's subtitles, without those that `on_error` takes."""
+    error_at = error_at_line(path, line)
+    video = _path_inside(error_at, path.parent, "video", row["video"])
+    subtitles = _path_inside(error_at, path.parent, SUBTITLES, row[SUBTITLES])
+    if not subtitles.is_file() or subtitles.suffix.lower() not in SUBTITLE_SUFFIXES:
+        expected = f"a file that ends in {' or '.join(SUBTITLE_SUFFIXES)}"
+        raise error_at(f"{SUBTITLES} {row[SUBTITLES]!r}", expected)
+    source = _source(error_at, row, video) if needs_frames else VideoSource(video)
+    clips = []
+    for cue in read_cues(subtitles):
+        try:
+            clip = AnnotatedClip(
+                id=f"{row['id']}-{cue.number}",
+                source=_part(subtitles, cue, source) if needs_frames else source,
+                text=cue.text,
+                glosses=None,
+                signer=row.get("signer"),
+                split=split,
+                origin=f"{subtitles}:{cue.line}",
+            )
+            clips.append(clip)
+        except DataError as error:
+            handle(error, on_error)
+    return clips
+
+
+def _part(subtitles: Path, cue: Cue, video: VideoSource) -> VideoSource:
+    """Returns the part of a video that a cue is shown with."""
+    error_at = error_at_line(subtitles, cue.line)
+    found = f"cue {cue.timing!r}"
+    start = frame_at(error_at, found, "start", video, cue.start)
+    end = frame_at(error_at, found, "end", video, cue.end)
+    if end <= start:
+        raise error_at(found, "a later end, by a frame or more")
+    return replace(video, start=start, end=end)
 
 
 def _source(error_at: ErrorAt, row: Row, path: Path) -> VideoSource:
@@ -150,9 +219,10 @@ def _source(error_at: ErrorAt, row: Row, path: Path) -> VideoSource:
         raise error_at(found, f"{error.expected}, by a frame or more") from error
 
 
-def _video_path(error_at: ErrorAt, folder: Path, video: str) -> Path:
+def _path_inside(error_at: ErrorAt, folder: Path, column: str, value: str) -> Path:
+    """Returns a path that is relative to the manifest; raises DataError if it leads out."""
     # Only inside the folder, so that an untrusted manifest cannot read other files. Symbolic links
     # are not resolved: they are the user's own way to bring in other folders.
-    if os.path.isabs(video) or os.path.normpath(video).split(os.sep)[0] == os.pardir:
-        raise error_at(f"video {video!r}", _INSIDE)
-    return folder / video
+    if os.path.isabs(value) or os.path.normpath(value).split(os.sep)[0] == os.pardir:
+        raise error_at(f"{column} {value!r}", _INSIDE)
+    return folder / value

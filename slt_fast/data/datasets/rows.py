@@ -22,7 +22,8 @@ TIME_UNITS = {
 }
 TIMES = tuple(f"{name}{suffix}" for suffix in TIME_UNITS for name in ("start", "end"))
 CROP = ("crop_x", "crop_y", "crop_width", "crop_height")  # the order of Crop
-COLUMNS = (*REQUIRED, "gloss", "signer", "split", *TIMES, "fps", *CROP)
+SUBTITLES = "subtitles"  # instead of text
+COLUMNS = (*REQUIRED, SUBTITLES, "gloss", "signer", "split", *TIMES, "fps", *CROP)
 _TABLE_FORMATS: dict[str, dict[str, Any]] = {
     ".csv": {"delimiter": ",", "strict": True},
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
@@ -64,7 +65,8 @@ def error_at_line(path: Path, line: int) -> ErrorAt:
 
 def _columns(dialect: dict[str, Any], error_at: ErrorAt, header: str) -> list[str]:
     columns = _split_fields(dialect, error_at, header)
-    if len(set(columns)) < len(columns) or not set(REQUIRED) <= set(columns):
+    named = {"text" if column == SUBTITLES else column for column in columns}
+    if len(set(columns)) < len(columns) or not set(REQUIRED) <= named:
         hint = _format_hint(header, dialect["delimiter"])
         expected = f"{', '.join(REQUIRED)}, and each once{hint}"
         raise error_at(f"columns {', '.join(columns)}", expected)

@@ -82,7 +82,7 @@ def frame_at(error_at: ErrorAt, found: str, name: str, video: VideoSource, secon
     Raises:
         DataError: The time is outside of the video, or its frames have no times.
     """
-    timing = _timing(error_at, found.split()[0], name, video)
+    timing = _timing(error_at, found.split()[0], video)
     frame, num_frames = timing.frame_from(seconds), len(timing.times)
     is_outside = frame >= num_frames
     if name == "end":  # half a frame is for times that were rounded
@@ -122,12 +122,13 @@ def _seconds(error_at: ErrorAt, row: Row, column: str, suffix: str) -> float:
     return value if is_whole else value / 1000
 
 
-def _timing(error_at: ErrorAt, given: str, name: str, video: VideoSource) -> Timing:
+def _timing(error_at: ErrorAt, given: str, video: VideoSource) -> Timing:
     """Returns when the frames of a video begin; raises DataError if that is unknown."""
     if not video.path.is_dir():
         timing = _video_timing(video.path, video.path.stat().st_mtime_ns)
         if timing.rate is None and len(timing.times) > 1:
-            raise error_at(f"{given} of a video without a frame rate", f"a value for {name}")
+            expected = "the frames' numbers, in start and end"
+            raise error_at(f"{given} of a video without a frame rate", expected)
         return timing
     if video.fps is None:
         raise error_at(f"{given} of a folder without a frame rate", "a value for fps")

@@ -179,7 +179,7 @@ def test_times_of_a_video_without_a_rate(tmp_path: Path) -> None:
     content = (tmp_path / "v.avi").read_bytes()
     (tmp_path / "v.mjpeg").write_bytes(content[content.index(b"\xff\xd8") :])  # a raw stream
     path = write(tmp_path, "id,video,text,start_seconds", "a,v.mjpeg,x,0.04")
-    message = r"csv:2: found start_seconds of a video without a frame rate; expected .* for start"
+    message = r"csv:2: found start_seconds of a video without a frame rate; expected .* in start"
     with pytest.raises(DataError, match=message):
         read_manifest(path, "train")
 
