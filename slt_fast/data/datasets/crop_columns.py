@@ -34,7 +34,7 @@ def read_crop(error_at: ErrorAt, row: Row, path: Path) -> Crop | None:
         crop = Crop(*(int(row[name]) for name in CROP))
     except UserError as error:
         raise error_at(found, "crop_width and crop_height from 1") from error
-    height, width = _picture_size(path, path.stat().st_mtime_ns)
+    height, width = picture_size(path, path.stat().st_mtime_ns)
     if not crop.fits(height, width):
         raise error_at(found, inside(height, width))
     return crop
@@ -45,6 +45,6 @@ def _missing(row: Row) -> str:
 
 
 @lru_cache(maxsize=4096)  # of a video, other rows may be parts
-def _picture_size(path: Path, modified: int) -> tuple[int, int]:
+def picture_size(path: Path, modified: int) -> tuple[int, int]:
     """Returns height and width of a video; `modified` is when it was changed."""
     return VideoSource(path).picture_size()

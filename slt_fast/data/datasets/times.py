@@ -35,6 +35,13 @@ class Timing(NamedTuple):
         """How long the video lasts."""
         return float(self.times[-1]) + (1 / self.rate if self.rate else 0)
 
+    def __str__(self) -> str:
+        return f"whose {len(self.times)} frames last {self.seconds:.2f} seconds"
+
+    def is_past(self, end: float) -> bool:
+        """Returns whether a clip ends after the video; half a frame is for rounded times."""
+        return self.rate is not None and end >= self.seconds + 0.5 / self.rate
+
     def frame_from(self, seconds: float) -> int:
         """Returns the first frame that begins at a time or later; after the last one, their count.
 
@@ -60,7 +67,7 @@ def frame_number(error_at: ErrorAt, row: Row, name: str, video: VideoSource) -> 
     """
     for suffix in TIME_UNITS:
         if suffix and (column := name + suffix) in row:
-            seconds = _seconds(error_at, row, column, suffix)
+            seconds = seconds_of(error_at, row, column, suffix)
             return frame_at(error_at, f"{column} {row[column]!r}", name, video, seconds)
     if name in row and not re.fullmatch("[0-9]{1,9}", row[name]):
         columns = [name + suffix for suffix in TIME_UNITS if suffix]
@@ -83,13 +90,9 @@ def frame_at(error_at: ErrorAt, found: str, name: str, video: VideoSource, secon
         DataError: The time is outside of the video, or its frames have no times.
     """
     timing = _timing(error_at, found.split()[0], video)
-    frame, num_frames = timing.frame_from(seconds), len(timing.times)
-    is_outside = frame >= num_frames
-    if name == "end":  # half a frame is for times that were rounded
-        is_outside = timing.rate is not None and seconds >= timing.seconds + 0.5 / timing.rate
-    if is_outside:
-        lasting = f"whose {num_frames} frames last {timing.seconds:.2f} seconds"
-        raise error_at(found, f"a time in the video, {lasting}")
+    frame = timing.frame_from(seconds)
+    if timing.is_past(seconds) if name == "end" else frame >= len(timing.times):
+        raise error_at(found, f"a time in the video, {timing}")
     return frame
 
 
@@ -110,7 +113,12 @@ def number(error_at: ErrorAt, row: Row, name: str, expected: str) -> float | Non
     return value
 
 
-def _seconds(error_at: ErrorAt, row: Row, column: str, suffix: str) -> float:
+def seconds_of(error_at: ErrorAt, row: Row, column: str, suffix: str) -> float:
+    """Returns the seconds that a column of a row gives, in the unit of a suffix of TIME_UNITS.
+
+    Raises:
+        DataError: It is no such time.
+    """
     if suffix == "_time":
         if (parts := _CLOCK.fullmatch(row[column])) is None:
             expected = "hours, minutes and seconds from 00:00:00, such as 00:01:12.480"
@@ -125,7 +133,7 @@ def _seconds(error_at: ErrorAt, row: Row, column: str, suffix: str) -> float:
 def _timing(error_at: ErrorAt, given: str, video: VideoSource) -> Timing:
     """Returns when the frames of a video begin; raises DataError if that is unknown."""
     if not video.path.is_dir():
-        timing = _video_timing(video.path, video.path.stat().st_mtime_ns)
+        timing = video_timing(video.path, video.path.stat().st_mtime_ns)
         if timing.rate is None and len(timing.times) > 1:
             expected = "the frames' numbers, in start and end"
             raise error_at(f"{given} of a video without a frame rate", expected)
@@ -143,7 +151,7 @@ def _num_images(folder: Path) -> int:
 # Reads the whole file, of which other rows, also of other splits, may be parts. The times of an
 # hour at 25 frames a second take 0.7 MB.
 @lru_cache(maxsize=1024)
-def _video_timing(path: Path, modified: int) -> Timing:
+def video_timing(path: Path, modified: int) -> Timing:
     """Returns when the frames of a video begin, by its packets.
 
     Args:
