@@ -2,7 +2,7 @@
 
 slt-convert how2sign How2Sign > manifest.tsv
 
-slt-convert csl-daily /data/CSL-Daily --folder /data > /data/manifest.tsv
+slt-convert csl-daily data/CSL-Daily --folder data > data/manifest.tsv
 
 Training reads it with --data manifest:manifest.tsv.
 """
