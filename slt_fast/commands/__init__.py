@@ -1,4 +1,4 @@
-"""The commands slt-train, slt-evaluate, slt-translate and slt-extract-flow."""
+"""The commands slt-train, slt-evaluate, slt-translate, slt-extract-flow and slt-convert."""
 
 import multiprocessing
 import signal

@@ -30,8 +30,9 @@ class Identity:
 
     Args:
         name: Readable name; other sources may share it.
-        place: Path in the data set with the first frame and the one after the last, and rate and
-            camera if frames are resampled; or everything that determines a rendered clip.
+        place: Path in the data set with the first frame and the one after the last, rate and camera
+            if frames are resampled, and the crop box if there is one; or everything that determines
+            a rendered clip.
         state: Bytes, time of change and decoder of a video, names and bytes of a folder's frames,
             or the version that renders.
     """

@@ -10,16 +10,12 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-import numpy as np
-
 from slt_fast.data.cameras import Camera, middle_of
 
 Item = TypeVar("Item")
 
 # Rates that differ by less are the same: 29.97 and 30, or a phone's 24.9 and 25.
 _SAME_RATE = 0.01
-# Positions that differ by fewer frames are the same.
-_SAME_FRAME = 0.05
 
 
 def fitting_rate(rate: float, own: float | None) -> float:
@@ -71,21 +67,6 @@ def count_resampled(
         times = [time for time, _ in camera.film(zip(times, times, strict=True))]
         own = _filmed_rate(camera, own)
     return _num_moments(times[-1] - times[0], fitting_rate(rate, own), own)
-
-
-def nearest_frame(times: np.ndarray, rate: float, seconds: float) -> int:
-    """Returns the number of the frame whose time is nearest to one counted from the first frame.
-
-    Args:
-        times: Seconds at which the frames begin, at least one, in ascending order.
-        rate: Frames per second on average, and after the last one.
-        seconds: The time.
-    """
-    begins = times - times[0]
-    number = np.interp(seconds, begins, np.arange(len(begins)))
-    number += max(seconds - begins[-1], 0.0) * rate
-    steady = seconds * rate  # at a constant rate, but for containers that round times
-    return round(steady if abs(number - steady) < _SAME_FRAME else float(number))
 
 
 def distinct(frames: Iterable[Item]) -> Iterator[tuple[Item, int]]:

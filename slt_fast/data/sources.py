@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from slt_fast.data.clip import AnnotatedClip
-from slt_fast.data.datasets.manifest import MANIFEST_SUFFIXES, manifest_splits, read_manifest
+from slt_fast.data.datasets.manifest import manifest_splits, read_manifest
 from slt_fast.data.datasets.phoenix14t import (
     ANNOTATIONS_FOLDER,
     phoenix14t_root,
     phoenix14t_splits,
     read_phoenix14t,
 )
+from slt_fast.data.datasets.rows import MANIFEST_SUFFIXES
 from slt_fast.data.frame_source import FrameSource
 from slt_fast.data.frames.folder import (
     VIDEO_SUFFIXES,

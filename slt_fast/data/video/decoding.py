@@ -107,6 +107,13 @@ class Video:
                 times = other.times()
         return (len(times) - 1) / (times[-1] - times[0]) if times and times[-1] > times[0] else None
 
+    @cached_property
+    def tick(self) -> float:
+        """Seconds of a tick of the clock that frames are timed by."""
+        with self._refusing("in its clock"):
+            base = self._stream.time_base
+        return float(base) if base and not self._is_raw else 1e-6  # FFmpeg's own unit
+
     def estimated_frames(self) -> int:
         """Returns the number of listed frames, or of packets; decodes none."""
         return len(self.times()) if self.num_listed is None else self.num_listed

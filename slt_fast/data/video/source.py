@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from slt_fast.data.cameras import Camera
+from slt_fast.data.crop import Crop, cropped
 from slt_fast.data.frame_source import FrameSource, Identity, join
 from slt_fast.data.frames.folder import folder_images, folder_state, frame_files
 from slt_fast.data.limits import check_count, check_length
@@ -33,6 +34,7 @@ class VideoSource:
         rate: Frames per second to resample to, after start and end are applied; None keeps all
             frames. A folder of unknown rate is taken to have this one.
         camera: Takes the frames that are resampled to `rate`; None means all.
+        crop: Box of the upright pictures that is shown; None shows all of them.
 
     Raises:
         DataError: Start is below 0, or end is not after it.
@@ -45,6 +47,7 @@ class VideoSource:
     fps: float | None = None
     rate: float | None = None
     camera: Camera | None = None
+    crop: Crop | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
@@ -71,14 +74,23 @@ class VideoSource:
             uint8 [H, W, 3] RGB, all of one size.
 
         Raises:
-            DataError: The source is missing, truncated, damaged, or shorter than `end`, or the
-                images of a folder differ in size.
+            DataError: The source is missing, truncated, damaged, or shorter than `end`, the images
+                of a folder differ in size, or the crop box is not inside of the frames.
         """
-        return _watched(self.path, self._folder() if self.path.is_dir() else self._video())
+        return _watched(self.path, cropped(self._pictures(), self.crop, self.path))
 
     def read(self) -> np.ndarray:
         """Decodes all frames, uint8 [T, H, W, 3] RGB; raises as `frames` does."""
         return join(frame[None] for frame in self.frames())
+
+    def picture_size(self) -> tuple[int, int]:
+        """Returns height and width before cropping, of the first frame, which is decoded.
+
+        Raises:
+            DataError: The source is missing or unreadable.
+        """
+        H, W = next(self._pictures()).shape[:2]
+        return H, W
 
     def num_frames(self) -> int:
         """Counts the frames that `read` returns, from the folder's names or the container.
@@ -130,13 +142,15 @@ class VideoSource:
         return replace(self, rate=rate, camera=camera)
 
     def place(self, data_root: Path) -> tuple[str, dict[str, Any]]:
-        """Returns the path in the data set, and with it the range and the rate of the frames."""
+        """Returns the path in the data set, and with it range, rate and crop box of the frames."""
         path = Path(os.path.relpath(self.path, data_root)).as_posix()
         place: dict[str, Any] = {"path": path, "start": self._first, "end": self.end}
         if self.rate is not None:
             place |= {"rate": self.rate, "fps": self.fps}
         if self.camera is not None:
             place["camera"] = asdict(self.camera)
+        if self.crop is not None:
+            place["crop"] = asdict(self.crop)
         return path, place
 
     def identity(self, data_root: Path) -> Identity:
@@ -155,6 +169,9 @@ class VideoSource:
     def neutral(self) -> FrameSource | None:
         """Returns None: a recorded face stays as it is."""
         return None
+
+    def _pictures(self) -> Iterator[np.ndarray]:
+        return self._folder() if self.path.is_dir() else self._video()
 
     def _video(self) -> Iterator[np.ndarray]:
         with Video(self.path) as video:

@@ -2,12 +2,9 @@ import json
 import re
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from slt_fast.data.datasets.manifest import read_manifest
-from slt_fast.data.video.decoding import Video
 from slt_fast.errors import DataError
 
 HEADER = "id,video,text,gloss,signer,split,start,end,fps,remark"
@@ -131,126 +128,6 @@ def test_real_manifest(shared_data: Path) -> None:
     assert [clip.id for clip in clips] == ["dailymoth", "lsat1", "lsat2", "autsl", "pose"]
     assert clips[0].text == "a major concern is landslides in mountainous areas ."
     assert clips[0].source.num_frames() == 181
-
-
-def test_times_in_seconds(folder: Path) -> None:
-    write_video(folder / "v.avi", rate=12.5, num_frames=40)
-    write_images(folder / "clips" / "b", 76)
-    header = "id,video,text,start_seconds,end_seconds,fps"
-    rows = ["a,clips/b,x,1.5,3.02,25", "b,clips/b,x,,0.5,29.97", "c,v.avi,x,0.4,2", "d,v.avi,x,,"]
-    path = write(folder, header, *(row + "," * (5 - row.count(",")) for row in rows))
-    ranges = [(clip.source.start, clip.source.end) for clip in read_manifest(path, "train")]
-    assert ranges == [(38, 76), (None, 15), (5, 25), (None, None)]
-    row = {"id": "a", "video": "v.avi", "text": "x", "start": 1, "end_seconds": 2.0}
-    (clip,) = read_manifest(write(folder, json.dumps(row), name="m.jsonl"), "train")
-    assert (clip.source.start, clip.source.end) == (1, 25)
-
-
-def test_times_of_a_video_that_pauses(shared_data: Path, tmp_path: Path) -> None:
-    """Frames 0 to 19 begin at 0 to 0.76 seconds, frames 20 to 39 at 2 to 2.76."""
-    (tmp_path / "v.webm").symlink_to(shared_data / "awkward" / "pause.webm")
-    times = ["0.36,2.08", "1.9,2.8", ",1.3", "0.5,2.8"]
-    rows = [f"{number},v.webm,x,{row}" for number, row in enumerate(times)]
-    path = write(tmp_path, "id,video,text,start_seconds,end_seconds", *rows)
-    ranges = [(clip.source.start, clip.source.end) for clip in read_manifest(path, "train")]
-    assert ranges == [(9, 22), (20, 40), (None, 19), (12, 40)]
-
-
-@pytest.fixture
-def demuxed(monkeypatch) -> list[str]:
-    """Names of the videos whose packets are read, in order."""
-    names: list[str] = []
-    real = Video.times
-
-    def times(self: Video) -> list[float]:
-        names.append(self._path.name)
-        return real(self)
-
-    monkeypatch.setattr(Video, "times", times)
-    return names
-
-
-def test_a_video_is_read_once_for_all_rows_and_splits(tmp_path: Path, demuxed) -> None:
-    videos = [f"{number}.avi" for number in range(12)]
-    for video in videos:
-        write_video(tmp_path / video, rate=20, num_frames=40)
-    rows = [
-        f"{second}-{video},{video},x,{second},{second + 1},{split}"
-        for second, split in enumerate(["train", "dev"])
-        for video in videos
-    ]
-    path = write(tmp_path, "id,video,text,start_seconds,end_seconds,split", *rows)
-    for split, first in (("train", 0), ("dev", 20)):
-        clips = read_manifest(path, split)
-        assert {(clip.source.start, clip.source.end) for clip in clips} == {(first, first + 20)}
-    assert demuxed == videos
-    write_video(tmp_path / videos[3], rate=40, num_frames=80)
-    assert read_manifest(path, "dev")[3].source.start == 40
-    assert demuxed == [*videos, videos[3]]
-
-
-@pytest.mark.parametrize("name", ["base.mp4", "late.mkv", "mixedint.ts"])
-def test_times_of_a_constant_rate(shared_data: Path, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).symlink_to(shared_data / "awkward" / name)
-    times = [number / 100 for number in range(1, 158)]
-    rows = [f"{seconds},{name},x,{seconds}" for seconds in times]
-    path = write(tmp_path, "id,video,text,start_seconds", *rows)
-    starts = [clip.source.start for clip in read_manifest(path, "train")]
-    assert starts == [round(25 * seconds) for seconds in times]
-
-
-def test_times_of_a_video_without_a_rate(tmp_path: Path) -> None:
-    write_video(tmp_path / "v.avi", rate=25, num_frames=3)
-    content = (tmp_path / "v.avi").read_bytes()
-    (tmp_path / "v.mjpeg").write_bytes(content[content.index(b"\xff\xd8") :])  # a raw stream
-    path = write(tmp_path, "id,video,text,start_seconds", "a,v.mjpeg,x,0.04")
-    message = r"csv:2: found start_seconds of a video without a frame rate; expected .* for start"
-    with pytest.raises(DataError, match=message):
-        read_manifest(path, "train")
-
-
-def write_images(folder: Path, count: int) -> None:
-    for number in range(count):
-        (folder / f"{number}.png").touch()
-
-
-def write_video(path: Path, *, rate: float, num_frames: int) -> None:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (32, 32))
-    for _ in range(num_frames):
-        writer.write(np.zeros((32, 32, 3), np.uint8))
-    writer.release()
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        (
-            "x,clips/b,t,1.5,3,,,",
-            "found start_seconds of a folder without a frame rate; expected a",
-        ),
-        ("x,clips/b,t,1.5,3,7,,25", "found start and start_seconds; expected one of them"),
-        ("x,clips/b,t,-1,3,,,25", "found start_seconds '-1'; expected seconds from 0"),
-        ("x,clips/b,t,00:01,3,,,25", "found start_seconds '00:01'; expected seconds from 0"),
-        ("x,clips/b,t,0,inf,,,25", "found end_seconds 'inf'; expected seconds from 0"),
-        ("x,clips/b,t,0,1e300,,,25", "found end_seconds '1e300'; expected seconds from 0"),
-        (
-            "x,clips/b,t,2,1,,,25",
-            r"found start_seconds '2' and end_seconds '1'; expected a later end, by a frame",
-        ),
-        ("x,clips/b,t,,0,1,,25", "found start '1' and end_seconds '0'; expected a later end"),
-        ("x,clips/b,t,,4.1,,,25", "found end_seconds '4.1'; .* whose 100 frames last 4.00 seconds"),
-        ("x,clips/b,t,4,,,,25", "found start_seconds '4'; .* whose 100 frames last 4.00 seconds"),
-        ("x,v.avi,t,,3.3,,,", "found end_seconds '3.3'; .* whose 40 frames last 3.20 seconds"),
-        ("x,v.avi,t,9,10,,,", "found start_seconds '9'; .* whose 40 frames last 3.20 seconds"),
-        ("x,clips/b,t,,,1.5,,25", r"found start '1.5'; .*\(times go into the column start_seconds"),
-    ],
-)
-def test_bad_times(folder: Path, row: str, message: str) -> None:
-    write_images(folder / "clips" / "b", 100)
-    write_video(folder / "v.avi", rate=12.5, num_frames=40)
-    path = write(folder, "id,video,text,start_seconds,end_seconds,start,end,fps", row)
-    with pytest.raises(DataError, match=rf"m\.csv:2: {message}"):
-        read_manifest(path, "train")
 
 
 def test_empty_columns_get_no_hint_of_the_format_that_the_file_has(folder: Path) -> None:

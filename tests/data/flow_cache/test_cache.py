@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from slt_fast.data.batching import BatchMaker, Vocabularies, batches
 from slt_fast.data.cached_flow import to_float16
 from slt_fast.data.clip import AnnotatedClip
+from slt_fast.data.crop import Crop
 from slt_fast.data.flow_cache import cache as flow_cache
 from slt_fast.data.flow_cache.cache import (
     FlowCache,
@@ -129,6 +130,20 @@ def test_parts_of_a_video_are_clips_of_their_own(cache: FlowCache, data: Path) -
     assert len({keep(cache, part) for part in parts}) == 4
     assert [cache.find(part).num_frames for part in parts] == [6, 3, 3, 3]
     assert cache.find(replace(whole, start=0)) == cache.find(whole)
+
+
+def test_a_crop_box_is_a_clip_of_its_own(cache: FlowCache, data: Path) -> None:
+    whole = write_video(data / "a.avi", 6)
+    kept = keep(cache, whole)
+    crop, other = (replace(whole, crop=Crop(x, 0, 32, 32)) for x in (0, 1))
+    with pytest.raises(DataError):
+        cache.find(crop)
+    paths = {keep(cache, crop), kept}
+    with pytest.raises(DataError):
+        cache.find(other)
+    assert len(paths | {keep(cache, other)}) == 3
+    assert torch.equal(cache.find(crop).read(), flow_of(crop).half())
+    assert cache.find(whole).path == kept  # as caches were before there were crop boxes
 
 
 def test_the_data_set_may_move(cache: FlowCache, data: Path, monkeypatch) -> None:
