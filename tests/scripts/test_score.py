@@ -68,6 +68,18 @@ def test_sentences_in_a_table(run_script, files: list, tmp_path: Path) -> None:
         assert [row["deletions"] for row in csv.DictReader(file)] == ["0", "2", "1", "1"]
 
 
+@pytest.mark.parametrize("option", ["--hypotheses", "--references", "--against"])
+def test_its_own_input_is_not_overwritten(run_script, files, tmp_path, option: str) -> None:
+    kept = write(tmp_path / "kept.txt", SAID)
+    (tmp_path / "link").symlink_to(kept)
+    for path in (kept, tmp_path / "link"):
+        given = [*files, option, kept, "--per-sentence", path]
+        finished = run_script("score.py", *given)
+        found = f"error: --per-sentence: found {path}, which belongs to {option}; expected another"
+        assert finished.status == 1 and found in finished.err
+    assert kept.read_text(encoding="utf-8").splitlines() == SAID
+
+
 def test_two_systems(run_script, files: list, tmp_path: Path) -> None:
     same, worse = tmp_path / "same.txt", tmp_path / "worse.txt"
     references = write(tmp_path / "many.txt", TRUE * 20)
