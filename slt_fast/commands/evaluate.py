@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slt_fast import command_line
-from slt_fast.checkpoint import TrainedModel, load_model
+from slt_fast.checkpoint import TrainedModel, checkpoint_files, load_model
 from slt_fast.data.frame_source import FrameRate
 from slt_fast.data.loading import ClipDataset
 from slt_fast.data.probes import probe_all
 from slt_fast.data.skipped import SkippedClips
-from slt_fast.data.sources import read_split
+from slt_fast.data.sources import data_files, read_split
 from slt_fast.device import choose_device
 from slt_fast.errors import ErrorHandler, UserError
-from slt_fast.files import check_writable, write_json
+from slt_fast.files import check_outputs, write_json
 from slt_fast.inference.translate import trained_rate
 from slt_fast.settings import check_settings
 from slt_fast.training.datasets import prepare_clips, read_clips
@@ -77,8 +77,6 @@ def main() -> None:
     if arguments.tune and (is_searched or arguments.save_translations):
         found = "found --beam-size, --length-penalty, --gloss-beam-size or --save-translations"
         raise UserError(f"tune: {found} as well; expected none of them, as it tries its own")
-    if arguments.output:
-        check_writable(arguments.output)
     if arguments.save_translations:
         check_translations_file(arguments.save_translations)
     trained = load_model(arguments.checkpoint)
@@ -97,6 +95,7 @@ def main() -> None:
     data = arguments.data or trained.trained_on.located().data
     if not arguments.data:
         logging.info("evaluated on the training data's %s", data)
+    _check_outputs(arguments, data)
     recipe, fps = replace(recipe, training=settings), trained_rate(trained, arguments.fps)
     has_images = recipe.input.has_images
     if arguments.probe and not has_images:
@@ -120,6 +119,18 @@ def main() -> None:
     print(json.dumps(scores, indent=1))
     if arguments.output:
         write_json(arguments.output, scores)
+
+
+def _check_outputs(arguments: Arguments, data: str) -> None:
+    """Raises an error if a file cannot be written, or would be written over what is read."""
+    check_outputs(
+        {"--output": arguments.output, "--save-translations": arguments.save_translations},
+        {
+            "--data": data_files(data),
+            "--checkpoint": checkpoint_files(arguments.checkpoint),
+            "--flow-cache": arguments.flow_cache,
+        },
+    )
 
 
 def _tuned(

@@ -34,6 +34,34 @@ def test_scores_a_split(run_script, checkpoint: Path, manifest: Path, tmp_path: 
     assert scores["train.signature"].startswith("nrefs:1|case:lc")
 
 
+def test_what_is_read_is_not_overwritten(run_script, checkpoint, manifest, tmp_path) -> None:
+    (tmp_path / "first.mp4").symlink_to(manifest.parent / "first.mp4")
+    data = tmp_path / "m.csv"
+    rows = manifest.read_text().splitlines(keepends=True)[:2]
+    data.write_text("".join(rows))
+    said, link = tmp_path / "said.csv", tmp_path / "link.csv"
+    link.symlink_to(data)
+    (tmp_path / "flow").mkdir()
+    given = ["--checkpoint", checkpoint, "--data", f"manifest:{data}", "--split", "train"]
+    for options, option, path, other in (
+        (["--output", data], "--output", data, "--data"),
+        (["--save-translations", link], "--save-translations", link, "--data"),
+        (["--output", said, "--save-translations", said], "--save-translations", said, "--output"),
+        (["--output", checkpoint / "best"], "--output", checkpoint / "best", "--checkpoint"),
+        (
+            ["--output", tmp_path / "flow/a.json", "--flow-cache", tmp_path / "flow"],
+            *("--output", tmp_path / "flow/a.json", "--flow-cache"),
+        ),
+    ):
+        refused = run_script("evaluate.py", *given, *options)
+        found = f"error: {option}: found {path}, which belongs to {other}; expected another place"
+        assert refused.status == 1 and found in refused.err
+    assert data.read_text() == "".join(rows) and not said.exists()
+    own = tmp_path / "scores.json"
+    assert run_script("evaluate.py", *given, "--output", own).status == 0
+    assert run_script("evaluate.py", *given, "--output", own).status == 0
+
+
 def test_tuning_the_search(run_script, checkpoint: Path, manifest: Path, monkeypatch) -> None:
     """Each clip is encoded once; the best settings score what they were said to."""
     encoded, real = [], tuning.encode_batch
