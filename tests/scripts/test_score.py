@@ -159,6 +159,21 @@ def test_without_json_it_prints_a_table(run_script, files: list) -> None:
     finished = run_script("score.py", *files)
     assert finished.status == 0 and "4 sentences" in finished.out
     assert "BLEU signature: nrefs:1" in finished.out and "{" not in finished.out
+    without_dot = scored(run_script, *files)["no_dot"]
+    (row,) = [line for line in finished.out.splitlines() if "chrf" in line]
+    assert f" {without_dot['chrf']:.2f} " in row and "no dot" in finished.out
+
+
+def test_warns_of_output_that_says_little(run_script, files: list, tmp_path: Path, caplog) -> None:
+    scored(run_script, *files)
+    assert not caplog.records
+    same = write(tmp_path / "same.txt", ["es regnet"] * 3 + ["x"])
+    empty = write(tmp_path / "empty.txt", ["", "", "", "x"])
+    scored(run_script, "--hypotheses", same, *files[2:], "--against", empty)
+    assert caplog.messages == [
+        f"more than half of the sentences of {same} are the same sentence",
+        f"more than half of the sentences of {empty} are empty",
+    ]
 
 
 @pytest.mark.parametrize(
