@@ -62,7 +62,7 @@ def test_what_is_read_is_not_overwritten(run_script, checkpoint, manifest, tmp_p
     assert run_script("evaluate.py", *given, "--output", own).status == 0
 
 
-def test_tuning_the_search(run_script, checkpoint: Path, manifest: Path, monkeypatch) -> None:
+def test_tuning_the_search(run_script, checkpoint, manifest, tmp_path, monkeypatch) -> None:
     """Each clip is encoded once; the best settings score what they were said to."""
     encoded, real = [], tuning.encode_batch
 
@@ -72,12 +72,19 @@ def test_tuning_the_search(run_script, checkpoint: Path, manifest: Path, monkeyp
 
     monkeypatch.setattr(tuning, "encode_batch", encode_batch)
     where = ["--checkpoint", checkpoint, "--data", f"manifest:{manifest}", "--split", "train"]
-    tuned = run_script("evaluate.py", *where, "--tune")
+    output = tmp_path / "tried.json"
+    tuned = run_script("evaluate.py", *where, "--tune", "--output", output)
     assert tuned.status == 0, tuned.err
-    found = json.loads(tuned.out)
+    found, lines = read_json(output), tuned.out.splitlines()
     assert encoded == ["first", "second"] and len(found["tried"]) == 130
     name = "train.bleu4" if "train.bleu4" in found else "train.exact_match"
     assert found[name] == max(score for *_, score in found["tried"])
+    assert (
+        lines[0].startswith(f"{name} by length penalty (rows) and beams")
+        and len(lines) == 2 + 13 + 1
+    )
+    best = ["--beam-size", f"{found['beam_size']}"]
+    assert lines[-1].split() == [*best, "--length-penalty", f"{found['length_penalty']:g}"]
     for beam_size, length_penalty, score in found["tried"][:: len(found["tried"]) - 1]:
         options = ["--beam-size", beam_size, f"--length-penalty={length_penalty}"]
         scored = run_script("evaluate.py", *where, *options)
