@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from slt_fast.checkpoint import TrainedModel, load_model
+from slt_fast.checkpoint import TrainedModel, checkpoint_files, load_model
 from slt_fast.command_line import parse, run
 from slt_fast.data.loading import ClipDataset
 from slt_fast.data.skipped import SkippedClips
-from slt_fast.data.sources import read_split
+from slt_fast.data.sources import data_files, read_split
 from slt_fast.device import choose_device
 from slt_fast.errors import ErrorHandler, printable
-from slt_fast.files import check_writable, write_json
+from slt_fast.files import check_outputs, write_json
 from slt_fast.inference.translate import trained_rate
 from slt_fast.settings import Bounds, check_settings
 from slt_fast.training.datasets import part_of, prepare_clips, read_clips
@@ -84,8 +84,6 @@ def table_of(findings: Sequence[Finding]) -> Table:
 def main() -> None:
     """Looks for what the command line says."""
     arguments = parse(Arguments, __doc__)
-    if arguments.output:
-        check_writable(arguments.output)
     device = choose_device(arguments.device)
     trained = load_model(arguments.checkpoint)
     settings = replace(trained.recipe.training, device=arguments.device)
@@ -93,6 +91,8 @@ def main() -> None:
     trained.network.to(device)
     of = trained.trained_on
     data = arguments.data or of.located().data
+    files = {"--data": data_files(data), "--checkpoint": checkpoint_files(arguments.checkpoint)}
+    check_outputs({"--output": arguments.output}, files)
     splits = (of.train_split, of.dev_split)
     on_error = SkippedClips() if arguments.skip_bad else None
     train_set, dev_set = (

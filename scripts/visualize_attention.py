@@ -12,13 +12,13 @@ from typing import Annotated
 import tyro
 
 from slt_fast import Translator
-from slt_fast.checkpoint import TrainedModel
+from slt_fast.checkpoint import TrainedModel, checkpoint_files
 from slt_fast.command_line import parse, run
 from slt_fast.data.frame_source import FrameSource, with_rate
 from slt_fast.data.sources import SYNTHETIC, read_split
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import UserError, printable
-from slt_fast.files import check_writable
+from slt_fast.files import check_outputs
 from slt_fast.inference.attention import attention_of
 from slt_fast.inference.translate import read_source, translate_batch
 from slt_fast.settings import Bounds, check_settings
@@ -81,8 +81,11 @@ def choose_source(video: Path | None, trained: TrainedModel) -> FrameSource:
 def main() -> None:
     """Draws what the command line says."""
     arguments = parse(Arguments, __doc__)
-    for path in arguments.output:
-        check_writable(path)
+    read = {
+        "the video": arguments.video,
+        "--checkpoint": checkpoint_files(arguments.checkpoint),
+    }
+    check_outputs({"--output": arguments.output}, read)
     translator = Translator.load(arguments.checkpoint, device=arguments.device)
     translator.search_with(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     trained, words = translator.trained, translator.trained.vocabularies

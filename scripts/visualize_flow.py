@@ -18,7 +18,7 @@ from slt_fast.data.input import InputConfig
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.video.source import VideoSource
 from slt_fast.errors import UserError
-from slt_fast.files import check_writable
+from slt_fast.files import check_outputs
 from slt_fast.settings import Bounds, check_settings
 from slt_fast.visualize import (
     ANIMATIONS,
@@ -74,7 +74,7 @@ def draw_page(
 def main() -> None:
     """Draws what the command line says."""
     arguments = parse(Arguments, __doc__)
-    check_writable(arguments.output)
+    check_outputs({"--output": arguments.output}, {"the videos": arguments.videos})
     sources: list[FrameSource] = [VideoSource(path) for path in arguments.videos]
     titles = [path.name for path in arguments.videos]
     if not sources:

@@ -225,6 +225,17 @@ def checkpoint_folder(checkpoint: Path) -> Path:
     raise DataError(checkpoint, found, expected + seen_from(checkpoint))
 
 
+def checkpoint_files(checkpoint: Path) -> list[Path]:
+    """Lists the files that a model is loaded from, which nothing else may be written to.
+
+    Raises:
+        DataError: There is no checkpoint.
+    """
+    folder = checkpoint_folder(checkpoint)
+    pointers = [place for place in (checkpoint, checkpoint / "best") if place.is_file()]
+    return [*pointers, *(folder / name for name in (*_FILES, _CHECKSUMS))]
+
+
 def latest_checkpoint(run_folder: Path) -> Path:
     """Returns the folder of a run's last checkpoint, or of the one before if the last is damaged.
 

@@ -5,16 +5,18 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, UserError
 
 _SUFFIX = ".writing"
 # No write of ours takes this long: older leftovers belong to processes that are gone.
 _LEFTOVER_SECONDS = 3600
+
+Paths = Path | Sequence[Path] | None
 
 
 @contextmanager
@@ -93,6 +95,46 @@ def check_writable(path: Path) -> None:
     with _naming(temporary, path):
         temporary.touch()
         temporary.unlink()
+
+
+def check_outputs(outputs: Mapping[str, Paths], inputs: Mapping[str, Paths]) -> None:
+    """Raises an error if a file cannot be written, or if writing it would change another file.
+
+    Args:
+        outputs: Files to write, by the option that names them.
+        inputs: Files that are read, and folders that nothing may be written to, by option.
+
+    Raises:
+        DataError, OSError: A file cannot be written.
+        UserError: An output is an input, lies in one, or is another output. Links are followed.
+    """
+    written = list(_by_option(outputs))
+    for number, (option, path) in enumerate(written):
+        check_writable(path)
+        for other, taken in [*written[:number], *_by_option(inputs)]:
+            is_inside = taken.is_dir() and Path(os.path.realpath(taken)) in _parents(path)
+            if is_inside or is_same_file(path, taken):
+                found = f"found {path}, which belongs to {other}"
+                raise UserError(f"{option}: {found}; expected another place to write to")
+
+
+def is_same_file(first: Path, second: Path) -> bool:
+    """Returns whether two paths lead to the same file, which need not exist yet."""
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    return os.path.realpath(first) == os.path.realpath(second)
+
+
+def _by_option(paths: Mapping[str, Paths]) -> Iterator[tuple[str, Path]]:
+    for option, places in paths.items():
+        for place in [places] if isinstance(places, Path) else places or ():
+            yield option, place
+
+
+def _parents(path: Path) -> Sequence[Path]:
+    """Returns the folders that a file lies in, as it is named and where its links lead to."""
+    named = Path(os.path.realpath(path.parent), path.name)
+    return [*named.parents, *Path(os.path.realpath(path)).parents]
 
 
 def seen_from(path: str | Path) -> str:

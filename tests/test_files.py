@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from slt_fast.errors import DataError
+from slt_fast.errors import DataError, UserError
 from slt_fast.files import (
+    check_outputs,
     check_writable,
     read_json,
     remove_leftovers,
@@ -136,3 +137,44 @@ def test_a_file_that_can_be_written_stays_as_it_is(tmp_path: Path) -> None:
     for name in "ab":
         check_writable(tmp_path / name)
     assert (tmp_path / "a").read_text() == "old" and os.listdir(tmp_path) == ["a"]
+
+
+def refusal(outputs: dict, inputs: dict) -> str:
+    with pytest.raises(UserError) as caught:
+        check_outputs(outputs, inputs)
+    return str(caught.value)
+
+
+def test_an_output_that_is_an_input_is_refused(tmp_path: Path, monkeypatch) -> None:
+    """By whichever name: relative, through links of both kinds, and before the file exists."""
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "source.txt"
+    source.write_text("kept")
+    (tmp_path / "symbolic").symlink_to("source.txt")
+    (tmp_path / "hard").hardlink_to(source)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    for name in ("source.txt", "./source.txt", "symbolic", "hard", "folder/source.txt"):
+        path = Path(name)
+        expected = f"--output: found {path}, which belongs to --data; expected another place"
+        assert refusal({"--output": path}, {"--other": None, "--data": [source]}) == (
+            f"{expected} to write to"
+        )
+    assert "belongs to --gone" in refusal({"--output": Path("folder/new")}, {"--gone": Path("new")})
+    check_outputs({"--output": Path("new"), "--none": None}, {"--data": source, "--more": ()})
+    assert sorted(os.listdir()) == ["folder", "hard", "source.txt", "symbolic"]
+    assert source.read_text() == "kept"
+
+
+def test_outputs_stay_out_of_each_other_and_of_folders(tmp_path: Path) -> None:
+    inner = tmp_path / "read" / "inner"
+    inner.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(inner)
+    (inner / "out").symlink_to(tmp_path / "elsewhere")
+    first = tmp_path / "a.csv"
+    assert refusal({"--a": first, "--b": first}, {}).startswith(f"--b: found {first}, which")
+    assert "belongs to --a" in refusal({"--a": [first, first]}, {})
+    for path in (inner / "a.csv", tmp_path / "link" / "a.csv", inner / "out"):
+        assert "belongs to --folder" in refusal({"--a": path}, {"--folder": tmp_path / "read"})
+    check_outputs({"--a": first, "--b": tmp_path / "b.csv"}, {"--folder": tmp_path / "read"})
+    with pytest.raises(DataError, match="no such folder"):
+        check_outputs({"--a": tmp_path / "gone" / "a"}, {})

@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slt_fast import command_line
-from slt_fast.checkpoint import TrainedModel, load_model
+from slt_fast.checkpoint import TrainedModel, checkpoint_files, load_model
 from slt_fast.data.frame_source import FrameRate
 from slt_fast.data.loading import ClipDataset
 from slt_fast.data.probes import probe_all
 from slt_fast.data.skipped import SkippedClips
-from slt_fast.data.sources import read_split
+from slt_fast.data.sources import data_files, read_split
 from slt_fast.device import choose_device
-from slt_fast.errors import ErrorHandler, UserError
-from slt_fast.files import check_writable, write_json
+from slt_fast.errors import ErrorHandler, UserError, printable
+from slt_fast.files import check_outputs, write_json
 from slt_fast.inference.translate import trained_rate
 from slt_fast.settings import check_settings
 from slt_fast.training.datasets import prepare_clips, read_clips
 from slt_fast.training.evaluation import evaluate
 from slt_fast.training.translations import check_translations_file, save_translations
-from slt_fast.training.tuning import tune_search
+from slt_fast.training.tuning import tune_search, tuning_table
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Arguments:
     gloss_beam_size: int | None = None
     """Beams of the search for glosses, 1 for the best path; by default the recipe's."""
     tune: bool = False
-    """Find the best of 1 to 10 beams and length penalties -1 to 5 instead, on the dev split."""
+    """Find the best of 1 to 10 beams and length penalties -1 to 5 instead, on the dev split. Prints
+    a table and, as the last line, the best options; --output has all scores as JSON."""
     flow_cache: Path | None = None
     """Folder made by slt-extract-flow; flow is read from it instead of computed."""
     output: Path | None = None
@@ -77,8 +78,6 @@ def main() -> None:
     if arguments.tune and (is_searched or arguments.save_translations):
         found = "found --beam-size, --length-penalty, --gloss-beam-size or --save-translations"
         raise UserError(f"tune: {found} as well; expected none of them, as it tries its own")
-    if arguments.output:
-        check_writable(arguments.output)
     if arguments.save_translations:
         check_translations_file(arguments.save_translations)
     trained = load_model(arguments.checkpoint)
@@ -97,6 +96,7 @@ def main() -> None:
     data = arguments.data or trained.trained_on.located().data
     if not arguments.data:
         logging.info("evaluated on the training data's %s", data)
+    _check_outputs(arguments, data)
     recipe, fps = replace(recipe, training=settings), trained_rate(trained, arguments.fps)
     has_images = recipe.input.has_images
     if arguments.probe and not has_images:
@@ -117,19 +117,32 @@ def main() -> None:
         if arguments.save_translations:
             save_translations(arguments.save_translations, evaluation)
         scores = evaluation.flat(split)
-    print(json.dumps(scores, indent=1))
+        print(json.dumps(scores, indent=1))
     if arguments.output:
         write_json(arguments.output, scores)
+
+
+def _check_outputs(arguments: Arguments, data: str) -> None:
+    """Raises an error if a file cannot be written, or would be written over what is read."""
+    check_outputs(
+        {"--output": arguments.output, "--save-translations": arguments.save_translations},
+        {
+            "--data": data_files(data),
+            "--checkpoint": checkpoint_files(arguments.checkpoint),
+            "--flow-cache": arguments.flow_cache,
+        },
+    )
 
 
 def _tuned(
     trained: TrainedModel, dataset: ClipDataset, split: str, on_error: ErrorHandler | None
 ) -> dict[str, Any]:
-    """Returns the best settings of the search, and the scores of all."""
+    """Prints a table of scores, the best options last; returns the best and all that were tried."""
     name, tried = tune_search(trained, dataset, on_error=on_error)
     best = tried[0]
-    options = f"--beam-size {best.beam_size} --length-penalty {best.length_penalty:g}"
-    logging.info("best on %s: %s, %s %.2f", split, options, name, best.score)
+    of = "by length penalty (rows) and beams (columns)"
+    title = f"{split}.{name} {of}; the best, {best.score:.2f}, has a star"
+    print(printable(title), tuning_table(tried), best.options(), sep="\n")
     found = {"beam_size": best.beam_size, "length_penalty": best.length_penalty}
     return {**found, f"{split}.{name}": best.score, "tried": tried}
 

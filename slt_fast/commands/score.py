@@ -16,8 +16,14 @@ from rich.console import Console
 from slt_fast import command_line
 from slt_fast.data.datasets.text_lines import read_lines
 from slt_fast.errors import DataError, UserError
-from slt_fast.files import check_writable, replacing
-from slt_fast.metrics import Score, clean_phoenix_gloss, translation_scores, word_error_rate
+from slt_fast.files import check_outputs, replacing
+from slt_fast.metrics import (
+    Score,
+    clean_phoenix_gloss,
+    translation_scores,
+    warn_of_repeats,
+    word_error_rate,
+)
 from slt_fast.metrics.paired import paired_test
 from slt_fast.metrics.sentences import sentence_errors, sentence_scores
 from slt_fast.settings import check_settings
@@ -54,8 +60,9 @@ def main() -> None:
     if arguments.glosses and arguments.against:
         expected = "translations, as the paired test is sacrebleu's"
         raise UserError(f"against: found gloss files; expected {expected}")
-    if arguments.per_sentence:
-        check_writable(arguments.per_sentence)
+    read = ("hypotheses", "references", "against")
+    inputs = {f"--{name}": getattr(arguments, name) for name in read}
+    check_outputs({"--per-sentence": arguments.per_sentence}, inputs)
     references = read_lines(arguments.references)
     if not references:
         raise DataError(arguments.references, "an empty file", "a sentence a line")
@@ -83,6 +90,7 @@ def _as_many(path: Path, references: list[str], source: Path) -> list[str]:
     lines = read_lines(path)
     if len(lines) != len(references):
         raise DataError(path, f"{len(lines)} lines", f"{len(references)}, as in {source}")
+    warn_of_repeats(lines, f"sentences of {path}")
     return lines
 
 

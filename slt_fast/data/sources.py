@@ -16,6 +16,7 @@ from slt_fast.data.clip import AnnotatedClip
 from slt_fast.data.datasets.manifest import manifest_splits, read_manifest
 from slt_fast.data.datasets.phoenix14t import (
     ANNOTATIONS_FOLDER,
+    FRAMES_FOLDER,
     phoenix14t_root,
     phoenix14t_splits,
     read_phoenix14t,
@@ -168,6 +169,21 @@ def data_root(data: str) -> Path:
     if kind == "phoenix14t":
         return phoenix14t_root(place)
     return Path(place).parent if kind == "manifest" else Path()  # a rendered clip has no file
+
+
+def data_files(data: str) -> list[Path]:
+    """Lists what nothing may be written to: a manifest, or folders of annotations and frames.
+
+    Raises:
+        UserError: An unknown kind of data set.
+    """
+    kind, place = _kind_and_place(data)
+    if kind in SYNTHETIC:
+        return []
+    if kind == "manifest":
+        return [Path(place)]
+    root = phoenix14t_root(place)
+    return [root / ANNOTATIONS_FOLDER, root / FRAMES_FOLDER.parent]
 
 
 def split_names(data: str) -> list[str]:

@@ -12,6 +12,7 @@ from slt_fast.metrics.translation import (
     most_common_share,
     quick_score,
     translation_scores,
+    warn_of_repeats,
 )
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "most_common_share",
     "quick_score",
     "translation_scores",
+    "warn_of_repeats",
     "word_error_rate",
 ]

@@ -1,5 +1,6 @@
 """Scores of translated sentences."""
 
+import logging
 import re
 import unicodedata
 from collections import Counter
@@ -12,6 +13,8 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.bleu import BLEUScore
 
 from slt_fast.metrics.score import Score, check_pairs, interval, resampled_sums
+
+logger = logging.getLogger(__name__)
 
 _ROUGE_BETA = 1.2
 # Thai, Lao, Tibetan, Burmese, Khmer, Japanese, Chinese
@@ -104,6 +107,20 @@ def most_common_share(hypotheses: Sequence[str]) -> float:
     if not hypotheses:
         raise ValueError("most common share: found no hypotheses; expected at least one")
     return Counter(hypotheses).most_common(1)[0][1] / len(hypotheses)
+
+
+def warn_of_repeats(hypotheses: Sequence[str], name: str) -> None:
+    """Logs a warning if more than half of some sentences are empty, or are the same sentence.
+
+    Args:
+        hypotheses: Sentences of the system; a single one is no repeat.
+        name: What they are, for the warning.
+    """
+    num_empty = sum(not text.strip() for text in hypotheses)
+    if 2 * num_empty > len(hypotheses):
+        logger.warning("more than half of the %s are empty", name)
+    elif len(hypotheses) > 1 and most_common_share(hypotheses) > 0.5:
+        logger.warning("more than half of the %s are the same sentence", name)
 
 
 def _without_dot(text: str) -> str:

@@ -6,6 +6,7 @@ import torch
 
 from slt_fast.checkpoint import (
     build_network,
+    checkpoint_files,
     latest_checkpoint,
     read_description,
     without_weights,
@@ -13,12 +14,12 @@ from slt_fast.checkpoint import (
 from slt_fast.data.batching import Vocabularies
 from slt_fast.data.flow_cache.cache import cached_rate, open_flow_cache
 from slt_fast.data.input import blank_input
-from slt_fast.data.sources import data_root, split_names
+from slt_fast.data.sources import data_files, data_root, split_names
 from slt_fast.device import autocast, choose_device
 from slt_fast.errors import DataError, UserError, is_out_of_memory
-from slt_fast.files import seen_from
+from slt_fast.files import check_outputs, seen_from
 from slt_fast.recipe import Recipe
-from slt_fast.training.resuming import check_same_recipe, has_checkpoint_to_resume
+from slt_fast.training.resuming import RUN_FILES, check_same_recipe, has_checkpoint_to_resume
 from slt_fast.training.run import RunConfig
 from slt_fast.training.starting import Start, start_from
 from slt_fast.training.translations import check_translations_file
@@ -67,8 +68,7 @@ def check_recipe(recipe: Recipe, run: RunConfig, start: Start | None = None) -> 
     if not recipe.input.has_images:
         _check_no_video_settings(run)
     _check_whole_clips(recipe, run)
-    if run.save_translations:
-        check_translations_file(run.save_translations)
+    _check_translations(run, start)
     resumes = has_checkpoint_to_resume(run)
     if resumes:
         folder = latest_checkpoint(run.output)
@@ -89,6 +89,20 @@ def check_recipe(recipe: Recipe, run: RunConfig, start: Start | None = None) -> 
             raise
         found = f"a network larger than the memory of {device}"
         raise UserError(f"model: found {found}; expected smaller settings") from error
+
+
+def _check_translations(run: RunConfig, start: Start | None) -> None:
+    """Raises an error if translations cannot be written, or would be written over other files."""
+    if run.save_translations is None:
+        return
+    check_translations_file(run.save_translations)
+    files = {
+        "--data": data_files(run.data),
+        "--flow-cache": run.flow_cache,
+        "--init-from": checkpoint_files(start.checkpoint) if start else None,
+        "--output": [run.output / name for name in RUN_FILES],
+    }
+    check_outputs({"--save-translations": run.save_translations}, files)
 
 
 def _check_no_video_settings(run: RunConfig) -> None:

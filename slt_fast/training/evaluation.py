@@ -1,6 +1,5 @@
 """Scores of a model on a split, and the translations behind them."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +19,7 @@ from slt_fast.metrics import (
     flat_scores,
     most_common_share,
     translation_scores,
+    warn_of_repeats,
     word_error_rate,
 )
 from slt_fast.model.encoder import Encoded
@@ -29,8 +29,6 @@ from slt_fast.recipe import SearchConfig
 from slt_fast.training.losses import Counts, counts_of, frames_needed, translation_loss
 from slt_fast.training.ranks import Ranks
 from slt_fast.training.stopping import Stop
-
-logger = logging.getLogger(__name__)
 
 _LOSSES = Counts._fields
 
@@ -78,7 +76,7 @@ def evaluate(
 ) -> Evaluation:
     """Translates and scores a split; leaves the network in the mode it was in.
 
-    Warns if the model says the same sentence to most of the clips.
+    Warns if the model says the same sentence, or nothing, to most of the clips.
 
     Args:
         trained: The model, on the device that computes.
@@ -106,11 +104,9 @@ def evaluate(
     if not clips:
         raise UserError("scoring: found no readable clip; expected a split with at least one")
     scores = score(clips, translations, recognises=trained.recipe.input.has_images)
-    evaluation = Evaluation(scores, clips, translations, losses)
-    if evaluation.most_common_share() > 0.5 and len(clips) > 1:
-        split = clips[0].split
-        logger.warning("more than half of the %s translations are the same sentence", split)
-    return evaluation
+    texts = [translation.text for translation in translations]
+    warn_of_repeats(texts, f"{clips[0].split} translations")
+    return Evaluation(scores, clips, translations, losses)
 
 
 def _translate(

@@ -15,19 +15,23 @@ from slt_fast.training.evaluation import Evaluation
 from slt_fast.training.run import RunConfig
 
 _SCORES = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "chrf", "exact_match", "wer")
+_NO_DOT = "no_dot."
 
 
 def score_table(scores: Mapping[str, Score], title: str) -> Table:
-    """Returns a table of the main scores with their 95 % intervals."""
+    """Returns a table of the main scores, their 95 % intervals, and those without a final dot."""
+    has_no_dot = any(name.startswith(_NO_DOT) for name in scores)
     table = Table(title=title)
-    table.add_column("score")
-    table.add_column("value", justify="right")
-    table.add_column("95 % interval", justify="right")
+    table.add_column("score", overflow="fold")
+    for heading in ("value", *(["no dot"] if has_no_dot else [])):
+        table.add_column(heading, justify="right", no_wrap=True)  # a narrow terminal cuts no number
+    table.add_column("95 % interval", justify="right", overflow="fold")
     for name in _SCORES:
         if name in scores:
-            score = scores[name]
-            interval = " to ".join(f"{bound:.2f}" for bound in score.interval or ())
-            table.add_row(name, f"{score.value:.2f}", interval)
+            interval = " to ".join(f"{bound:.2f}" for bound in scores[name].interval or ())
+            named = (name, _NO_DOT + name) if has_no_dot else (name,)
+            values = (f"{scores[each].value:.2f}" if each in scores else "" for each in named)
+            table.add_row(name, *values, interval)
     return table
 
 

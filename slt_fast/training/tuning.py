@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ class Tried(NamedTuple):
     beam_size: int
     length_penalty: float
     score: float
+
+    def options(self) -> str:
+        """Returns the options of the commands that search by these settings."""
+        return f"--beam-size {self.beam_size} --length-penalty {self.length_penalty:g}"
 
 
 def tune_search(
@@ -56,6 +61,23 @@ def tune_search(
             said = [words.decode_text(ranked(sequences, alpha)[0].tokens) for sequences in clips]
             tried.append(Tried(beam_size, alpha, quick_score(name, said, texts)))
     return name, sorted(tried, key=lambda one: (-one.score, one[0], abs(one[1] - 1)))
+
+
+def tuning_table(tried: Sequence[Tried]) -> str:
+    """Returns lines of scores, a row for each length penalty; the best, the first, has a star.
+
+    They are plain text, so that a file has them as a terminal does: 75 columns for 10 beams.
+    """
+    best, scores = tried[0], {one[:2]: one.score for one in tried}
+    beams = sorted({one.beam_size for one in tried})
+    lines = [" " * 5 + "".join(f"{number:>6} " for number in beams)]
+    for penalty in sorted({one.length_penalty for one in tried}):
+        cells = [
+            f"{scores[number, penalty]:6.2f}" + " *"[(number, penalty) == best[:2]]
+            for number in beams
+        ]
+        lines.append(f"{penalty:>5g}" + "".join(cells))
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _search_all(

@@ -37,8 +37,9 @@ def attention_sheet(
 ) -> np.ndarray:
     """Draws frames, the attention over them, and below it which frames each word looks at.
 
-    In each row the brightest spot is where the model looks most. The mark is on the place that
-    looks in the row "one place looks at".
+    In each row the brightest spot is where the model looks most; beside it is written how many
+    times the attention of that spot is the uniform one. The mark is on the place that looks in the
+    row "one place looks at".
 
     Args:
         frames: uint8 [T, H, W, 3] RGB: the video, or what the network sees of it.
@@ -61,12 +62,11 @@ def attention_sheet(
         pictures = _pictures(frames[t], attention, t, height)
         columns.append(page([_line(str(t), pictures[0].shape[1]), *pictures]))
     body = beside(columns)
-    width = _gutter_width([*_LABELS, *_word_labels(words)])
+    notes = ["", *_picture_notes(attention)]
+    width = _gutter_width([*_LABELS, *notes, *_word_labels(words)])
     lines = _WordLines(attention, words, width, body.shape[1] - GAP)
-    below = paper(height - LINE, width)
-    gutter = page(
-        [_line("", width), *(np.concatenate([_line(each, width), below]) for each in _LABELS)]
-    )
+    named = zip(_LABELS, notes, strict=True)
+    gutter = page([_line("", width), *(_row_label(*each, (height, width)) for each in named)])
     body = np.concatenate([gutter, body], axis=1)
     return titled([title, *attention.describe()], page([body, lines.picture()]))
 
@@ -82,7 +82,7 @@ def attention_animation(
     """Draws each frame, the attention over it and what is said, as the pictures of an animation.
 
     A line through the words is at the frame that is shown. The red word looks at this frame more
-    than the other words do.
+    than the other words do. Brightness and notes are as in a sheet, over the whole clip.
 
     Arguments and errors are those of attention_sheet.
 
@@ -92,21 +92,22 @@ def attention_animation(
     check_sizes(height=(height, 32))
     first = beside(_pictures(frames[0], attention, 0, height))
     gutter = _gutter_width(_word_labels(words))
-    lines = _WordLines(attention, words, gutter, first.shape[1] - GAP - gutter)
+    noted = _gutter_width(_notes(attention.frames))
+    lines = _WordLines(attention, words, gutter, first.shape[1] - GAP - gutter - noted)
     top = titled([title, *attention.describe()], paper(0, first.shape[1]))
+    noted_labels = [*zip(_LABELS[1:], _picture_notes(attention), strict=True)]
     pictures = []
     for t, frame in enumerate(frames):
         shown = _pictures(frame, attention, t, height)
-        headings = [f"{_LABELS[0]} {t}", *_LABELS[1:]]
-        width = shown[0].shape[1]
-        above = beside([_line(heading, width) for heading in headings])
+        width, columns = shown[0].shape[1], [(f"{_LABELS[0]} {t}", ""), *noted_labels]
+        above = beside([_row_label(*column, (2 * LINE, width)) for column in columns])
         said = _line(" ".join(words), first.shape[1])
         pictures.append(page([top, above, beside(shown), said, lines.picture(t)]))
     return pictures
 
 
 class _WordLines:
-    """Which frames each word looks at: a line for each, with the word to the left.
+    """Which frames each word looks at: a line for each, the word to the left, a note to the right.
 
     Args:
         attention: Where the model looks.
@@ -122,6 +123,8 @@ class _WordLines:
         self.gutter, self.width = gutter, max(width, _SHORTEST)
         rows = [_scaled(row)[None] for row in attention.frames]
         self.lines = [heat(row, (LINE, self.width)) for row in rows]
+        notes = _notes(attention.frames)
+        self.notes = [_line(note, _gutter_width(notes)) for note in notes]
 
     def picture(self, t: int | None = None) -> np.ndarray:
         """Draws all lines; given a frame, with a mark there, and its word in red."""
@@ -130,7 +133,7 @@ class _WordLines:
             _line(label, self.gutter, colour=_RED if number == word else (0, 0, 0))
             for number, label in enumerate(self.labels)
         ]
-        rows = zip(labels, self.lines, strict=True)
+        rows = zip(labels, self.lines, self.notes, strict=True)
         picture = page([np.concatenate(row, axis=1) for row in rows])
         if t is not None:
             T = self.attention.frames.shape[1]
@@ -141,6 +144,25 @@ class _WordLines:
 
 def _word_labels(words: Sequence[str]) -> list[str]:
     return [f"{number} {word}" for number, word in enumerate([*words, "(end)"], start=1)]
+
+
+def _notes(rows: torch.Tensor) -> list[str]:
+    """Says for rows of attention [R, N], which sum to 1, how far their maxima exceed 1 / N."""
+    return [f"max {float(row.max()) * len(row):.1f}x uniform" for row in rows]
+
+
+def _picture_notes(attention: ClipAttention) -> list[str]:
+    """Notes for what one place and all places look at: the largest of all frames."""
+    looks = (attention.query_positions, attention.positions)
+    frames = [frame[frame.max(1).values.argmax()] for frame in (look.flatten(1) for look in looks)]
+    return _notes(torch.stack(frames))
+
+
+def _row_label(label: str, note: str, size: tuple[int, int]) -> np.ndarray:
+    """Writes a label with a note below it on paper of a height and width."""
+    height, width = size
+    lines = [_line(label, width), _line(note, width), paper(max(0, height - 2 * LINE), width)]
+    return np.concatenate(lines)[:height]
 
 
 def _gutter_width(labels: Sequence[str]) -> int:

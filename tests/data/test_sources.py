@@ -2,7 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from slt_fast.data.sources import data_root, find_videos, read_split, read_videos, split_names
+from slt_fast.data.sources import (
+    data_files,
+    data_root,
+    find_videos,
+    read_split,
+    read_videos,
+    split_names,
+)
 from slt_fast.data.synthetic import read_synthetic
 from slt_fast.data.synthetic.corpus import NUM_CLIPS
 from slt_fast.errors import DataError, UserError
@@ -40,6 +47,7 @@ def test_phoenix(tmp_path: Path) -> None:
     )
     (clip,) = read_split(f"phoenix14t:{tmp_path}", "dev")
     assert (clip.id, clip.glosses) == ("a", ("REGEN",))
+    assert data_files(f"phoenix14t:{folder}") == [folder, tmp_path / "features"]
 
 
 @pytest.mark.parametrize("data", ["synthetic", "manifest:{}", "phoenix14t:{}"])

@@ -13,6 +13,7 @@ from slt_fast.metrics import (
     flat_scores,
     most_common_share,
     translation_scores,
+    warn_of_repeats,
     word_error_rate,
 )
 
@@ -146,6 +147,22 @@ def test_most_common_share() -> None:
     assert most_common_share(["a", "b", "a", "a"]) == 0.75
     with pytest.raises(ValueError, match="found no hypotheses"):
         most_common_share([])
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (["a", "a", "a", "b"], "more than half of the test sentences are the same sentence"),
+        (["", " ", "\t", "b"], "more than half of the test sentences are empty"),
+        ([""], "more than half of the test sentences are empty"),
+        (["a", "a", "b", "c"], ""),
+        (["", "", "b", "c"], ""),
+        (["a"], ""),
+    ],
+)
+def test_warns_of_repeated_and_empty_sentences(caplog, said: list[str], message: str) -> None:
+    warn_of_repeats(said, "test sentences")
+    assert caplog.messages == [message] * bool(message)
 
 
 @pytest.mark.parametrize("score", [translation_scores, word_error_rate])

@@ -151,3 +151,13 @@ def test_a_model_without_attention(run_script, checkpoint, tmp_path: Path) -> No
     )
     assert finished.status == 1
     assert "error: checkpoint: found a model without 2-D attention; expected" in finished.err
+
+
+def test_the_data_are_not_overwritten(run_script, checkpoint, manifest: Path) -> None:
+    before = manifest.read_text()
+    options = ["--checkpoint", checkpoint, "--output", manifest]
+    finished = run_script("diagnose.py", *options)
+    assert finished.status == 1 and f"--output: found {manifest}, which belongs to --data" in (
+        finished.err
+    )
+    assert manifest.read_text() == before

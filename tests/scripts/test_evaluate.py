@@ -34,7 +34,35 @@ def test_scores_a_split(run_script, checkpoint: Path, manifest: Path, tmp_path: 
     assert scores["train.signature"].startswith("nrefs:1|case:lc")
 
 
-def test_tuning_the_search(run_script, checkpoint: Path, manifest: Path, monkeypatch) -> None:
+def test_what_is_read_is_not_overwritten(run_script, checkpoint, manifest, tmp_path) -> None:
+    (tmp_path / "first.mp4").symlink_to(manifest.parent / "first.mp4")
+    data = tmp_path / "m.csv"
+    rows = manifest.read_text().splitlines(keepends=True)[:2]
+    data.write_text("".join(rows))
+    said, link = tmp_path / "said.csv", tmp_path / "link.csv"
+    link.symlink_to(data)
+    (tmp_path / "flow").mkdir()
+    given = ["--checkpoint", checkpoint, "--data", f"manifest:{data}", "--split", "train"]
+    for options, option, path, other in (
+        (["--output", data], "--output", data, "--data"),
+        (["--save-translations", link], "--save-translations", link, "--data"),
+        (["--output", said, "--save-translations", said], "--save-translations", said, "--output"),
+        (["--output", checkpoint / "best"], "--output", checkpoint / "best", "--checkpoint"),
+        (
+            ["--output", tmp_path / "flow/a.json", "--flow-cache", tmp_path / "flow"],
+            *("--output", tmp_path / "flow/a.json", "--flow-cache"),
+        ),
+    ):
+        refused = run_script("evaluate.py", *given, *options)
+        found = f"error: {option}: found {path}, which belongs to {other}; expected another place"
+        assert refused.status == 1 and found in refused.err
+    assert data.read_text() == "".join(rows) and not said.exists()
+    own = tmp_path / "scores.json"
+    assert run_script("evaluate.py", *given, "--output", own).status == 0
+    assert run_script("evaluate.py", *given, "--output", own).status == 0
+
+
+def test_tuning_the_search(run_script, checkpoint, manifest, tmp_path, monkeypatch) -> None:
     """Each clip is encoded once; the best settings score what they were said to."""
     encoded, real = [], tuning.encode_batch
 
@@ -44,12 +72,19 @@ def test_tuning_the_search(run_script, checkpoint: Path, manifest: Path, monkeyp
 
     monkeypatch.setattr(tuning, "encode_batch", encode_batch)
     where = ["--checkpoint", checkpoint, "--data", f"manifest:{manifest}", "--split", "train"]
-    tuned = run_script("evaluate.py", *where, "--tune")
+    output = tmp_path / "tried.json"
+    tuned = run_script("evaluate.py", *where, "--tune", "--output", output)
     assert tuned.status == 0, tuned.err
-    found = json.loads(tuned.out)
+    found, lines = read_json(output), tuned.out.splitlines()
     assert encoded == ["first", "second"] and len(found["tried"]) == 130
     name = "train.bleu4" if "train.bleu4" in found else "train.exact_match"
     assert found[name] == max(score for *_, score in found["tried"])
+    assert (
+        lines[0].startswith(f"{name} by length penalty (rows) and beams")
+        and len(lines) == 2 + 13 + 1
+    )
+    best = ["--beam-size", f"{found['beam_size']}"]
+    assert lines[-1].split() == [*best, "--length-penalty", f"{found['length_penalty']:g}"]
     for beam_size, length_penalty, score in found["tried"][:: len(found["tried"]) - 1]:
         options = ["--beam-size", beam_size, f"--length-penalty={length_penalty}"]
         scored = run_script("evaluate.py", *where, *options)

@@ -42,7 +42,7 @@ def test_glosses_go_in_and_text_comes_out(run_script, run: Path, caplog) -> None
     assert scores["test.num_clips"] == 1 and "test.text" in scores
     assert not {"test.wer", "test.ctc"} & scores.keys()
     tuned = run_script("evaluate.py", *where, "--tune")
-    assert tuned.status == 0 and len(json.loads(tuned.out)["tried"]) == 130
+    assert tuned.status == 0 and tuned.out.splitlines()[-1].startswith("--beam-size ")
     caplog.clear()
     said = run_script("translate.py", "--glosses", "MORGEN HAGEL", *where, "--n-best", 2)
     assert said.status == 0 and len(said.out.splitlines()) == 2

@@ -68,6 +68,18 @@ def test_sentences_in_a_table(run_script, files: list, tmp_path: Path) -> None:
         assert [row["deletions"] for row in csv.DictReader(file)] == ["0", "2", "1", "1"]
 
 
+@pytest.mark.parametrize("option", ["--hypotheses", "--references", "--against"])
+def test_its_own_input_is_not_overwritten(run_script, files, tmp_path, option: str) -> None:
+    kept = write(tmp_path / "kept.txt", SAID)
+    (tmp_path / "link").symlink_to(kept)
+    for path in (kept, tmp_path / "link"):
+        given = [*files, option, kept, "--per-sentence", path]
+        finished = run_script("score.py", *given)
+        found = f"error: --per-sentence: found {path}, which belongs to {option}; expected another"
+        assert finished.status == 1 and found in finished.err
+    assert kept.read_text(encoding="utf-8").splitlines() == SAID
+
+
 def test_two_systems(run_script, files: list, tmp_path: Path) -> None:
     same, worse = tmp_path / "same.txt", tmp_path / "worse.txt"
     references = write(tmp_path / "many.txt", TRUE * 20)
@@ -147,6 +159,21 @@ def test_without_json_it_prints_a_table(run_script, files: list) -> None:
     finished = run_script("score.py", *files)
     assert finished.status == 0 and "4 sentences" in finished.out
     assert "BLEU signature: nrefs:1" in finished.out and "{" not in finished.out
+    without_dot = scored(run_script, *files)["no_dot"]
+    (row,) = [line for line in finished.out.splitlines() if "chrf" in line]
+    assert f" {without_dot['chrf']:.2f} " in row and "no dot" in finished.out
+
+
+def test_warns_of_output_that_says_little(run_script, files: list, tmp_path: Path, caplog) -> None:
+    scored(run_script, *files)
+    assert not caplog.records
+    same = write(tmp_path / "same.txt", ["es regnet"] * 3 + ["x"])
+    empty = write(tmp_path / "empty.txt", ["", "", "", "x"])
+    scored(run_script, "--hypotheses", same, *files[2:], "--against", empty)
+    assert caplog.messages == [
+        f"more than half of the sentences of {same} are the same sentence",
+        f"more than half of the sentences of {empty} are empty",
+    ]
 
 
 @pytest.mark.parametrize(

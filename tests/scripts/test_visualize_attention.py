@@ -61,3 +61,19 @@ def test_bad_options(run_script, checkpoint, tmp_path: Path, options, message: s
     finished = run_script("visualize_attention.py", "--checkpoint", checkpoint, *filled)
     assert finished.status and message in finished.err + finished.out
     assert not list(tmp_path.iterdir())
+
+
+def test_the_video_is_not_overwritten(run_script, checkpoint, manifest: Path, tmp_path) -> None:
+    video, folder = manifest.parent / "first.mp4", manifest.parent / "second"
+    before = video.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(video)
+    for read, output in (
+        (video, video),
+        (video, tmp_path / "link.mp4"),
+        (folder, folder / "look.png"),
+    ):
+        options = [read, "--checkpoint", checkpoint, "--output", tmp_path / "look.png", output]
+        finished = run_script("visualize_attention.py", *options)
+        found = f"--output: found {output}, which belongs to the video; expected another"
+        assert finished.status == 1 and found in finished.err
+    assert video.read_bytes() == before and not (folder / "look.png").exists()

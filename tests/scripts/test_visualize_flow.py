@@ -59,3 +59,12 @@ def test_an_output_that_cannot_be_written_is_named_first(run_script, tmp_path, m
     finished = run_script("visualize_flow.py", "--output", output)
     message = f"error: {output.parent}: found no such folder; expected one to write page.png to"
     assert finished.status == 1 and message in finished.err
+
+
+def test_a_video_is_not_overwritten(run_script, manifest: Path, tmp_path: Path) -> None:
+    video = tmp_path / "clip.gif"
+    video.write_bytes(b"a clip")
+    videos = [manifest.parent / "first.mp4", video]
+    finished = run_script("visualize_flow.py", *videos, "--output", video)
+    found = f"--output: found {video}, which belongs to the videos; expected another place"
+    assert finished.status == 1 and found in finished.err and video.read_bytes() == b"a clip"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from slt_fast.commands.train import Arguments, parse_arguments, show
 from slt_fast.data.clip import AnnotatedClip
@@ -22,13 +23,30 @@ TEST = Evaluation({}, [CLIP], [])
 
 def test_table_shows_the_intervals() -> None:
     scores = {"bleu4": Score(83.704, (79.1, 87.3)), "chrf": Score(90.0), "no_dot.bleu4": Score(7.0)}
-    console = Console(width=80)
+    words = cells(score_table(scores, "test: 160 clips"), width=80)
+    assert ["bleu4", "83.70", "7.00", "79.10 to 87.30"] in words
+    assert ["chrf", "90.00", "", ""] in words
+    assert ["score", "value", "no dot", "95 % interval"] in words
+    del scores["no_dot.bleu4"]
+    assert ["bleu4", "83.70", "79.10 to 87.30"] in cells(score_table(scores, ""), width=80)
+
+
+def cells(table: Table, *, width: int) -> list[list[str]]:
+    console = Console(width=width)
     with console.capture() as capture:
-        console.print(score_table(scores, "test: 160 clips"))
-    words = [line.replace("│", " ").split() for line in capture.get().splitlines()]
-    assert ["bleu4", "83.70", "79.10", "to", "87.30"] in words
-    assert ["chrf", "90.00"] in words
-    assert "no_dot" not in capture.get()
+        console.print(table)
+    lines = [line.replace("┃", "│").split("│")[1:-1] for line in capture.get().splitlines()]
+    return [[cell.strip() for cell in line] for line in lines]
+
+
+def test_a_narrow_table_cuts_no_number() -> None:
+    scores = {"exact_match": Score(100.0, (99.25, 100.0)), "no_dot.bleu4": Score(7.0)}
+    for width in (40, 30):
+        rows = [row for row in cells(score_table(scores, ""), width=width) if row]
+        columns = zip(*rows, strict=True)
+        shown = ["".join(column) for column in columns]
+        assert "exact_match" in shown[0] and "100.00" in shown[1]
+        assert "99.25to100.00" in shown[3].replace(" ", "")
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@ import pytest
 import torch
 
 from slt_fast.inference.attention import ClipAttention
-from slt_fast.visualize import attention_animation, attention_sheet
+from slt_fast.visualize import attention_animation, attention_sheet, drawing
 from slt_fast.visualize.drawing import GAP, LINE, text_width
 
 T, WORDS = 5, ["ein", "schläft"]
 PIXELS = 112  # of each frame
 TOP = 3 * LINE + LINE + GAP  # a title and two lines, then the headings
-GUTTER = text_width("one place looks at") + 2 * GAP
+GUTTER = max(map(text_width, ("one place looks at", "max 4.0x uniform"))) + 2 * GAP
+NOTE = text_width("max 5.0x uniform") + 2 * GAP
 MARK = [0, 255, 255]
 
 
@@ -67,6 +68,38 @@ def test_a_line_for_each_word_and_the_end() -> None:
     assert (labels[0] != labels[1]).any() and all((label != 225).any() for label in labels)
 
 
+@pytest.fixture
+def written(monkeypatch) -> list[str]:
+    """The lines of text that are drawn."""
+    texts, real = [], drawing.write
+
+    def write(sheet, text, *place, **options):
+        texts.append(text)
+        real(sheet, text, *place, **options)
+
+    monkeypatch.setattr("slt_fast.visualize.attention.write", write)
+    return texts
+
+
+def test_maxima_are_written_as_multiples_of_uniform_attention(written: list[str]) -> None:
+    """Each row is scaled to its maximum, so nearly uniform attention looks as sharp as any."""
+    looked = attention((0, 0), 3)
+    looked.positions[:] = 0.25
+    looked.positions[1, 0] = torch.tensor([0.26, 0.24])  # one frame is a little less uniform
+    looked.query_positions[:] = torch.tensor([[0.4, 0.2], [0.2, 0.2]])
+    looked.frames[0] = 0.2
+    looked.frames[1] = torch.tensor([0.3, 0.1, 0.2, 0.2, 0.2])
+    maxima = ["1.6x", "1.0x", "1.0x", "1.5x", "5.0x"]  # one place, all places, and three words
+    attention_sheet(black(T), looked, WORDS)
+    notes = [text for text in written if text.startswith("max ")]
+    assert sorted(notes) == sorted(f"max {each} uniform" for each in maxima)
+    at = [written.index(text) for text in ("one place looks at", "all places look at")]
+    assert [written[each + 1] for each in at] == ["max 1.6x uniform", "max 1.0x uniform"]
+    written.clear()
+    attention_animation(black(T), looked, WORDS)
+    assert {text for text in written if text.startswith("max ")} == {*notes}
+
+
 def test_long_and_short_clips() -> None:
     for frames in (60, 1):
         looked = ClipAttention(
@@ -86,7 +119,7 @@ def test_long_and_short_clips() -> None:
 def test_an_animation_moves_a_line_and_reddens_the_word() -> None:
     looked = attention((0, 0), 3)
     looked.frames[:] = torch.eye(3, T)  # word 0 looks at frame 0, word 1 at frame 1
-    pictures = attention_animation(black(T), looked, WORDS, height=PIXELS)
+    pictures = attention_animation(black(T), looked, WORDS, height=2 * PIXELS)
     assert len(pictures) == T and len({picture.shape for picture in pictures}) == 1
     places, red = [], []
     for picture in pictures[:2]:
@@ -95,7 +128,7 @@ def test_an_animation_moves_a_line_and_reddens_the_word() -> None:
         places.append(int(marked[0].min()))
         labels = [line[:, :60].astype(int) for line in lines_of(picture)]
         red.append([bool((label[..., 0] - label[..., 1] > 60).any()) for label in labels])
-    lines = 3 * (PIXELS + GAP) - GAP - (text_width("2 schläft") + 2 * GAP)
+    lines = 3 * (2 * PIXELS + GAP) - GAP - (text_width("2 schläft") + 2 * GAP) - NOTE
     assert abs(places[1] - places[0] - lines / T) <= 1
     assert red == [[True, False, False], [False, True, False]]
 

@@ -24,7 +24,7 @@ from slt_fast.data.datasets.phoenix14t import (
 )
 from slt_fast.data.synthetic.corpus import SyntheticSource
 from slt_fast.errors import DataError, ErrorHandler, UserError
-from slt_fast.files import replacing, replacing_folder
+from slt_fast.files import is_same_file, replacing, replacing_folder
 
 
 def read_rendered_phoenix14t(
@@ -79,7 +79,7 @@ def render_annotations(
             raise UserError(f"{name}: found {value}; expected at least 1")
     split = _split_of(annotations)
     written = output / ANNOTATIONS_FOLDER / annotations.name
-    if written.resolve() == annotations.resolve():
+    if is_same_file(written, annotations):
         raise DataError(output, "the annotation file's own data set", "another folder")
     rows = read_annotations(annotations)[:limit]
     for row in rows:

@@ -149,6 +149,11 @@ def test_never_overwrites_the_data_set_it_reads(tmp_path: Path) -> None:
         DataError, match="found the annotation file's own data set; expected another"
     ):
         render_all(path, tmp_path)
+    (tmp_path / "other").mkdir()
+    link = tmp_path / "other" / path.name
+    link.hardlink_to(path)
+    with pytest.raises(DataError, match="found the annotation file's own data set"):
+        render_all(link, tmp_path)
     assert frame.read_text() == "a real frame"
     assert len(read_annotations(path)) == 3
 
