@@ -325,7 +325,8 @@ def test_subwords(tmp_path: Path, trained: TrainedModel) -> None:
     ):
         change(folder / "model.json", subwords=subwords)
         fails(folder, message)
-    change(folder / "model.json", subwords=kept, recipe__text__text_units="word")
+    words = {"recipe__text__text_units": "word", "recipe__text__num_subwords": 2000}
+    change(folder / "model.json", subwords=kept, **words)
     fails(folder, "found some with text_units 'word'; expected none")
 
 
