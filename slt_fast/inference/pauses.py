@@ -63,9 +63,9 @@ class PauseFinder:
         self._window = max(1, round(_SMOOTHED * rate))
         self._started = max(1, round(_STARTED * rate))
         self._second = round(rate)
-        self._raw: deque[float] = deque(maxlen=self._window)
         self._history: deque[float] = deque(maxlen=round(_HISTORY * rate))
-        self._motion: list[float] = []  # smoothed, from the moment `self.needed` on
+        self._raw: list[float] = []  # motion from the moment `self.needed` on
+        self._motion: list[float] = []  # the same, smoothed
         self.needed = 0  # the first moment that a sentence may still begin with
         self._start: int | None = None  # of the sentence that goes on
         self._still = self._moving = 0  # moments at the end that are below, or above
@@ -73,7 +73,7 @@ class PauseFinder:
     def add(self, motion: float) -> Stretch | None:
         """Takes the motion of the next moment; returns the sentence that it ends, if any."""
         self._raw.append(motion)
-        smoothed = sum(self._raw) / len(self._raw)
+        smoothed = float(np.mean(self._raw[-self._window :]))
         self._motion.append(smoothed)
         if self._start is not None or self._still < self._second:
             self._history.append(smoothed)  # a long rest would push out what signing looks like
@@ -128,14 +128,17 @@ class PauseFinder:
         if self._start is None:
             return None
         lower, higher = self._thresholds()
-        motion = np.array(self._motion)
-        moving = np.flatnonzero(motion >= lower)
+        motion, raw = np.array(self._motion), np.array(self._raw)
         if (motion >= higher).sum() < self._started:
             return None
-        # The average is over this moment and those before it; the image of a moment shows the
-        # motion since the one before, where the sentence begins.
-        first = max(int(moving[0]) - 1, 0)
-        end = max(int(moving[-1]) - self._window // 2, first + 1)
+        moving = np.flatnonzero(motion >= lower)
+        # The average is over this moment and those before it: it finds the region, and lags behind.
+        region = np.arange(len(raw))
+        region = (region >= moving[0] - self._window) & (region <= moving[-1])
+        moving = np.flatnonzero(region & (raw >= higher))
+        # A moment shows the motion since the one before, where the sentence begins; in the last
+        # one the hands come to rest.
+        first, end = max(int(moving[0]) - 1, 0), int(moving[-1])
         if end - first < self._shortest:
             return None
         return Stretch(self.needed + first, self.needed + end)
@@ -151,5 +154,5 @@ class PauseFinder:
 
     def _forget(self, until: int) -> None:
         dropped = max(until - self.needed, 0)
-        del self._motion[:dropped]
+        del self._motion[:dropped], self._raw[:dropped]
         self.needed += dropped

@@ -22,7 +22,7 @@ from slt_fast.inference.translate import Translation, translate_batch
 
 # Seconds of rest that the network sees around a sentence. Where there was no pause to cut at,
 # both sentences see the frames around the cut.
-_MARGIN = 0.08
+_MARGIN = 0.04
 
 
 @dataclass(frozen=True)
