@@ -209,6 +209,7 @@ def frame_parts(source: FrameSource, device: torch.device | str = "cpu") -> Iter
     bar = tqdm(desc="reading", unit="frame", leave=False, delay=2, disable=disable)
     if not bar.disable:  # the estimate may read the whole file
         bar.total = source.estimated_frames()
+
     def frames() -> Iterator[np.ndarray]:
         for frame in source.frames():
             bar.update()

@@ -36,6 +36,7 @@ class Segment:
         translation: What the network says of it.
         is_final: False if it may still go on: later segments, with the same start or about the same
             one, replace it.
+        is_whole: Whether it is a whole video that was taken as one sentence.
         compute_s: Seconds that the translation took, from the moment when its images were known.
     """
 
@@ -43,6 +44,7 @@ class Segment:
     end_s: float
     translation: Translation
     is_final: bool = True
+    is_whole: bool = False
     compute_s: float = field(default=0.0, compare=False)
 
 
@@ -53,6 +55,7 @@ class Sentence(NamedTuple):
     start_s: float
     end_s: float
     is_final: bool = True
+    is_whole: bool = False
 
 
 class Partial(NamedTuple):
@@ -76,7 +79,8 @@ def whole_clip(images: Iterable[TimedImage], rate: float | None) -> Sentence:
     """
     held = list(images)
     last = held[-1].seconds + (1 / rate if rate else 0)
-    return Sentence(torch.stack([one.image for one in held]), held[0].seconds, last)
+    stacked = torch.stack([one.image for one in held])
+    return Sentence(stacked, held[0].seconds, last, is_whole=True)
 
 
 def cut_at_pauses(
@@ -158,11 +162,12 @@ def translate_sentences(
     Raises:
         UserError: A sentence has more frames than the device's memory holds.
     """
-    for images, start_s, end_s, is_final in sentences:
+    for images, start_s, end_s, is_final, is_whole in sentences:
         started = time.perf_counter()
         batch = PackedClips((clip,) if clip else (), images, torch.tensor([len(images)]))
         said = translate_batch(trained, batch, search=trained.recipe.search)[0]
-        yield Segment(start_s, end_s, said, is_final, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        yield Segment(start_s, end_s, said, is_final, is_whole, seconds)
 
 
 def or_data_error(name: str, images: Iterator[TimedImage]) -> Iterator[TimedImage]:

@@ -26,9 +26,7 @@ def opening(place: Path | str) -> AbstractContextManager[None]:
     return refusing(lambda reason: _no_video(place, f"no video ({reason})"))
 
 
-def largest_stream(
-    place: Path | str, container: InputContainer
-) -> tuple[av.VideoStream, int, int]:
+def largest_stream(place: Path | str, container: InputContainer) -> tuple[av.VideoStream, int, int]:
     """Returns the video stream of the most pixels, its width and its height.
 
     An attached picture is the cover of a sound.
