@@ -70,7 +70,8 @@ def render_annotations(
         The number of frames of each clip, once it is on disk.
 
     Raises:
-        DataError: A bad annotation file, or one of the data set that would be overwritten.
+        DataError: A bad annotation file, or one of the data set that would be overwritten; or a
+            data set in the output that was not rendered.
         UserError: A limit or size of less than 1.
         OSError: Frames that cannot be written.
     """
@@ -82,6 +83,7 @@ def render_annotations(
     if is_same_file(written, annotations):
         raise DataError(output, "the annotation file's own data set", "another folder")
     rows = read_annotations(annotations)[:limit]
+    _claim(output)
     for row in rows:
         source = drawn_source(row.name, row.glosses, row.signer, seed=seed)
         frames = replace(source, size=size).read()
@@ -101,6 +103,20 @@ def drawn_source(
 def stable_number(name: str) -> int:
     """Returns the number of a name of a signer or clip: a stable hash, below 2 ** 32."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:4], "big")
+
+
+def _claim(output: Path) -> None:
+    """Marks a new data set as rendered; refuses one without the mark, whose frames may be real."""
+    mark = output / "RENDERED.txt"
+    if mark.exists():
+        return
+    for folder in (FRAMES_FOLDER, ANNOTATIONS_FOLDER):
+        if (output / folder).exists():
+            found = f"{folder} without {mark.name}, so perhaps real frames"
+            raise DataError(output, found, "a new folder, or one that was rendered into")
+    output.mkdir(parents=True, exist_ok=True)
+    with replacing(mark) as temporary:
+        temporary.write_text("Frames of a drawn signer: not a real data set.\n", encoding="utf-8")
 
 
 def _split_of(annotations: Path) -> str:

@@ -47,6 +47,20 @@ def test_what_is_rendered_is_read_back(tmp_path: Path) -> None:
     assert np.array_equal(clips[2].source.read(), source.read())
 
 
+def test_real_frames_are_not_replaced(tmp_path: Path) -> None:
+    """A copy of the annotation file lies elsewhere, but its clips have the names of real ones."""
+    path = annotations(tmp_path, *ROWS)
+    real = tmp_path / "real" / FRAMES_FOLDER / "dev" / "a-1" / "images0001.png"
+    real.parent.mkdir(parents=True)
+    real.write_bytes(b"real")
+    with pytest.raises(DataError, match=r"without RENDERED\.txt, so perhaps real frames"):
+        render_all(path, tmp_path / "real")
+    assert real.read_bytes() == b"real"
+    render_all(path, tmp_path / "rendered")
+    assert "drawn signer" in (tmp_path / "rendered" / "RENDERED.txt").read_text()
+    assert len(render_all(path, tmp_path / "rendered", limit=1)) == 1  # again
+
+
 def test_a_person_looks_the_same_in_every_file(tmp_path: Path) -> None:
     render_all(annotations(tmp_path, ROWS[0]), tmp_path / "out")
     render_all(annotations(tmp_path, *ROWS, split="test"), tmp_path / "out")
@@ -136,7 +150,8 @@ def test_frames_that_cannot_be_written_leave_nothing(tmp_path: Path, monkeypatch
     monkeypatch.setattr("cv2.imwrite", lambda path, image: False)
     with pytest.raises(OSError, match="images0001.png: could not write the frame"):
         render_all(annotations(tmp_path, *ROWS), tmp_path / "out")
-    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    left = [file.name for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert left == ["RENDERED.txt"]
     assert not list((tmp_path / "out" / FRAMES_FOLDER / "dev").iterdir())
 
 
