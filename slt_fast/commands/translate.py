@@ -28,7 +28,7 @@ from slt_fast.commands.translate_live import translate_live
 from slt_fast.commands.translate_output import Format, Said, Style, plan_outputs
 from slt_fast.commands.translate_timing import Timing
 from slt_fast.data.frame_source import FrameRate, Rate
-from slt_fast.errors import DataError, UserError, printable
+from slt_fast.errors import UserError, printable
 from slt_fast.files import check_outputs, replacing
 from slt_fast.inference.pauses import PauseConfig
 from slt_fast.inference.translate import Translation
@@ -199,9 +199,11 @@ def _said(
     if sentences == "auto" and arguments.format in ("srt", "vtt"):
         sentences = "pauses"
     for one in inputs:
-        none, options = True, {"sentences": sentences, "pauses": arguments.pauses}
+        none = True
         try:
-            for segment in translator.segments(one.source, **options):
+            for segment in translator.segments(
+                one.source, sentences=sentences, pauses=arguments.pauses
+            ):
                 none = False
                 timing.add(segment)
                 yield Said(one.name, one.source.name, segment)

@@ -49,7 +49,7 @@ def translate_live(
     Raises:
         DataError: The source cannot be read, or breaks off; what was said before is written.
     """
-    source = LiveSource.camera(camera) if stream is None else LiveSource.at(stream)
+    source = LiveSource.camera(camera) if camera is not None else LiveSource.at(stream or "-")
     with LiveReader(source) as reader, _ending(reader) as signals, ExitStack() as files:
         line = _Line(output is None and style.format == "text" and sys.stdout.isatty())
         file = sys.stdout

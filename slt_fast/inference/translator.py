@@ -246,21 +246,22 @@ class Translator:
             return
         own = source.frame_rate()
         known = self.fps if self.fps != "native" else own
-        rate = fitting_rate(known, own) if known else None
-        held = list(islice(images, int(longest * (rate or 25)) + 1))
-        if rate is None or len(held) <= longest * rate:
-            yield whole_clip(chain(held, images), rate)
+        if known is None:  # a folder without times
+            yield whole_clip(images, None)
             return
-        if sentences == "one":
-            whole = whole_clip(chain(held, images), rate)
-            text = "%s: found %.0f seconds, taken as one sentence; to cut at pauses: %s"
-            seconds, option = len(whole.images) / rate, "--sentences pauses"
-            logger.warning(text, source.name, seconds, option)
-            yield whole
+        rate = fitting_rate(known, own)
+        held = list(islice(images, int(longest * rate) + 1))
+        is_long = len(held) > longest * rate
+        if is_long and sentences == "auto":
+            text = "%s: longer than %g seconds, so it is cut at pauses; or use --sentences one"
+            logger.info(text, source.name, longest)
+            yield from cut_at_pauses(chain(held, images), rate, config, pauses)
             return
-        text = "%s: longer than %g seconds, so it is cut at pauses; to take it as one sentence: %s"
-        logger.info(text, source.name, longest, "--sentences one")
-        yield from cut_at_pauses(chain(held, images), rate, config, pauses)
+        whole = whole_clip(chain(held, images), rate)
+        if is_long:
+            text = "%s: found %.0f seconds, taken as one sentence; --sentences pauses cuts them"
+            logger.warning(text, source.name, len(whole.images) / rate)
+        yield whole
 
     def _source(
         self,

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,11 +7,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from slt_fast.checkpoint import build_network, checkpoint_folder, load_model, save_checkpoint
+from slt_fast.checkpoint import (
+    TrainedModel,
+    build_network,
+    checkpoint_folder,
+    load_model,
+    save_checkpoint,
+)
 from slt_fast.commands.translate import Arguments
+from slt_fast.data.clip import Clip
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
 from slt_fast.errors import UserError
 from slt_fast.inference import translate, translator
+from slt_fast.inference.streaming import Segment, Sentence
 from slt_fast.inference.translate import Translation
 from slt_fast.inference.translator import Translator
 
@@ -102,11 +111,13 @@ def test_real_video(run_script, checkpoint: Path, shared_data: Path) -> None:
 
 def test_the_rate_of_a_folder(run_script, checkpoint: Path, manifest: Path, monkeypatch) -> None:
     lengths = []
-    monkeypatch.setattr(
-        translator,
-        "translate_source",
-        lambda trained, source: lengths.append(source.num_frames()) or Translation("", ()),
-    )
+
+    def count(trained: TrainedModel, sentences: Iterator[Sentence], clip: Clip) -> list[Segment]:
+        (sentence,) = sentences
+        lengths.append(len(sentence.images))
+        return [Segment(0.0, 1.0, Translation("", ()), is_whole=True)]
+
+    monkeypatch.setattr(translator, "translate_sentences", count)
     for options in ([], ["--folder-fps", 50]):
         folder = manifest.parent / "second"
         run = run_script("translate.py", folder, "--checkpoint", checkpoint, "--fps", 25, *options)
@@ -117,11 +128,11 @@ def test_the_rate_of_a_folder(run_script, checkpoint: Path, manifest: Path, monk
 
 
 def test_the_rate_of_a_folder_needs_a_folder(tmp_path: Path) -> None:
-    video = tmp_path / "a.mp4"
-    video.write_bytes(b"a")
+    video, folder = str(tmp_path / "a.mp4"), str(tmp_path)
+    Path(video).write_bytes(b"a")
     with pytest.raises(UserError, match="^folder_fps: found 50, but no folder among the videos"):
         Arguments((video, video), tmp_path, folder_fps=50.0)
-    assert Arguments((video, tmp_path), tmp_path, folder_fps=50.0).folder_fps == 50
+    assert Arguments((video, folder), tmp_path, folder_fps=50.0).folder_fps == 50
     assert Arguments((video,), tmp_path).folder_fps is None
 
 
@@ -156,7 +167,7 @@ def test_videos_that_cannot_be_read(run_script, checkpoint, manifest: Path, tmp_
     fails(run_script(*options), "clip.mp4: found text; expected a video file")
     video.unlink()
     video.mkdir()
-    fails(run_script(*options), "clip.mp4: found no images; expected a folder of png or jpg frames")
+    fails(run_script(*options), "clip.mp4: found no videos and no folders of frames; expected at")
 
 
 def test_checkpoints_that_cannot_be_used(run_script, checkpoint, manifest, tmp_path: Path) -> None:

@@ -66,10 +66,13 @@ def _escaped(text: str, kind: SubtitleFormat) -> str:
 
 def _balanced(text: str) -> list[str]:
     """Breaks a text into few lines of about one length."""
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    lines = textwrap.wrap(text, _LINE, **options)
+    lines = _wrapped(text, _LINE)
     for width in range(len(text) // len(lines), _LINE):
-        narrower = textwrap.wrap(text, max(width, 1), **options)
+        narrower = _wrapped(text, max(width, 1))
         if len(narrower) == len(lines):
             return narrower
     return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from slt_fast.data.clip import AnnotatedClip
-from slt_fast.data.synthetic.corpus import FRAME_RATE, read_synthetic
+from slt_fast.data.synthetic.corpus import FRAME_RATE, SyntheticSource, read_synthetic
 from slt_fast.data.synthetic.motion import rest_poses
 from slt_fast.data.synthetic.render import render
 from slt_fast.data.synthetic.signer import draw_signer
@@ -50,14 +50,15 @@ class Talk:
         agreement: bool = False,
     ) -> None:
         self._clips = _signers_clips(first, num_sentences, seed, agreement)
-        self._seed = (seed, self._clips[0].source.seed[1], 5)
+        self._sources = [cast(SyntheticSource, clip.source) for clip in self._clips]
+        self._seed = (seed, self._sources[0].seed[1], 5)
         lengths = np.random.default_rng(self._seed).uniform(*rests, num_sentences + 1)
         self._rests = np.maximum(1, np.round(lengths * FRAME_RATE)).astype(int).tolist()
 
     def frames(self) -> Iterator[np.ndarray]:
         """Renders the frames, uint8 [H, W, 3] RGB, FRAME_RATE a second."""
         generator = np.random.default_rng((*self._seed, 1))
-        sources = [clip.source for clip in self._clips]
+        sources = self._sources
         signer = draw_signer(sources[0].seed[0], sources[0].signer)
         heads = [source.poses()[0].head for source in sources]
         ends = [heads[0][:1], *chain(*((head[:1], head[-1:]) for head in heads)), heads[-1][-1:]]
