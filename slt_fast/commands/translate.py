@@ -224,6 +224,10 @@ def _write(style: Style, said: Iterator[Said], path: Path | None, *, is_subtitle
     found = list(said)
     if is_subtitle:  # a manifest may have the parts of a video in any order
         found.sort(key=lambda one: one.segment.start_s)
+        empty = sum(not one.segment.translation.text for one in found)
+        if empty:
+            text = "%s: left out %d of %d sentences, of which the model says nothing"
+            logging.warning(text, path, empty, len(found))
     with replacing(path) as temporary:
         temporary.write_text("".join(style.pieces(found)), encoding="utf-8")
     print(f"wrote {printable(str(path))}: {len(found)} sentences")

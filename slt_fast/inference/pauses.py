@@ -9,6 +9,7 @@ again at its end, by the levels that are known then.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
@@ -22,6 +23,7 @@ _LOWER, _HIGHER = 0.22, 0.42  # thresholds between the two levels
 # Thresholds are at least so many times the lower level, so that rest alone has no sentences.
 _LEAST_LOWER, _LEAST_HIGHER = 1.3, 1.6
 _HISTORY = 20.0  # seconds that the levels are taken from
+_FORGETTING = 1.15  # what the level of rest may rise by in a second, so that signing is not rest
 _SMOOTHED = 0.2  # seconds that motion is averaged over
 _STARTED = 0.12  # seconds of motion that start a sentence
 
@@ -46,6 +48,7 @@ class Stretch(NamedTuple):
 
     first: int
     end: int  # the number after the last one
+    is_cut: tuple[bool, bool] = (False, False)  # whether its start or end is not at a pause
 
 
 class PauseFinder:
@@ -64,10 +67,13 @@ class PauseFinder:
         self._started = max(1, round(_STARTED * rate))
         self._second = round(rate)
         self._history: deque[float] = deque(maxlen=round(_HISTORY * rate))
+        self._rest = math.inf  # the level of rest
+        self._forgetting = _FORGETTING ** (1 / rate)
         self._raw: list[float] = []  # motion from the moment `self.needed` on
         self._motion: list[float] = []  # the same, smoothed
         self.needed = 0  # the first moment that a sentence may still begin with
         self._start: int | None = None  # of the sentence that goes on
+        self._cut_at = -1  # where the sentence before it was cut, if that was not at a pause
         self._still = self._moving = 0  # moments at the end that are below, or above
 
     def add(self, motion: float) -> Stretch | None:
@@ -77,6 +83,9 @@ class PauseFinder:
         self._motion.append(smoothed)
         if self._start is not None or self._still < self._second:
             self._history.append(smoothed)  # a long rest would push out what signing looks like
+        if len(self._history) >= self._second:
+            known = float(np.quantile(self._history, _QUANTILES[0]))
+            self._rest = min(self._forgetting * self._rest, known)
         lower, higher = self._thresholds()
         if smoothed < lower:
             self._still += 1
@@ -93,12 +102,12 @@ class PauseFinder:
     def going_on(self) -> Stretch | None:
         """Returns the sentence that is signed now, up to the last moment; None in a pause."""
         found = self._found()
-        return None if found is None else Stretch(found.first, self._end)
+        return None if found is None else found._replace(end=self._end)
 
     def finish(self) -> Stretch | None:
         """Ends the sentence that is signed now; returns it if there is one."""
         found = self._found()
-        self._start, self._moving = None, 0
+        self._start, self._moving, self._cut_at = None, 0, -1
         self._forget(self._end - self._before)
         return found
 
@@ -113,6 +122,7 @@ class PauseFinder:
 
     def _thresholds(self) -> tuple[float, float]:
         rest, signing = np.quantile(self._history, _QUANTILES)
+        rest = min(rest, self._rest)
         lower, higher = (rest + share * (signing - rest) for share in (_LOWER, _HIGHER))
         return max(lower, _LEAST_LOWER * rest), max(higher, _LEAST_HIGHER * rest)
 
@@ -141,16 +151,19 @@ class PauseFinder:
         first, end = max(int(moving[0]) - 1, 0), int(moving[-1])
         if end - first < self._shortest:
             return None
-        return Stretch(self.needed + first, self.needed + end)
+        first, end = self.needed + first, self.needed + end
+        return Stretch(first, end, (first <= self._cut_at, False))
 
     def _cut(self) -> Stretch | None:
         """Cuts a sentence that is too long where it moves least, and goes on with the rest."""
         found = self._found()
         half = len(self._motion) // 2
         place = self.needed + half + int(np.argmin(self._motion[half:]))
-        self._start = place
+        self._start = self._cut_at = place
         self._forget(place)
-        return None if found is None or found.first >= place else Stretch(found.first, place)
+        if found is None or found.first >= place:
+            return None
+        return found._replace(end=place, is_cut=(found.is_cut[0], True))
 
     def _forget(self, until: int) -> None:
         dropped = max(until - self.needed, 0)
