@@ -37,7 +37,7 @@ class Arguments:
     """Whether the clip is one of synthetic-agreement."""
     sentences: Annotated[int, Bounds(ge=1)] | None = None
     """Instead of a folder of frames, write a video of the clip and the signer's next ones, with
-    rests between them, and the true sentences with their times beside it (.vtt)."""
+    rests between them, and the true sentences with their times beside it (.true.vtt)."""
     limit: int | None = None
     """Number of sentences to render; by default all."""
     width: int = 210
@@ -90,10 +90,11 @@ def render_talk(arguments: Arguments) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     write_video(video, list(talk.frames()), fps=FRAME_RATE)
     cues = [(start, end, clip.text) for start, end, clip in talk.sentences()]
-    with replacing(video.with_suffix(".vtt")) as temporary:
+    true = video.with_suffix(".true.vtt")  # not what slt-translate would write beside it
+    with replacing(true) as temporary:
         text = HEADERS["vtt"] + "".join(cue_blocks(cues, "vtt"))
         temporary.write_text(text, encoding="utf-8")
-    print(f"wrote {video} and {video.with_suffix('.vtt')}: {len(cues)} sentences")
+    print(f"wrote {video} and {true}: {len(cues)} sentences")
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ from slt_fast.errors import DataError, result_or_error
 from slt_fast.inference.pauses import PauseConfig, PauseFinder, Stretch
 from slt_fast.inference.translate import Translation, translate_batch
 
-# Seconds that two sentences share where there was no pause to cut at. At a pause they see nothing of
-# the rest around them: one frame of it on either side cost 4 of 86 right sentences (docs/log.md).
+# Seconds by which two sentences reach over a cut between them that is at no pause. At a pause they
+# see no rest: a model that was trained on clips without rest does worse with it (docs/log.md).
 _OVERLAP = 0.2
 
 

@@ -103,9 +103,9 @@ def test_no_such_clip(run_script, tmp_path: Path, options: list[str], message: s
 def test_a_video_of_several_sentences(run_script, tmp_path: Path) -> None:
     options = ["--clip", "test-00001", "--sentences", 2, "--output", tmp_path / "talks"]
     finished = run_script("render_synthetic.py", *options)
-    assert finished.status == 0 and "test-00001.vtt: 2 sentences" in finished.out
+    assert finished.status == 0 and "test-00001.true.vtt: 2 sentences" in finished.out
     talk = Talk("test-00001", 2)
-    cues = read_cues(tmp_path / "talks" / "test-00001.vtt")
+    cues = read_cues(tmp_path / "talks" / "test-00001.true.vtt")
     for cue, (start, end, clip) in zip(cues, talk.sentences(), strict=True):
         assert (cue.start, cue.end) == pytest.approx((start, end)) and cue.text == clip.text
     shown = VideoSource(tmp_path / "talks" / "test-00001.mp4").read()

@@ -62,12 +62,12 @@ def test_several_sentences_for_one_video(run_script, speaking: Path, manifest) -
     assert len(lines) == 7 and last == glosses  # which do not depend on the beams
     scores = [float(line.partition(" ")[0]) for line in lines]
     assert scores == sorted(scores, reverse=True) and max(scores) < 0
-    several = Translator.load(tmp_path)
+    several = Translator.load(speaking)
     several.search_with(beam_size=7)
     found = several(video[0]).candidates
     assert [text for text, _ in found] == [line.partition(" ")[2] for line in lines]
     assert several(video[0]).text == found[0].text
-    assert Translator.load(tmp_path)(video[0]).text == best
+    assert Translator.load(speaking)(video[0]).text == best
 
 
 def test_the_search_is_that_asked_for(run_script, checkpoint, manifest: Path, monkeypatch) -> None:
