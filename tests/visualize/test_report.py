@@ -45,8 +45,9 @@ def page(tmp_path: Path) -> Path:
     frames = list(np.random.default_rng(0).integers(0, 255, (2 * T, 30, 40, 3), np.uint8))
     flow = [frame[:8, :8] for frame in frames]
     facts = [("Model", "<b>none</b>")]
+    times = [number / RATE for number in range(2 * T)]
     path = tmp_path / "report.html"
-    write_report(path, sentences, frames, flow, title="a < b", rate=RATE, facts=facts)
+    write_report(path, sentences, frames, flow, times=times, title="a < b", rate=RATE, facts=facts)
     return path
 
 
@@ -71,7 +72,7 @@ def test_everything_is_inside(page: Path) -> None:
 def test_what_cannot_be_written(tmp_path: Path, name: str, frames: int, message: str) -> None:
     pictures = [np.zeros((8, 8, 3), np.uint8)] * frames
     with pytest.raises(UserError, match=message):
-        write_report(tmp_path / name, [], pictures, pictures, title="", rate=25)
+        write_report(tmp_path / name, [], pictures, pictures, times=[0.0], title="", rate=25)
     assert not list(tmp_path.iterdir())
 
 

@@ -57,7 +57,7 @@ function lookAt(sentence, number, button) {
     weights.reduce((sum, weight, t) => sum + weight * positions[t][place], 0));
   const total = seen.reduce((sum, value) => sum + value, 0) || 1;
   const [sharpest, mean] = [(Math.max(...seen) * seen.length) / total, weights.reduce((a, b) => a + b, 0) / weights.length];
-  video.currentTime = data.times[sentence.first + at] + 0.001;
+  video.currentTime = (sentence.first + at + 0.1) / data.rate;
   drawOverlay(seen, height, width);
   looking.textContent = `“${sentence.words[number]}” looks most at ${clock(data.times[sentence.first + at])} ` +
     `(${(weights[at] / (mean || 1)).toFixed(1)} times as much as at all frames alike), and there at the bright places ` +
@@ -125,12 +125,13 @@ function showSentence(sentence) {
 }
 
 function follow() {
-  const now = video.currentTime;
+  const frame = Math.min(Math.floor(video.currentTime * data.rate + 0.01), data.times.length - 1);
+  const now = data.times[frame];
   const current = data.sentences.find((each) => now >= each.start && now < each.end);
   const text = current ? current.text : "";
   if (caption.textContent !== text) caption.textContent = text;
   for (const sentence of data.sentences) {
-    const t = data.times.findLastIndex((time) => time <= now + 0.001) - sentence.first;
+    const t = frame - sentence.first;
     sentence.buttons.forEach((button, i) => {
       const weights = sentence.attention && sentence.attention.frames[i];
       button.classList.toggle("now", Boolean(weights) && sentence === current && weights[t] > 0.5 * Math.max(...weights));

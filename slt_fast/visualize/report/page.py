@@ -24,7 +24,7 @@ from slt_fast.inference.translate import Translation
 from slt_fast.visualize.drawing import fitted, resized
 from slt_fast.visualize.files import write_video
 
-_HEIGHT = 240  # of the video in the page, in pixels
+HEIGHT = 240  # of the video in the page, in pixels
 _NUM_STILLS = 8  # of each sentence
 
 
@@ -35,7 +35,7 @@ class ReportedSentence:
     Args:
         start_s: Seconds at which it starts.
         end_s: Seconds at which it ends.
-        first: Number of its first frame, of those of the report.
+        first: Number of the first frame that the network saw, of those of the report.
         translation: What the network says of it.
         explanation: What the network saw; its T frames are those from `first` on.
     """
@@ -53,6 +53,7 @@ def write_report(
     frames: Sequence[np.ndarray],
     flow: Sequence[np.ndarray],
     *,
+    times: Sequence[float],
     title: str,
     rate: float,
     facts: Sequence[tuple[str, str]] = (),
@@ -66,8 +67,9 @@ def write_report(
         sentences: The sentences, in the order of time.
         frames: The frames of the video, uint8 [H, W, 3] RGB, all of one size; one or more.
         flow: What the network is given for each frame, uint8 [h, w, 3].
+        times: Seconds of each frame, which the page says.
         title: Title of the page.
-        rate: Frames a second.
+        rate: Frames a second that the page shows.
         facts: Lines for the head of the page: name and value.
 
     Raises:
@@ -78,14 +80,15 @@ def write_report(
         raise UserError(f"{path}: found suffix {path.suffix!r}; expected .html")
     if not frames:
         raise UserError(f"{path}: found no frame to show; expected at least one")
-    left = [fitted(frame, _HEIGHT) for frame in frames]
+    left = [fitted(frame, HEIGHT) for frame in frames]
     shown = [_beside(*pair) for pair in zip(left, flow, strict=True)]
     data = {
         "video": _data_uri("video/mp4", _encoded(shown, rate)),
         "frameShare": left[0].shape[1] / (shown[0].shape[1] + shown[0].shape[1] % 2),
-        "times": [round(number / rate, 4) for number in range(len(shown))],
+        "rate": rate,
+        "times": [round(time, 4) for time in times],
         "facts": list(facts),
-        "sentences": [_sentence(each, shown, rate) for each in sentences],
+        "sentences": [_sentence(each, shown, times) for each in sentences],
     }
     parts = {name: _part(f"page.{kind}") for name, kind in (("style", "css"), ("script", "js"))}
     # "<" would end the script element in a text that says so.
@@ -95,7 +98,9 @@ def write_report(
         temporary.write_text(page, encoding="utf-8")
 
 
-def _sentence(one: ReportedSentence, shown: Sequence[np.ndarray], rate: float) -> dict[str, Any]:
+def _sentence(
+    one: ReportedSentence, shown: Sequence[np.ndarray], times: Sequence[float]
+) -> dict[str, Any]:
     said, saw = one.translation, one.explanation
     num_frames = saw.gloss_probabilities.shape[1]
     probabilities = map(_rounded, saw.gloss_probabilities)
@@ -114,7 +119,7 @@ def _sentence(one: ReportedSentence, shown: Sequence[np.ndarray], rate: float) -
         ],
         "attention": _attention(saw),
         "stills": [
-            {"seconds": number / rate, "picture": _still(shown[number])}
+            {"seconds": times[number], "picture": _still(shown[number])}
             for number in (one.first + chosen).tolist()
         ],
     }
