@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from anyio import CancelScope
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
 
@@ -73,9 +74,8 @@ def create_app(
     async def guarded(request: Request, call_next: Any) -> Response:
         host = request.headers.get("host", "")
         if _name(host) not in hosts:
-            return PlainTextResponse(
-                f"host: found {printable(host)!r}; expected one of {hosts}", 421
-            )
+            found = f"host: found {printable(host)!r}; expected {' or '.join(hosts)}"
+            return PlainTextResponse(found, 421)
         response = await call_next(request)
         response.headers.update(_HEADERS)
         return response
@@ -148,25 +148,29 @@ def _too_large(limits: Limits) -> str:
 async def _received(request: Request, limits: Limits) -> Path:
     """Writes the body of a request to a temporary file, whatever length it claims to have."""
     handle, name = tempfile.mkstemp(prefix="slt_fast-upload-")
-    path, total = Path(name), 0
+    path = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            async with asyncio.timeout(limits.upload_seconds):
-                async for piece in request.stream():
-                    total += len(piece)
-                    if total > limits.max_megabytes * 2**20:
-                        raise _Refused(413, _too_large(limits))
-                    file.write(piece)
-        if not total:
-            raise _Refused(400, "found an empty file; expected a video")
+            await asyncio.wait_for(_copied(request, file, limits), limits.upload_seconds)
         return path
-    except TimeoutError:
+    except asyncio.TimeoutError:
         path.unlink()
         expected = f"expected one within {limits.upload_seconds:g} seconds"
         raise _Refused(408, f"found an upload that takes longer; {expected}") from None
     except BaseException:
         path.unlink()
         raise
+
+
+async def _copied(request: Request, file: BinaryIO, limits: Limits) -> None:
+    total = 0
+    async for piece in request.stream():
+        total += len(piece)
+        if total > limits.max_megabytes * 2**20:
+            raise _Refused(413, _too_large(limits))
+        file.write(piece)
+    if not total:
+        raise _Refused(400, "found an empty file; expected a video")
 
 
 async def _lines(
@@ -213,8 +217,8 @@ async def _in_thread(found: Iterator[Event], left: threading.Event) -> AsyncIter
     finally:
         left.set()
         if pending is not None and not pending.done():
-            with suppress(Left, UserError, OSError):
-                await asyncio.shield(pending)
+            with CancelScope(shield=True), suppress(Left, UserError, OSError):
+                await pending
 
 
 def _line(event: Event) -> bytes:
@@ -222,4 +226,4 @@ def _line(event: Event) -> bytes:
 
 
 def _part(name: str) -> str:
-    return files("slt_fast.serving").joinpath("page", name).read_text(encoding="utf-8")
+    return files("slt_fast.serving").joinpath(f"page/{name}").read_text(encoding="utf-8")

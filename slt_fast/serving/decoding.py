@@ -98,12 +98,8 @@ def _decode(theirs: Connection, path: Path, name: str, limits: Limits) -> None:
         source = VideoSource(path)
         theirs.send_bytes(_RATE + json.dumps(source.frame_rate()).encode())
         for seconds, frame in source.timed_frames():
-            height, width = frame.shape[:2]
-            theirs.send_bytes(
-                _PICTURE
-                + _FRAME.pack(seconds, height, width)
-                + np.ascontiguousarray(frame).tobytes()
-            )
+            start = _PICTURE + _FRAME.pack(seconds, *frame.shape[:2])
+            theirs.send_bytes(start + frame.tobytes())
         theirs.send_bytes(_PICTURE)
     except BrokenPipeError:
         return  # the client has left
