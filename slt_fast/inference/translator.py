@@ -120,7 +120,7 @@ class Translator:
 
         Raises:
             DataError: The folder holds something.
-            UserError: A weight is not finite in that dtype, or there are no scores of test.
+            UserError: A weight is not finite in that dtype, or scores has none of the test split.
             OSError: The folder cannot be written.
         """
         save_pretrained(

@@ -34,7 +34,7 @@ def save_pretrained(
 
     Raises:
         DataError: The folder holds something, or is a file.
-        UserError: A weight is not finite in that dtype, or there are no scores of test.
+        UserError: A weight is not finite in that dtype, or scores has none of the test split.
         OSError: The folder cannot be written.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
