@@ -66,11 +66,13 @@ def model_card(
 
 
 def _own_scores(scores: Mapping[str, Any], split: str) -> dict[str, Any]:
-    """Returns the scores of a split by their names without it; raises UserError without BLEU-4."""
-    for key in (f"{split}.bleu4", f"{split}.num_clips"):
-        if not isinstance(scores.get(key), int | float):
-            raise UserError(f"scores: found {scores.get(key)!r} for {key}; expected a number")
-    return {key.removeprefix(f"{split}."): value for key, value in scores.items()}
+    """Returns the scores of a split by their names without it; raises UserError for no numbers."""
+    own = {key.removeprefix(f"{split}."): value for key, value in scores.items()}
+    optional = {f"{name}{end}" for name in _SCORES for end in ("", "_low", "_high")} & own.keys()
+    for name in ("bleu4", "num_clips", *sorted(optional)):
+        if not isinstance(found := scores.get(f"{split}.{name}"), int | float):
+            raise UserError(f"scores: found {found!r} for {split}.{name}; expected a number")
+    return own
 
 
 def _head(trained_on: TrainedOn, name: str, scores: Mapping[str, Any], license: str) -> str:
@@ -142,6 +144,6 @@ def _use(trained: TrainedModel, name: str) -> str:
 ```python
 from slt_fast import Translator
 
-translator = Translator.from_pretrained("{name}")  # this folder, or its name on the Hub
+translator = Translator.from_pretrained({json.dumps(name)})  # this folder, or its name on the Hub
 print({call})
 ```"""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 
 from slt_fast.checkpoint import MODEL_FILES, TrainedModel, write_model
 from slt_fast.errors import DataError, UserError
@@ -46,12 +47,22 @@ def save_pretrained(
             raise UserError(
                 f"{name}: found a weight that {dtype} cannot hold; expected finite ones"
             )
-    shared = replace(trained, network=network, trained_on=trained.trained_on.without_folders())
+    model = trained.recipe.model  # whose backbone_weights may be a file of this machine
+    model = replace(model, backbone_weights=Path(model.backbone_weights).name)
+    shared = replace(
+        trained,
+        network=network,
+        recipe=replace(trained.recipe, model=model),
+        trained_on=trained.trained_on.without_folders(),
+    )
     name = folder.resolve().name
     card = model_card(shared, name, dtype=dtype, scores=scores, note=note, license=license)
-    with replacing_folder(folder) as temporary:
-        write_model(temporary, shared)
-        (temporary / _CARD).write_text(card, encoding="utf-8")
+    try:
+        with replacing_folder(folder) as temporary:
+            write_model(temporary, shared)
+            (temporary / _CARD).write_text(card, encoding="utf-8")
+    except SafetensorError as error:  # a full disk, say
+        raise OSError(f"{folder}: could not write the model: {error}") from error
 
 
 def fetch_pretrained(name_or_folder: str | Path) -> Path:

@@ -38,10 +38,16 @@ def test_without_scores(trained) -> None:
 
 @pytest.mark.parametrize(
     ("scores", "found"),
-    [({}, "None"), ({"dev.bleu4": 9.0}, "None"), ({**SCORES, "test.bleu4": "high"}, "'high'")],
+    [
+        ({}, "None for test.bleu4"),
+        ({"dev.bleu4": 9.0}, "None for test.bleu4"),
+        ({"test.bleu4": 9.0}, "None for test.num_clips"),
+        ({**SCORES, "test.wer": "high"}, "'high' for test.wer"),
+        ({**SCORES, "test.bleu4_low": None}, "None for test.bleu4_low"),
+    ],
 )
 def test_other_scores_are_refused(trained, scores, found: str) -> None:
-    message = rf"^scores: found {found} for test\.bleu4; expected a number"
+    message = rf"^scores: found {found}; expected a number"
     with pytest.raises(UserError, match=message):
         model_card(trained, "hund", scores=scores)
 

@@ -7,9 +7,10 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from slt_fast import Translator
+from slt_fast import Translator, checkpoint
 from slt_fast.checkpoint import load_model
 from slt_fast.errors import DataError, UserError
 from slt_fast.pretrained import fetch_pretrained, save_pretrained
@@ -39,6 +40,8 @@ def test_half_precision_is_loaded_into_float32(trained, tmp_path: Path) -> None:
 
 
 def test_folders_of_this_machine_are_not_passed_on(trained, tmp_path: Path) -> None:
+    model = replace(trained.recipe.model, backbone_weights="/secret/resnet18.pth")
+    trained = replace(trained, recipe=replace(trained.recipe, model=model))
     save_pretrained(tmp_path / "hund", trained)
     assert all(b"secret" not in path.read_bytes() for path in (tmp_path / "hund").iterdir())
     assert load_model(tmp_path / "hund").trained_on.data == "manifest:hunde.csv"
@@ -66,6 +69,16 @@ def test_weights_that_the_file_cannot_hold(trained, tmp_path: Path, value, dtype
     message = rf"^decoder\.output\.bias: found a weight that {dtype} cannot hold; expected finite"
     with pytest.raises(UserError, match=message):
         save_pretrained(tmp_path / "hund", trained, dtype=dtype)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_is_full(trained, tmp_path: Path, monkeypatch) -> None:
+    def save_file(*_: object) -> None:
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", save_file)
+    with pytest.raises(OSError, match="hund: could not write the model: No space left on device"):
+        save_pretrained(tmp_path / "hund", trained)
     assert os.listdir(tmp_path) == []
 
 
