@@ -1,5 +1,7 @@
 """Translates video files or folders of frames; or glosses, with a model that takes them.
 
+slt-translate clip.mp4
+
 slt-translate clip.mp4 --checkpoint runs/quickstart/best
 
 slt-translate first.mp4 second.mp4 --checkpoint runs/quickstart/best
@@ -28,8 +30,9 @@ class Arguments:
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Video files that FFmpeg decodes, or folders of frames; the model is loaded once. One that
     cannot be read is reported and left out; the exit status is then 1."""
-    checkpoint: Path
-    """Folder of a checkpoint, or of a run (its best checkpoint)."""
+    checkpoint: Path | None = None
+    """Folder of a checkpoint, or of a run (its best checkpoint). By default the model that comes
+    with slt_fast, which knows only a signer drawn by code."""
     glosses: str | None = None
     """Glosses to translate instead of videos, separated by spaces."""
     start: int | None = None

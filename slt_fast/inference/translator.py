@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from slt_fast.checkpoint import TrainedModel, load_model
 from slt_fast.data.frame_source import FrameRate, Rate, with_rate
 from slt_fast.data.video.source import VideoSource
 from slt_fast.device import choose_device
+from slt_fast.errors import warn_once
 from slt_fast.inference.translate import (
     Translation,
     trained_rate,
     translate_glosses,
     translate_source,
 )
+from slt_fast.pretrained import SHIPPED, SHIPPED_KNOWS, Dtype, fetch_pretrained, save_pretrained
 from slt_fast.settings import check_value
 
 logger = logging.getLogger(__name__)
@@ -38,6 +42,8 @@ class Translator:
         translator = Translator.load("runs/quickstart")
         print(translator("clip.mp4").text)
 
+    Without a checkpoint, the model that comes with slt_fast translates.
+
     Args:
         trained: The model, in evaluation mode; its device computes.
         fps: Frames per second that frames are resampled to, or "native" to keep all; None takes
@@ -49,12 +55,17 @@ class Translator:
 
     @classmethod
     def load(
-        cls, checkpoint: str | Path, *, device: str = "auto", fps: FrameRate | None = None
+        cls,
+        checkpoint: str | Path | None = None,
+        *,
+        device: str = "auto",
+        fps: FrameRate | None = None,
     ) -> Translator:
         """Loads a model.
 
         Args:
-            checkpoint: Folder of a checkpoint, or of a run (its best checkpoint).
+            checkpoint: Folder of a checkpoint, or of a run (its best checkpoint). None takes the
+                model that comes with slt_fast, and a warning says what that knows.
             device: "auto" (the GPU if there is one), "cpu", "cuda" or "cuda:N".
             fps: As for Translator.
 
@@ -63,9 +74,58 @@ class Translator:
             UserError: The device is unknown or cannot be used here, or fps is no rate.
         """
         chosen = choose_device(device)
+        if checkpoint is None:
+            checkpoint = SHIPPED
+            warn_once(f"checkpoint: none given, so the model in slt_fast is used. {SHIPPED_KNOWS}")
         trained = load_model(Path(checkpoint))
         trained.network.to(chosen)
         return cls(trained, fps=fps)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_folder: str | Path, *, device: str = "auto", fps: FrameRate | None = None
+    ) -> Translator:
+        """Loads a model by its folder, or by its name on the Hugging Face Hub.
+
+        Args:
+            name_or_folder: Folder as for load; if there is none, the name of a model on the Hub,
+                "USER/MODEL", which is downloaded once. No code of it is run.
+            device: As for load.
+            fps: As for Translator.
+
+        Raises:
+            DataError, UserError: As for load; or huggingface_hub is missing, or cannot download.
+        """
+        return cls.load(fetch_pretrained(name_or_folder), device=device, fps=fps)
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        dtype: Dtype = "float32",
+        scores: Mapping[str, Any] | None = None,
+        note: str = "",
+        license: str = "",
+    ) -> None:
+        """Writes the model with a card, as a folder that can be put on the Hugging Face Hub.
+
+        It holds what inference needs: no state of the optimiser, no path of this machine.
+
+        Args:
+            folder: A new or empty folder, whose name the card has.
+            dtype: Of the weights in the file; they compute in float32.
+            scores: Scores for the card, with the keys of metrics.json.
+            note: A paragraph for the card: how the scores were measured, say.
+            license: Licence of the weights for the card, as the Hub abbreviates it: "mit".
+
+        Raises:
+            DataError: The folder holds something.
+            UserError: A weight is not finite in that dtype, or scores has none of the test split.
+            OSError: The folder cannot be written.
+        """
+        save_pretrained(
+            Path(folder), self.trained, dtype=dtype, scores=scores, note=note, license=license
+        )
 
     def search_with(
         self, *, beam_size: int | None = None, length_penalty: float | None = None

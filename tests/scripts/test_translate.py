@@ -9,10 +9,11 @@ from safetensors.torch import load_file, save_file
 from slt_fast.checkpoint import build_network, checkpoint_folder, load_model, save_checkpoint
 from slt_fast.commands.translate import Arguments
 from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
-from slt_fast.errors import UserError
+from slt_fast.errors import UserError, warn_once
 from slt_fast.inference import translate, translator
 from slt_fast.inference.translate import Translation
 from slt_fast.inference.translator import Translator
+from slt_fast.pretrained import SHIPPED
 
 
 @pytest.mark.parametrize("name", ["first.mp4", "second"])
@@ -174,6 +175,21 @@ def test_checkpoints_that_cannot_be_used(run_script, checkpoint, manifest, tmp_p
     fails(run_script(*options), "expected a whole safetensors file")
 
 
+def test_without_a_checkpoint_the_model_in_the_package_translates(
+    run_script, manifest: Path, caplog
+) -> None:
+    warn_once.cache_clear()
+    videos = [manifest.parent / "second"] * 2
+    said = run_script("translate.py", *videos)
+    assert said.status == 0, said.err
+    alone = Translator.load(SHIPPED)(videos[0])
+    assert said.out.splitlines()[1] == alone.text
+    (warning,) = [line for line in caplog.messages if line.startswith("checkpoint: ")]
+    expected = "none given, so the model in slt_fast is used. It knows only a signer drawn by code"
+    assert expected in warning
+    fails(run_script("translate.py", "--glosses", "HUND"), "glosses: found a model that sees flow")
+
+
 def test_several_videos_in_one_start(run_script, checkpoint: Path, manifest: Path) -> None:
     videos = [manifest.parent / name for name in ("first.mp4", "second")]
     alone = [run_script("translate.py", video, "--checkpoint", checkpoint).out for video in videos]
@@ -193,7 +209,6 @@ def test_a_bad_video_does_not_stop_the_others(run_script, checkpoint, manifest: 
 
 def test_bad_options(run_script, checkpoint: Path) -> None:
     assert run_script("translate.py", "--checkpoint", checkpoint).status == 2
-    assert run_script("translate.py", "clip.mp4").status == 2
     for option in ("--fps", "--folder-fps"):
         refused = run_script("translate.py", "clip.mp4", "--checkpoint", checkpoint, option, "0")
         assert refused.status == 2 and "fps: found 0.0; expected 1 to 1000" in refused.err
