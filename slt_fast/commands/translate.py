@@ -143,7 +143,7 @@ def main() -> None:
     if arguments.glosses is not None:
         _show(translator.translate_glosses(arguments.glosses), arguments.n_best)
         return
-    names = len(inputs) > 1
+    names = len(inputs) > 1 or errors.any  # then it is not clear which one was translated
     style = Style(arguments.format, arguments.n_best, names, translator.knows_glosses)
     timing = Timing()
     if arguments.videos:
