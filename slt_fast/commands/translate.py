@@ -28,11 +28,13 @@ from slt_fast import Translator, command_line
 from slt_fast.commands.translate_inputs import Input, find_inputs
 from slt_fast.commands.translate_live import translate_live
 from slt_fast.commands.translate_output import Format, Said, Style, plan_outputs
+from slt_fast.commands.translate_report import check_report, write_report_of
 from slt_fast.commands.translate_timing import Timing
 from slt_fast.data.frame_source import FrameRate, Rate
 from slt_fast.errors import UserError, printable
 from slt_fast.files import check_outputs, replacing
 from slt_fast.inference.pauses import PauseConfig
+from slt_fast.inference.streaming import Segment
 from slt_fast.inference.translate import Translation
 from slt_fast.inference.translator import Sentences
 from slt_fast.settings import Bounds, check_settings
@@ -79,6 +81,8 @@ class Arguments:
     """File to write instead of printing; or an existing folder, which gets a file a video."""
     beside: bool = False
     """Write a file beside each video, of its name."""
+    report: Path | None = None
+    """Also write a page (.html) of the one video: its translation, and what the model saw."""
     camera: Annotated[int, Bounds(ge=0)] | None = None
     """Number of a camera to translate live: 0 is /dev/video0. Ctrl-C ends it."""
     stream: str | None = None
@@ -105,11 +109,12 @@ class Arguments:
     def _check_uses(self, kind: str) -> None:
         """Raises UserError for an option that has no meaning for this kind of input."""
         defaults = {name: one.default for name, one in self.__dataclass_fields__.items()}
+        of_files = ("start", "end", "beside", "report")
         unused = {
             "videos": (),
-            "glosses": ("start", "end", "sentences", "format", "output", "beside", "timing"),
-            "camera": ("start", "end", "folder_fps", "beside"),
-            "stream": ("start", "end", "folder_fps", "beside"),
+            "glosses": (*of_files, "sentences", "format", "output", "timing"),
+            "camera": (*of_files, "folder_fps"),
+            "stream": (*of_files, "folder_fps"),
         }[kind]
         for name in unused:
             if getattr(self, name) != defaults[name]:
@@ -139,6 +144,7 @@ def main() -> None:
         on_error=errors,
     )
     output, beside = arguments.output, arguments.beside
+    check_report(arguments.report, inputs)
     plan = plan_outputs(inputs, arguments.format, output, beside=beside)
     if not arguments.videos and output is not None:
         check_outputs({"output": output}, {})
@@ -149,10 +155,21 @@ def main() -> None:
     names = len(inputs) > 1 or errors.any  # then it is not clear which one was translated
     style = Style(arguments.format, arguments.n_best, names, translator.knows_glosses)
     timing = Timing()
+    translated: list[Segment] = []
     if arguments.videos:
         for path, group in plan.items():
             said = _said(translator, group, arguments, timing, errors)
+            if arguments.report:
+                said = _kept(said, translated)
             _write(style, said, path, is_subtitle=arguments.format in ("srt", "vtt"))
+        if arguments.report and not errors.any:
+            name = "the one that comes with slt_fast"
+            if arguments.checkpoint:
+                name = arguments.checkpoint.name
+            wall_s = timing.wall_s()
+            write_report_of(
+                translator, inputs[0], translated, arguments.report, model=name, wall_s=wall_s
+            )
         status = int(errors.any)
     else:
         status = translate_live(
@@ -167,6 +184,13 @@ def main() -> None:
     if arguments.timing:
         print(timing, file=sys.stderr)
     sys.exit(status)
+
+
+def _kept(said: Iterator[Said], segments: list[Segment]) -> Iterator[Said]:
+    """Passes translations on, and keeps them."""
+    for one in said:
+        segments.append(one.segment)
+        yield one
 
 
 class _Errors:

@@ -31,8 +31,12 @@ class Timing:
         self._first = self._last = 0.0
         self._is_new = True
 
+    def wall_s(self) -> float:
+        """Returns the seconds since it was made."""
+        return time.perf_counter() - self._started
+
     def __str__(self) -> str:
-        wall = time.perf_counter() - self._started
+        wall = self.wall_s()
         line = (
             f"timing: {self._video:.1f} seconds of video in {wall:.1f} "
             f"({self._video / wall:.2f} times real time), {len(self._seconds)} sentences"

@@ -38,6 +38,8 @@ class Segment:
             one, replace it.
         is_whole: Whether it is a whole video that was taken as one sentence.
         compute_s: Seconds that the translation took, from the moment when its images were known.
+        moments: Number of the first image that the network saw, of all images of the video, and
+            the number after its last one.
     """
 
     start_s: float
@@ -46,6 +48,7 @@ class Segment:
     is_final: bool = True
     is_whole: bool = False
     compute_s: float = field(default=0.0, compare=False)
+    moments: tuple[int, int] = field(default=(0, 0), compare=False)
 
 
 class Sentence(NamedTuple):
@@ -54,6 +57,7 @@ class Sentence(NamedTuple):
     images: torch.Tensor  # float16 [T, 3, image_size, image_size]
     start_s: float
     end_s: float
+    moments: tuple[int, int]
     is_final: bool = True
     is_whole: bool = False
 
@@ -80,7 +84,7 @@ def whole_clip(images: Iterable[TimedImage], rate: float | None) -> Sentence:
     held = list(images)
     last = held[-1].seconds + (1 / rate if rate else 0)
     stacked = torch.stack([one.image for one in held])
-    return Sentence(stacked, held[0].seconds, last, is_whole=True)
+    return Sentence(stacked, held[0].seconds, last, (0, len(held)), is_whole=True)
 
 
 def cut_at_pauses(
@@ -139,7 +143,7 @@ class _Held:
     def sentence(self, found: Stretch) -> Sentence:
         first, end = found.first - self._first, found.end - self._first
         before, after = (self._overlap * is_cut for is_cut in found.is_cut)
-        shown = islice(self._images, max(first - before, 0), end + after)
+        shown = islice(self._images, start := max(first - before, 0), end + after)
         images = torch.stack([one.image for one in shown])
         if self._blank is not None:
             images[0] = self._blank
@@ -147,7 +151,9 @@ class _Held:
             last = self._images[end].seconds
         else:
             last = self._images[-1].seconds + 1 / self._rate
-        return Sentence(images, self._images[first].seconds, last)
+        start += self._first
+        moments = start, start + len(images)
+        return Sentence(images, self._images[first].seconds, last, moments)
 
 
 def translate_sentences(
@@ -163,12 +169,12 @@ def translate_sentences(
     Raises:
         UserError: A sentence has more frames than the device's memory holds.
     """
-    for images, start_s, end_s, is_final, is_whole in sentences:
+    for images, start_s, end_s, moments, is_final, is_whole in sentences:
         started = time.perf_counter()
         batch = PackedClips((clip,) if clip else (), images, torch.tensor([len(images)]))
         said = translate_batch(trained, batch, search=trained.recipe.search)[0]
         seconds = time.perf_counter() - started
-        yield Segment(start_s, end_s, said, is_final, is_whole, seconds)
+        yield Segment(start_s, end_s, said, is_final, is_whole, seconds, moments)
 
 
 def or_data_error(name: str, images: Iterator[TimedImage]) -> Iterator[TimedImage]:

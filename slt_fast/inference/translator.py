@@ -250,7 +250,7 @@ class Translator:
         check_value("sentences", Sentences, sentences)
         if not isinstance(video, VideoSource):
             video = self._source(video, start, end, folder_fps)
-        source, pauses = self._resampled(video), pauses or PauseConfig()
+        source, pauses = self.resampled(video), pauses or PauseConfig()
         device, config = self._check_images(source.name), self.trained.recipe.input
         images = or_data_error(source.name, timed_images(source.timed_frames(), config, device))
         found = self._sentences(source, images, sentences, pauses)
@@ -280,7 +280,7 @@ class Translator:
                 rate is needed and unknown.
         """
         device, config = self._check_images("stream"), self.trained.recipe.input
-        rate = self._moments_a_second("stream", frame_rate)
+        rate = self.images_a_second("stream", frame_rate)
         if self.fps != "native":
             frames = timed_moments(frames, self.fps, frame_rate)
         at_once = max(1, round(_STREAM_PART * rate))
@@ -298,7 +298,7 @@ class Translator:
         """Yields the whole clip, or its sentences."""
         config, longest = self.trained.recipe.input, pauses.longest_sentence
         if sentences == "pauses":
-            rate = self._moments_a_second(source.name, source.frame_rate())
+            rate = self.images_a_second(source.name, source.frame_rate())
             yield from cut_at_pauses(images, rate, config, pauses)
             return
         own = source.frame_rate()
@@ -334,7 +334,8 @@ class Translator:
         check_value("folder_fps", Rate | None, folder_fps)
         return VideoSource(Path(video), start, end, folder_fps)
 
-    def _resampled(self, source: VideoSource) -> VideoSource:
+    def resampled(self, source: VideoSource) -> VideoSource:
+        """Returns a video at the frame rate that the model works at."""
         if source.path.is_dir() and source.fps is None and self.fps != "native":
             logger.info("%s: taken to have %g frames a second", source.path, self.fps)
         return source if self.fps == "native" else source.at_rate(self.fps)
@@ -345,7 +346,7 @@ class Translator:
         device = next(self.trained.network.parameters()).device
         return flow_device(self.trained.recipe.input, device) or "cpu"
 
-    def _moments_a_second(self, name: str, own: float | None) -> float:
+    def images_a_second(self, name: str, own: float | None) -> float:
         """Returns the images a second; raises UserError if that is unknown."""
         if self.fps != "native":
             return fitting_rate(self.fps, own)
