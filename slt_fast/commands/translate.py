@@ -1,5 +1,7 @@
 """Translates videos, folders of frames or live input; or glosses, with a model that takes them.
 
+slt-translate clip.mp4
+
 slt-translate clip.mp4 --checkpoint runs/quickstart
 
 slt-translate talks/*.mp4 --format vtt --beside --checkpoint runs/quickstart
@@ -46,8 +48,9 @@ class Arguments:
     """Video files that FFmpeg decodes, folders of frames, folders of such videos, patterns such as
     'talks/*.mp4', or manifest:FILE; the model is loaded once. One that cannot be read is reported
     and left out; the exit status is then 1."""
-    checkpoint: Path
-    """Folder of a checkpoint, or of a run (its best checkpoint)."""
+    checkpoint: Path | None = None
+    """Folder of a checkpoint, or of a run (its best checkpoint). By default the model that comes
+    with slt_fast, which knows only a signer drawn by code."""
     glosses: str | None = None
     """Glosses to translate instead of videos, separated by spaces."""
     start: int | None = None
@@ -149,7 +152,7 @@ def main() -> None:
     if arguments.glosses is not None:
         _show(translator.translate_glosses(arguments.glosses), arguments.n_best)
         return
-    names = len(inputs) > 1
+    names = len(inputs) > 1 or errors.any  # then it is not clear which one was translated
     style = Style(arguments.format, arguments.n_best, names, translator.knows_glosses)
     timing = Timing()
     translated: list[Segment] = []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from slt_fast.data.resampling import fitting_rate, timed_moments
 from slt_fast.data.timed_images import TimedImage, timed_images
 from slt_fast.data.video.source import VideoSource
 from slt_fast.device import choose_device
-from slt_fast.errors import UserError
+from slt_fast.errors import UserError, warn_once
 from slt_fast.inference.pauses import PauseConfig
 from slt_fast.inference.streaming import (
     Partial,
@@ -38,6 +38,7 @@ from slt_fast.inference.translate import (
     trained_rate,
     translate_glosses,
 )
+from slt_fast.pretrained import SHIPPED, SHIPPED_KNOWS, Dtype, fetch_pretrained, save_pretrained
 from slt_fast.settings import check_value
 
 # How a video is cut: not at all, at its pauses, or at pauses if it is too long for one sentence.
@@ -63,6 +64,8 @@ class Translator:
         translator = Translator.load("runs/quickstart")
         print(translator("clip.mp4").text)
 
+    Without a checkpoint, the model that comes with slt_fast translates.
+
     Args:
         trained: The model, in evaluation mode; its device computes.
         fps: Frames per second that frames are resampled to, or "native" to keep all; None takes
@@ -74,12 +77,17 @@ class Translator:
 
     @classmethod
     def load(
-        cls, checkpoint: str | Path, *, device: str = "auto", fps: FrameRate | None = None
+        cls,
+        checkpoint: str | Path | None = None,
+        *,
+        device: str = "auto",
+        fps: FrameRate | None = None,
     ) -> Translator:
         """Loads a model.
 
         Args:
-            checkpoint: Folder of a checkpoint, or of a run (its best checkpoint).
+            checkpoint: Folder of a checkpoint, or of a run (its best checkpoint). None takes the
+                model that comes with slt_fast, and a warning says what that knows.
             device: "auto" (the GPU if there is one), "cpu", "cuda" or "cuda:N".
             fps: As for Translator.
 
@@ -88,9 +96,58 @@ class Translator:
             UserError: The device is unknown or cannot be used here, or fps is no rate.
         """
         chosen = choose_device(device)
+        if checkpoint is None:
+            checkpoint = SHIPPED
+            warn_once(f"checkpoint: none given, so the model in slt_fast is used. {SHIPPED_KNOWS}")
         trained = load_model(Path(checkpoint))
         trained.network.to(chosen)
         return cls(trained, fps=fps)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_folder: str | Path, *, device: str = "auto", fps: FrameRate | None = None
+    ) -> Translator:
+        """Loads a model by its folder, or by its name on the Hugging Face Hub.
+
+        Args:
+            name_or_folder: Folder as for load; if there is none, the name of a model on the Hub,
+                "USER/MODEL", which is downloaded once. No code of it is run.
+            device: As for load.
+            fps: As for Translator.
+
+        Raises:
+            DataError, UserError: As for load; or huggingface_hub is missing, or cannot download.
+        """
+        return cls.load(fetch_pretrained(name_or_folder), device=device, fps=fps)
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        dtype: Dtype = "float32",
+        scores: Mapping[str, Any] | None = None,
+        note: str = "",
+        license: str = "",
+    ) -> None:
+        """Writes the model with a card, as a folder that can be put on the Hugging Face Hub.
+
+        It holds what inference needs: no state of the optimiser, no path of this machine.
+
+        Args:
+            folder: A new or empty folder, whose name the card has.
+            dtype: Of the weights in the file; they compute in float32.
+            scores: Scores for the card, with the keys of metrics.json.
+            note: A paragraph for the card: how the scores were measured, say.
+            license: Licence of the weights for the card, as the Hub abbreviates it: "mit".
+
+        Raises:
+            DataError: The folder holds something.
+            UserError: A weight is not finite in that dtype, or scores has none of the test split.
+            OSError: The folder cannot be written.
+        """
+        save_pretrained(
+            Path(folder), self.trained, dtype=dtype, scores=scores, note=note, license=license
+        )
 
     def search_with(
         self, *, beam_size: int | None = None, length_penalty: float | None = None
