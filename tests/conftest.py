@@ -112,6 +112,7 @@ def browser():
     if path is None:
         pytest.skip("needs a chromium or google-chrome on the path")
     with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox", *camera])
         yield launched
         launched.close()

@@ -23,7 +23,7 @@ FLOORS = [
     {"pretrained"},
     {"inference"},
     {"visualize"},
-    {"training"},
+    {"training", "serving"},
     {"commands"},
 ]
 # What slt_fast/__init__.py may import.

@@ -125,7 +125,7 @@ def _said(segment: Segment) -> Event:
 
 
 def _uri(picture: np.ndarray) -> str:
-    encoded = cv2.imencode(".webp", picture[..., ::-1])[1].tobytes()
+    encoded = cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 75])[1].tobytes()
     return f"data:image/webp;base64,{base64.b64encode(encoded).decode('ascii')}"
 
 

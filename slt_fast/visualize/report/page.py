@@ -148,7 +148,10 @@ def _beside(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 
 def _still(picture: np.ndarray) -> str:
-    return _data_uri("image/webp", cv2.imencode(".webp", picture[..., ::-1])[1].tobytes())
+    return _data_uri(
+        "image/webp",
+        cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 75])[1].tobytes(),
+    )
 
 
 def _encoded(pictures: Sequence[np.ndarray], rate: float) -> bytes:
