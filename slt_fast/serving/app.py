@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -204,7 +204,9 @@ async def _lines(
         path.unlink(missing_ok=True)
 
 
-async def _in_thread(found: Iterator[Event], left: threading.Event) -> AsyncIterator[Event]:
+async def _in_thread(
+    found: Generator[Event, None, None], left: threading.Event
+) -> AsyncIterator[Event]:
     """Takes events in a thread; when the client leaves, waits until the thread has noticed."""
     pending: asyncio.Future[Event | None] | None = None
     try:
@@ -216,9 +218,10 @@ async def _in_thread(found: Iterator[Event], left: threading.Event) -> AsyncIter
             yield event
     finally:
         left.set()
-        if pending is not None and not pending.done():
-            with CancelScope(shield=True), suppress(Left, UserError, OSError):
+        with CancelScope(shield=True), suppress(Left, UserError, OSError):
+            if pending is not None and not pending.done():
                 await pending
+            await asyncio.to_thread(found.close)  # ends the decoding
 
 
 def _line(event: Event) -> bytes:

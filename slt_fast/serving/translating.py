@@ -6,7 +6,7 @@ import base64
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Left(Exception):
 
 def events(
     translator: Translator, path: Path, name: str, limits: Limits, left: threading.Event
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Translates a video; yields pictures, guesses, sentences and at last the page of all.
 
     Args:

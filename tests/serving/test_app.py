@@ -20,6 +20,10 @@ def ask(address: str, content: bytes, **headers: str) -> tuple[int, list[dict]]:
     return answer.status_code, [json.loads(line) for line in answer.text.splitlines()]
 
 
+def get(address: str, **options: dict) -> httpx.Response:
+    return httpx.get(address, timeout=60, **options)
+
+
 def uploads() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob("slt_fast-upload-*"))
 
@@ -57,7 +61,7 @@ def test_what_cannot_be_translated(serve, video: Path) -> None:
         assert status == 200 and events[-1]["event"] == "failed"
         assert events[-1]["error"].startswith(message)
         assert tempfile.gettempdir() not in events[-1]["error"]
-    counts = httpx.get(f"{address}/metrics").text
+    counts = get(f"{address}/metrics").text
     assert 'slt_fast_videos_total{end="failed"} 2' in counts and "slt_fast_clients 0" in counts
     assert not uploads()
 
@@ -82,27 +86,28 @@ def test_refusals(serve, video: Path) -> None:
 def test_other_names_are_refused(serve) -> None:
     """So that no web site reaches the server by a name that leads to this computer."""
     address = serve()
-    answer = httpx.get(f"{address}/health", headers={"Host": "evil.example:8000"})
+    answer = get(f"{address}/health", headers={"Host": "evil.example:8000"})
     assert answer.status_code == 421 and "found 'evil.example:8000'" in answer.text
-    answer = httpx.get(f"{address}/health")
+    answer = get(f"{address}/health")
     assert answer.json()["status"] == "ok" and answer.json()["clients"] == 0
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     for name, status in (("page.js", 200), ("page.css", 200), ("page.py", 404), ("x", 404)):
-        assert httpx.get(f"{address}/{name}").status_code == status
+        assert get(f"{address}/{name}").status_code == status
 
 
 def test_a_client_that_leaves_frees_its_place(serve, video: Path) -> None:
     address = serve()
-    with httpx.stream("POST", f"{address}/translate", content=video.read_bytes()) as answer:
+    given = {"content": video.read_bytes(), "timeout": 120}
+    with httpx.stream("POST", f"{address}/translate", **given) as answer:
         lines = answer.iter_lines()
         assert json.loads(next(lines))["event"] == "started"
         assert json.loads(next(lines))["event"] == "picture"
     status, events = ask(address, video.read_bytes())  # it waits until the other one's work ended
     assert status == 200 and events[-1]["event"] == "done"
     until = time.monotonic() + 20
-    while httpx.get(f"{address}/health").json()["clients"] and time.monotonic() < until:
+    while get(f"{address}/health").json()["clients"] and time.monotonic() < until:
         time.sleep(0.05)
-    counts = httpx.get(f"{address}/metrics").text
+    counts = get(f"{address}/metrics").text
     assert (
         "slt_fast_clients 0" in counts and 'end="left"} 1' in counts and 'end="done"} 1' in counts
     )
