@@ -142,7 +142,7 @@ def test_the_page_translates_a_file(page, translator: Translator, video: Path) -
     for line, one in zip(said, true, strict=True):
         assert line.endswith(one.translation.text)
     assert page.inner_text("#caption") == true[-1].translation.text
-    assert page.get_attribute("#flow", "alt").startswith("Optical flow at 0:0")
+    assert page.get_attribute("#flow", "alt").startswith("What the network sees at 0:0")
     with page.expect_download() as download:
         page.click("#vtt")
     text = Path(download.value.path()).read_text(encoding="utf-8")

@@ -47,7 +47,7 @@ const handlers = {
   waiting: ({ before }) => say(`Waiting: ${before} before you.`),
   started: () => say("Translating …"),
   picture({ seconds, frame, flow }) {
-    for (const [id, source, name] of [["frame", frame, "Frame"], ["flow", flow, "Optical flow"]]) {
+    for (const [id, source, name] of [["frame", frame, "Frame"], ["flow", flow, "What the network sees"]]) {
       at(id).src = source;
       at(id).alt = `${name} at ${clock(seconds)}`;
       at(id).hidden = false;
