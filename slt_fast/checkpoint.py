@@ -55,7 +55,8 @@ logger = logging.getLogger(__name__)
 
 _CHECKPOINTS = "checkpoints"
 _CHECKSUMS = "checksums.json"
-_FILES = ("model.safetensors", "model.json", "training.safetensors", "training.json")
+MODEL_FILES = ("model.safetensors", "model.json")  # what load_model reads
+_FILES = (*MODEL_FILES, "training.safetensors", "training.json")
 _LONGEST_POINTER = 200  # bytes
 _ITS_TENSORS = "the tensors of the model that model.json describes"
 
@@ -87,6 +88,13 @@ class TrainedOn:
         if kind not in SYNTHETIC:
             place = self._locate(place)
         return replace(self, data=f"{kind}{colon}{place}", flow_cache=cache)
+
+    def without_folders(self) -> "TrainedOn":
+        """Returns the same without the folders of this machine, for those it is passed on to."""
+        kind, colon, place = self.data.partition(":")
+        if kind not in SYNTHETIC:
+            place = Path(place).name
+        return replace(self, data=f"{kind}{colon}{place}", flow_cache=None, folder=None)
 
     def _locate(self, place: str) -> str:
         before = Path(self.folder or "", place)
@@ -143,9 +151,8 @@ def save_checkpoint(
         number += 1
     try:
         with replacing_folder(final) as temporary:
-            save_file(_contiguous(trained.network.state_dict()), temporary / "model.safetensors")
+            write_model(temporary, trained)
             save_file(_contiguous(tensors), temporary / "training.safetensors")
-            write_json(temporary / "model.json", _description(trained))
             write_json(temporary / "training.json", progress)
             write_json(temporary / _CHECKSUMS, _checksums(temporary))
     except (OSError, SafetensorError) as error:
@@ -158,8 +165,14 @@ def save_checkpoint(
     _delete_others(run_folder)
 
 
+def write_model(folder: Path, trained: TrainedModel) -> None:
+    """Writes what load_model reads, in the dtype of the network, into a folder that exists."""
+    save_file(_contiguous(trained.network.state_dict()), folder / "model.safetensors")
+    write_json(folder / "model.json", _description(trained))
+
+
 def load_model(checkpoint: Path) -> TrainedModel:
-    """Loads the model of a checkpoint to the CPU, in evaluation mode.
+    """Loads the model of a checkpoint to the CPU in float32, in evaluation mode.
 
     Args:
         checkpoint: Folder or pointer of a checkpoint, such as `runs/quickstart/best`, or the

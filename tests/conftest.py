@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -101,3 +102,16 @@ def tiny_recipe():
         ),
         SearchConfig(beam_size=2, max_text_length=8),
     )
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium of this machine; playwright's own is not downloaded."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs a chromium or google-chrome on the path")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()

@@ -20,6 +20,7 @@ FLOORS = [
     {"integrations", "model", "data"},
     {"recipe"},
     {"checkpoint"},
+    {"pretrained"},
     {"inference"},
     {"visualize"},
     {"training"},

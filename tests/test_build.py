@@ -64,7 +64,9 @@ def test_a_build_finds_the_torch_that_isolation_hides(tmp_path) -> None:
     assert result.stdout == "slt-fast\n"
 
 
-def test_the_sdist_holds_the_project_and_needs_no_torch(tmp_path) -> None:
+@pytest.fixture
+def project_files(tmp_path) -> set[str]:
+    """Copies the project's files to tmp_path, with products of a build among them."""
     if not (PROJECT_ROOT / ".git").exists():
         pytest.skip("needs the git checkout, which names the project's files")
     listing = subprocess.run(
@@ -77,6 +79,20 @@ def test_the_sdist_holds_the_project_and_needs_no_torch(tmp_path) -> None:
     for name in BUILD_PRODUCTS:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    return files
+
+
+def test_the_wheel_holds_the_package_with_its_data(tmp_path, project_files) -> None:
+    code = "sys.argv[1:] = ['build_py', '--build-lib', 'built']; runpy.run_path('setup.py')"
+    result = run(f"{NO_TORCH}; {code}", tmp_path)
+    assert result.returncode == 0, result.stderr
+    built = tmp_path / "built"
+    found = {str(path.relative_to(built)) for path in built.rglob("*") if path.is_file()}
+    assert "slt_fast/pretrained/quickstart/model.safetensors" in found
+    assert found == {name for name in project_files if name.startswith("slt_fast/")}
+
+
+def test_the_sdist_holds_the_project_and_needs_no_torch(tmp_path, project_files) -> None:
     code = "sys.path.insert(0, 'csrc'); import build_backend; build_backend.build_sdist('dist')"
     result = run(f"{NO_TORCH}; {code}", tmp_path)
     assert result.returncode == 0, result.stderr
@@ -84,7 +100,7 @@ def test_the_sdist_holds_the_project_and_needs_no_torch(tmp_path) -> None:
     with tarfile.open(archive) as sdist:
         members = {member.name.partition("/")[2] for member in sdist if member.isfile()}
     made = {"PKG-INFO", "setup.cfg", *(n for n in members if n.startswith("slt_fast.egg-info/"))}
-    assert members - made == files
+    assert members - made == project_files
 
 
 @pytest.mark.skipif(not shutil.which("nm"), reason="needs nm, a part of binutils")

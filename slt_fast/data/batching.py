@@ -252,8 +252,8 @@ def _batch_tensors(batch: Batch) -> list[torch.Tensor]:
 
 def too_many_frames(clips: Sequence[Clip], num_frames: int, device: torch.device) -> str:
     """Returns the message for a batch that needs more memory than there is."""
-    names = ", ".join(clip.id for clip in clips)
+    names = f"clips {', '.join(clip.id for clip in clips)}" if clips else "stream"
     return (
-        f"clips {names}: found {num_frames} frames, more than the memory of {device} holds; "
+        f"{names}: found {num_frames} frames, more than the memory of {device} holds; "
         "expected fewer, a smaller --image-size or --batch-size, or --device cpu"
     )

@@ -149,18 +149,22 @@ def flow_parts(
         for start in range(0, len(steps), num_pairs):
             pairs = frames[start : start + num_pairs + 1]
             flow = resize_flow(optical_flow(pairs, preset=preset, backend=backend), size)
-            yield _shared(flow, steps[start : start + num_pairs])
+            yield from _shared(flow, steps[start : start + num_pairs])
         last = frames[-1:].clone()
 
 
-def _shared(flow: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+def _shared(flow: torch.Tensor, steps: torch.Tensor) -> Iterator[torch.Tensor]:
     """Shares each field [n, 2, H, W] among the steps that lead to its frame."""
     if len(flow) == steps.sum():
-        return flow
+        yield flow
+        return
     frame, left = moments(steps)
     shares = steps.clamp(max=_LONGEST_MOTION)[frame]
     weight = (left < shares) / shares
-    return flow[frame] * weight.to(flow).view(-1, 1, 1, 1)
+    # Few at once: a picture may be shown for an hour.
+    most = frames_at_once(*flow.shape[-2:])
+    for few, share in zip(frame.split(most), weight.to(flow).split(most), strict=True):
+        yield flow[few] * share.view(-1, 1, 1, 1)
 
 
 def frames_at_once(height: int, width: int) -> int:

@@ -14,11 +14,12 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from slt_fast.data.clip import AnnotatedClip, Clip, TooShortError, check_ctc_length
-from slt_fast.data.flow_images import Frames, encode_flow, frames_at_once
+from slt_fast.data.flow_images import Frames, encode_flow
 from slt_fast.data.frame_source import FrameSource, join
 from slt_fast.data.glosses import Glosses, glosses_of
 from slt_fast.data.input import InputConfig, image_parts
 from slt_fast.data.other_rates import OtherRates
+from slt_fast.data.parts import in_parts
 from slt_fast.data.resampling import distinct
 from slt_fast.errors import DataError, ErrorHandler, Result, handle, result_or_error
 from slt_fast.workers import in_processes
@@ -208,22 +209,14 @@ def frame_parts(source: FrameSource, device: torch.device | str = "cpu") -> Iter
     bar = tqdm(desc="reading", unit="frame", leave=False, delay=2, disable=disable)
     if not bar.disable:  # the estimate may read the whole file
         bar.total = source.estimated_frames()
-    part: list[np.ndarray] = []
-    steps: list[int] = []
+
+    def frames() -> Iterator[np.ndarray]:
+        for frame in source.frames():
+            bar.update()
+            yield frame
+
     with bar:
-        for frame, step in distinct(source.frames()):
-            bar.update(step)
-            if part and len(part) == frames_at_once(*frame.shape[:2]):
-                yield _frames(part, steps).to(device)
-                part, steps = [], []
-            part.append(frame)
-            steps.append(step)
-    if part:
-        yield _frames(part, steps).to(device)
-
-
-def _frames(distinct: Sequence[np.ndarray], steps: Sequence[int]) -> Frames:
-    return Frames(torch.from_numpy(np.stack(distinct)), torch.tensor(steps))
+        yield from in_parts(frames(), device)
 
 
 def count_frames(clip: AnnotatedClip, config: InputConfig | None = None) -> int | DataError:

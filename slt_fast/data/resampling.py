@@ -29,7 +29,17 @@ def resampled(
     own: float | None,
     camera: Camera | None = None,
 ) -> Iterator[Item]:
-    """Yields the nearest frame of each moment.
+    """Yields the nearest frame of each moment; see timed_moments."""
+    return (frame for _, frame in timed_moments(frames, rate, own, camera))
+
+
+def timed_moments(
+    frames: Iterable[tuple[float, Item]],
+    rate: float,
+    own: float | None,
+    camera: Camera | None = None,
+) -> Iterator[tuple[float, Item]]:
+    """Yields the seconds and the nearest frame of each moment, as soon as the next frame is known.
 
     Args:
         frames: Seconds and frame, in the order of time.
@@ -48,13 +58,13 @@ def resampled(
         else:
             # The next frame is shown from the middle between the two on, or a little later.
             middle = middle_of(before, time, min(time - before, 1 / rate))
-            while start + moment / rate < middle:
-                yield shown
+            while (shown_at := start + moment / rate) < middle:
+                yield shown_at, shown
                 moment += 1
         before, shown = time, frame
     if shown is not None:
-        for _ in range(moment, _num_moments(before - start, rate, own)):
-            yield shown
+        for last in range(moment, _num_moments(before - start, rate, own)):
+            yield start + last / rate, shown
 
 
 def count_resampled(

@@ -155,10 +155,7 @@ def translate_source(trained: TrainedModel, source: FrameSource) -> Translation:
 
 def read_source(trained: TrainedModel, source: FrameSource) -> PackedClips:
     """Reads a video as a batch of one clip; raises as translate_source."""
-    if not trained.recipe.input.has_images:
-        found = "a model that takes glosses instead of video"
-        expected = "one that sees video; slt-translate --glosses translates glosses"
-        raise UserError(f"{source.name}: found {found}; expected {expected}")
+    check_has_images(trained, source.name)
     config, device = trained.recipe.input, next(trained.network.parameters()).device
     clip, maker = Clip(source.name, source), flow_device(config, device) or "cpu"
     try:
@@ -168,6 +165,14 @@ def read_source(trained: TrainedModel, source: FrameSource) -> PackedClips:
     if isinstance(images, DataError):
         raise images
     return PackedClips((clip,), images, torch.tensor([len(images)]))
+
+
+def check_has_images(trained: TrainedModel, name: str) -> None:
+    """Raises UserError if a model takes glosses, and cannot see the video of this name."""
+    if not trained.recipe.input.has_images:
+        found = "a model that takes glosses instead of video"
+        expected = "one that sees video; slt-translate --glosses translates glosses"
+        raise UserError(f"{name}: found {found}; expected {expected}")
 
 
 def translate_glosses(trained: TrainedModel, names: Sequence[str]) -> Translation:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from slt_fast.data.datasets.phoenix14t import read_phoenix14t
+from slt_fast.data.datasets.subtitles import read_cues
 from slt_fast.data.synthetic import read_synthetic
+from slt_fast.data.synthetic.talk import Talk
 from slt_fast.data.video.source import VideoSource
 
 NAME = "PHOENIX-2014-T.test.corpus.csv"
@@ -88,6 +90,7 @@ def test_one_clip_of_the_corpus(run_script, tmp_path: Path, agreement: bool) -> 
         (["--clip", "valid-00000"], "synthetic corpus: found split 'valid'; expected ('train', "),
         ([], "found annotations None and clip None; expected one of the two"),
         (["--clip", "test-00000", "--annotations", NAME], "clip test-00000; expected one of the"),
+        (["--sentences", "2", "--annotations", NAME], f"sentences: found annotations {NAME}"),
         (["--agreement", "--annotations", NAME], f"agreement: found annotations {NAME}; expected"),
     ],
 )
@@ -96,3 +99,15 @@ def test_no_such_clip(run_script, tmp_path: Path, options: list[str], message: s
     assert finished.status in (1, 2)
     assert message in " ".join(finished.err.replace("│", "").split())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_video_of_several_sentences(run_script, tmp_path: Path) -> None:
+    options = ["--clip", "test-00001", "--sentences", 2, "--output", tmp_path / "talks"]
+    finished = run_script("render_synthetic.py", *options)
+    assert finished.status == 0 and "test-00001.true.vtt: 2 sentences" in finished.out
+    talk = Talk("test-00001", 2)
+    cues = read_cues(tmp_path / "talks" / "test-00001.true.vtt")
+    for cue, (start, end, clip) in zip(cues, talk.sentences(), strict=True):
+        assert (cue.start, cue.end) == pytest.approx((start, end)) and cue.text == clip.text
+    shown = VideoSource(tmp_path / "talks" / "test-00001.mp4").read()
+    assert len(shown) == len(list(talk.frames()))

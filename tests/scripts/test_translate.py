@@ -1,18 +1,40 @@
+import json
+import os
+import re
 import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from slt_fast.checkpoint import build_network, checkpoint_folder, load_model, save_checkpoint
+from slt_fast.checkpoint import (
+    TrainedModel,
+    build_network,
+    checkpoint_folder,
+    load_model,
+    save_checkpoint,
+)
 from slt_fast.commands.translate import Arguments
-from slt_fast.data.vocabulary import GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
-from slt_fast.errors import UserError
+from slt_fast.data.clip import Clip
+from slt_fast.data.datasets.subtitles import read_cues
+from slt_fast.data.synthetic.talk import Talk
+from slt_fast.data.video.live import LiveReader
+from slt_fast.data.vocabulary import EOS, GLOSS_SPECIALS, TEXT_SPECIALS, Vocabulary
+from slt_fast.errors import UserError, warn_once
 from slt_fast.inference import translate, translator
+from slt_fast.inference.streaming import Segment, Sentence
 from slt_fast.inference.translate import Translation
 from slt_fast.inference.translator import Translator
+from slt_fast.pretrained import SHIPPED
+from slt_fast.visualize import write_video
 
 
 @pytest.mark.parametrize("name", ["first.mp4", "second"])
@@ -25,12 +47,9 @@ def test_prints_sentence_and_glosses(run_script, checkpoint, manifest: Path, nam
     assert glosses.startswith("glosses: ")
 
 
-def test_several_sentences_for_one_video(run_script, checkpoint, manifest, tmp_path: Path) -> None:
-    trained = load_model(checkpoint)
-    with torch.no_grad():  # without special tokens two sequences have two texts
-        trained.network.decoder.output.bias[: len(TEXT_SPECIALS)] = -99
-    save_checkpoint(tmp_path, 0, ("best",), trained, tensors={}, progress={})
-    video = [manifest.parent / "first.mp4", "--checkpoint", tmp_path]
+def test_several_sentences_for_one_video(run_script, speaking: Path, manifest) -> None:
+    # Without special tokens two sequences have two texts.
+    video = [manifest.parent / "first.mp4", "--checkpoint", speaking]
     (best, glosses) = run_script("translate.py", *video).out.splitlines()
     *lines, last = run_script("translate.py", *video, "--n-best", 2).out.splitlines()
     # The recipe has two beams: the first sentence is the plain answer.
@@ -44,12 +63,12 @@ def test_several_sentences_for_one_video(run_script, checkpoint, manifest, tmp_p
     assert len(lines) == 7 and last == glosses  # which do not depend on the beams
     scores = [float(line.partition(" ")[0]) for line in lines]
     assert scores == sorted(scores, reverse=True) and max(scores) < 0
-    several = Translator.load(tmp_path)
+    several = Translator.load(speaking)
     several.search_with(beam_size=7)
     found = several(video[0]).candidates
     assert [text for text, _ in found] == [line.partition(" ")[2] for line in lines]
     assert several(video[0]).text == found[0].text
-    assert Translator.load(tmp_path)(video[0]).text == best
+    assert Translator.load(speaking)(video[0]).text == best
 
 
 def test_the_search_is_that_asked_for(run_script, checkpoint, manifest: Path, monkeypatch) -> None:
@@ -102,11 +121,13 @@ def test_real_video(run_script, checkpoint: Path, shared_data: Path) -> None:
 
 def test_the_rate_of_a_folder(run_script, checkpoint: Path, manifest: Path, monkeypatch) -> None:
     lengths = []
-    monkeypatch.setattr(
-        translator,
-        "translate_source",
-        lambda trained, source: lengths.append(source.num_frames()) or Translation("", ()),
-    )
+
+    def count(trained: TrainedModel, sentences: Iterator[Sentence], clip: Clip) -> list[Segment]:
+        (sentence,) = sentences
+        lengths.append(len(sentence.images))
+        return [Segment(0.0, 1.0, Translation("", ()), is_whole=True)]
+
+    monkeypatch.setattr(translator, "translate_sentences", count)
     for options in ([], ["--folder-fps", 50]):
         folder = manifest.parent / "second"
         run = run_script("translate.py", folder, "--checkpoint", checkpoint, "--fps", 25, *options)
@@ -117,11 +138,11 @@ def test_the_rate_of_a_folder(run_script, checkpoint: Path, manifest: Path, monk
 
 
 def test_the_rate_of_a_folder_needs_a_folder(tmp_path: Path) -> None:
-    video = tmp_path / "a.mp4"
-    video.write_bytes(b"a")
+    video, folder = str(tmp_path / "a.mp4"), str(tmp_path)
+    Path(video).write_bytes(b"a")
     with pytest.raises(UserError, match="^folder_fps: found 50, but no folder among the videos"):
         Arguments((video, video), tmp_path, folder_fps=50.0)
-    assert Arguments((video, tmp_path), tmp_path, folder_fps=50.0).folder_fps == 50
+    assert Arguments((video, folder), tmp_path, folder_fps=50.0).folder_fps == 50
     assert Arguments((video,), tmp_path).folder_fps is None
 
 
@@ -156,7 +177,7 @@ def test_videos_that_cannot_be_read(run_script, checkpoint, manifest: Path, tmp_
     fails(run_script(*options), "clip.mp4: found text; expected a video file")
     video.unlink()
     video.mkdir()
-    fails(run_script(*options), "clip.mp4: found no images; expected a folder of png or jpg frames")
+    fails(run_script(*options), "clip.mp4: found no videos and no folders of frames; expected at")
 
 
 def test_checkpoints_that_cannot_be_used(run_script, checkpoint, manifest, tmp_path: Path) -> None:
@@ -172,6 +193,21 @@ def test_checkpoints_that_cannot_be_used(run_script, checkpoint, manifest, tmp_p
     fails(run_script(*options), message)
     (folder / "model.safetensors").write_bytes(b"")
     fails(run_script(*options), "expected a whole safetensors file")
+
+
+def test_without_a_checkpoint_the_model_in_the_package_translates(
+    run_script, manifest: Path, caplog
+) -> None:
+    warn_once.cache_clear()
+    videos = [manifest.parent / "second"] * 2
+    said = run_script("translate.py", *videos)
+    assert said.status == 0, said.err
+    alone = Translator.load(SHIPPED)(videos[0])
+    assert said.out.splitlines()[1] == alone.text
+    (warning,) = [line for line in caplog.messages if line.startswith("checkpoint: ")]
+    expected = "none given, so the model in slt_fast is used. It knows only a signer drawn by code"
+    assert expected in warning
+    fails(run_script("translate.py", "--glosses", "HUND"), "glosses: found a model that sees flow")
 
 
 def test_several_videos_in_one_start(run_script, checkpoint: Path, manifest: Path) -> None:
@@ -193,7 +229,187 @@ def test_a_bad_video_does_not_stop_the_others(run_script, checkpoint, manifest: 
 
 def test_bad_options(run_script, checkpoint: Path) -> None:
     assert run_script("translate.py", "--checkpoint", checkpoint).status == 2
-    assert run_script("translate.py", "clip.mp4").status == 2
     for option in ("--fps", "--folder-fps"):
         refused = run_script("translate.py", "clip.mp4", "--checkpoint", checkpoint, option, "0")
         assert refused.status == 2 and "fps: found 0.0; expected 1 to 1000" in refused.err
+
+
+@pytest.fixture(scope="module")
+def talks(tmp_path_factory) -> Path:
+    """A folder with a video of two sentences, and the same in a folder below."""
+    folder = tmp_path_factory.mktemp("talks")
+    (folder / "more").mkdir()
+    frames = list(Talk("test-00001", 2).frames())
+    write_video(folder / "one talk.mp4", frames, fps=25)
+    shutil.copy(folder / "one talk.mp4", folder / "more" / "another.mp4")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def speaking(checkpoint: Path, tmp_path_factory) -> Path:
+    """The same model, but it never says nothing."""
+    trained = load_model(checkpoint)
+    with torch.no_grad():
+        trained.network.decoder.output.bias[: len(TEXT_SPECIALS)] = -99
+    folder = tmp_path_factory.mktemp("speaking")
+    save_checkpoint(folder, 0, ("best",), trained, tensors={}, progress={})
+    return folder
+
+
+@pytest.fixture
+def cut(run_script, speaking: Path):
+    """Runs slt-translate at the videos' own frame rate, with other arguments."""
+    options = ["--checkpoint", speaking, "--fps", 25]
+    return lambda *arguments: run_script("translate.py", *arguments, *options)
+
+
+def test_subtitles_of_many_videos(cut, talks: Path, tmp_path: Path) -> None:
+    finished = cut(talks, "--format", "vtt", "--output", tmp_path)
+    assert finished.status == 0, finished.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["another.vtt", "one talk.vtt"]
+    assert finished.out.count(": 2 sentences") == 2
+    first, second = read_cues(tmp_path / "one talk.vtt")
+    true = Talk("test-00001", 2).sentences()
+    for cue, sentence in zip((first, second), true, strict=True):
+        assert (cue.start, cue.end) == pytest.approx((sentence.start, sentence.end), abs=0.3)
+    assert read_cues(tmp_path / "another.vtt") == [first, second]
+    beside = cut(talks / "more" / "another.mp4", "--format", "srt", "--beside")
+    assert beside.status == 0, beside.err
+    assert [cue.text for cue in read_cues(talks / "more" / "another.srt")] == [
+        *(first.text, second.text)
+    ]
+    (talks / "more" / "another.srt").unlink()
+
+
+def test_nothing_is_left_out_unsaid(run_script, checkpoint, talks: Path, tmp_path, caplog) -> None:
+    trained = load_model(checkpoint)
+    with torch.no_grad():  # it ends each sentence at once
+        trained.network.decoder.output.bias[EOS] = 99
+    save_checkpoint(tmp_path / "run", 0, ("best",), trained, tensors={}, progress={})
+    out = tmp_path / "a.vtt"
+    options = ["--checkpoint", tmp_path / "run", "--fps", 25, "--format", "vtt", "--output", out]
+    assert run_script("translate.py", talks / "one talk.mp4", *options).status == 0
+    assert "a.vtt: left out 2 of 2 sentences, of which the model says nothing" in caplog.text
+
+
+def test_json_lines(cut, talks: Path) -> None:
+    path = talks / "one talk.mp4"
+    finished = cut(path, "--format", "jsonl", "--sentences", "pauses", "--n-best", 2)
+    lines = [json.loads(line) for line in finished.out.splitlines()]
+    assert len(lines) == 2 and list(lines[0]) == [
+        *("video", "start", "end", "text", "glosses", "score", "n_best")
+    ]
+    for line in lines:
+        assert line["video"] == str(path) and line["start"] < line["end"]
+        best = line["n_best"][0]
+        assert (best["text"], best["score"]) == (line["text"], line["score"])
+        assert len(line["n_best"]) <= 2
+
+
+def test_a_long_video_is_cut_by_itself(cut, talks: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    path = talks / "one talk.mp4"
+    text, glosses = cut(path).out.splitlines()
+    assert glosses.startswith("glosses: ") and "-->" not in text
+    finished = cut(path, "--longest-sentence", 2.5)
+    assert all(re.match(r"00:00:0\d\.\d{3} --> 00:00:", line) for line in finished.out.splitlines())
+    assert "so it is cut at pauses; or use --sentences one" in caplog.text
+
+
+def test_patterns_and_manifests(cut, talks: Path, tmp_path: Path) -> None:
+    found = cut(f"{talks}/**/*.mp4")
+    assert [line for line in found.out.splitlines() if line.endswith(".mp4:")] == [
+        f"{talks / 'more' / 'another.mp4'}:",
+        f"{talks / 'one talk.mp4'}:",
+    ]
+    rows = "id,video,start,end,text,split\na,one talk.mp4,10,40,x,test\nb,gone.mp4,,,x,test\n"
+    (talks / "manifest.csv").write_text(rows)
+    finished = cut(f"manifest:{talks / 'manifest.csv'}")
+    assert finished.status == 1 and "found video 'gone.mp4', which does not exist" in finished.err
+    alone = cut(talks / "one talk.mp4", "--start", 10, "--end", 40).out.splitlines()
+    assert finished.out.splitlines() == ["a:", *alone]
+    (talks / "manifest.csv").unlink()
+    fails(cut(f"{talks}/*.avi"), "*.avi: found no file that matches; expected a pattern of videos")
+
+
+def test_nothing_is_written_over(cut, talks: Path, tmp_path: Path) -> None:
+    video = talks / "one talk.mp4"
+    content = video.read_bytes()
+    fails(cut(video, "--output", video), "which belongs to")
+    fails(cut(talks, "--format", "srt", "--output", tmp_path / "all.srt"), "found 2 videos for")
+    fails(cut(talks, "--format", "srt"), "found 2 videos for standard output")
+    assert video.read_bytes() == content and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--camera", 0, "--start", 3], "camera: found start as well"),
+        (["--stream", "a", "--camera", 0], "stream: found camera and stream"),
+        (["--stream", "a", "--sentences", "one"], "sentences: found one for a stream"),
+        (
+            ["a.mp4", "--format", "srt", "--n-best", 2],
+            "n_best: found 2; expected 1, as srt has",
+        ),
+        (["a.mp4", "--beside", "--output", "b"], "beside: found output b as well"),
+    ],
+)
+def test_options_that_do_not_fit(cut, options: list, message: str) -> None:
+    finished = cut(*options)
+    assert finished.status != 0 and message in finished.err
+
+
+def test_streams(cut, talks: Path, tmp_path: Path) -> None:
+    """A file and a FIFO are read to their end, and not a frame is dropped."""
+    path = talks / "one talk.mp4"
+    of_file = cut(path, "--sentences", "pauses")
+    streamed = cut("--stream", path, "--timing")
+    assert streamed.status == 0, streamed.err
+    assert streamed.out == of_file.out and "0 frames dropped" in streamed.err
+    fails(cut("--camera", 77), "/dev/video77: found no such camera; expected the number of a")
+    fails(cut("--stream", tmp_path / "gone"), "gone: found nothing; expected a URL")
+
+
+@pytest.fixture
+def fifo(talks: Path, tmp_path: Path) -> Iterator[Path]:
+    """A FIFO that holds the talk, and then waits for more of it."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    container = tmp_path / "talk.ts"
+    frames = list(Talk("test-00001", 2).frames())
+    with av.open(str(container), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "yuv420p"
+        for frame in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        out.mux(stream.encode())
+    ended = threading.Event()
+
+    def feed() -> None:
+        with path.open("wb") as pipe, suppress(BrokenPipeError):
+            pipe.write(container.read_bytes())
+            pipe.flush()
+            ended.wait()
+
+    thread = threading.Thread(target=feed, daemon=True)
+    thread.start()
+    yield path
+    ended.set()
+    thread.join(10)
+
+
+def test_ctrl_c_ends_a_stream_with_its_sentence(cut, fifo: Path, monkeypatch) -> None:
+    """The FIFO goes on, but the sentence that is signed is translated as far as it was seen."""
+    frames = LiveReader.frames
+
+    def until_pressed(reader: LiveReader) -> Iterator[tuple[float, np.ndarray]]:
+        for number, frame in enumerate(frames(reader)):
+            if number == 40:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield frame
+
+    monkeypatch.setattr(LiveReader, "frames", until_pressed)
+    finished = cut("--stream", fifo)
+    (line,) = finished.out.splitlines()
+    assert finished.status == 128 + signal.SIGINT and "--> 00:00:01.6" in line
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

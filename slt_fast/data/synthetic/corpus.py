@@ -62,7 +62,7 @@ class SyntheticSource:
 
     def num_frames(self) -> int:
         """Counts the frames that `read` returns."""
-        times = self._times(self._poses()[0])
+        times = self._times(self.poses()[0])
         return sum(1 for _ in self._resampled(times, times))
 
     def estimated_frames(self) -> int:
@@ -94,7 +94,7 @@ class SyntheticSource:
 
     def _filmed(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the seconds of the frames, float [T], and the frames before resampling."""
-        poses, generator = self._poses()
+        poses, generator = self.poses()
         times = self._times(poses)
         if self.camera is not None:
             poses = poses.between(times * FRAME_RATE)
@@ -115,7 +115,8 @@ class SyntheticSource:
         own = FRAME_RATE if self.camera is None else self.camera.rate
         return resampled(zip(times.tolist(), frames, strict=True), self.rate, own)
 
-    def _poses(self) -> tuple[Poses, np.random.Generator]:
+    def poses(self) -> tuple[Poses, np.random.Generator]:
+        """Returns a pose for each frame of the corpus, and the generator that draws its noise."""
         generator = np.random.default_rng((*self.seed, 3))
         signer = draw_signer(self.seed[0], self.signer)
         if self.sides:

@@ -69,14 +69,39 @@ def sign_poses(
     rights, lefts = np.concatenate(right), np.concatenate(left)
     T = len(rights)
     head, brows = _head(T, mode if non_manual else "statement", signer, generator)
-    jitter = 0.012 * generator.standard_normal((2, T, 2))
-    rights[:, :2] += jitter[0] + head[:, :2] * 0.3
-    lefts[:, :2] += jitter[1] + head[:, :2] * 0.3
+    _sway(rights, lefts, head, generator)
     for start, frames, turn in turns if non_manual else ():
         swing = turn * np.sin(np.pi * np.linspace(0, 1, frames))
         head[start : start + frames, 0] += TURN * swing
         head[start : start + frames, 2] += swing
     return Poses(rights, lefts, head, brows)
+
+
+def rest_poses(
+    length: int, before: np.ndarray, after: np.ndarray, generator: np.random.Generator
+) -> Poses:
+    """Computes the poses of hands at rest between two sentences.
+
+    Args:
+        length: T, frames of the rest.
+        before: Head, float [4], in the frame before it.
+        after: Head, float [4], in the frame after it; it moves there steadily.
+        generator: Varies each rendering.
+    """
+    right, left = _rest(length), _mirror(_rest(length))
+    share = (np.arange(1, length + 1) / (length + 1))[:, None]
+    head = before + share * (after - before)
+    _sway(right, left, head, generator)
+    return Poses(right, left, head, np.zeros(length))
+
+
+def _sway(
+    right: np.ndarray, left: np.ndarray, head: np.ndarray, generator: np.random.Generator
+) -> None:
+    """Lets both hands tremble, and follow the head a little."""
+    jitter = 0.012 * generator.standard_normal((2, len(head), 2))
+    for hand, shake in zip((right, left), jitter, strict=True):
+        hand[:, :2] += shake + head[:, :2] * 0.3
 
 
 def _rest(length: int = 1) -> np.ndarray:

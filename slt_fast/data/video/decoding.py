@@ -8,7 +8,7 @@ docs/reliability.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import islice
@@ -18,21 +18,25 @@ from typing import TypeVar
 import av
 import av.logging
 import numpy as np
-from av.container import InputContainer
-from av.stream import Disposition
 
 from slt_fast.data.cameras import Camera
-from slt_fast.data.limits import MAX_PIXELS, check_count, check_length, check_pixels
-from slt_fast.data.resampling import count_resampled, resampled
+from slt_fast.data.limits import check_count, check_length, check_pixels
+from slt_fast.data.resampling import count_resampled, timed_moments
 from slt_fast.data.video.container import check_complete
 from slt_fast.data.video.conversion import Converter
 from slt_fast.data.video.ffmpeg import messages, refusing
+from slt_fast.data.video.opening import (
+    FILE_OPTIONS,
+    is_raw,
+    largest_stream,
+    opening,
+    stated_rate,
+    timed,
+)
 from slt_fast.errors import DataError, warn_once
 
-# Only files, so that a playlist in the place of a video reaches no network.
-_OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
-# AVFMT_NOTIMESTAMPS: a demuxer of bare streams, for which it invents 25 frames a second.
-_NO_TIMESTAMPS = 0x80
+# AVFMT_TS_DISCONT: a transport or program stream, whose clock starts at any time.
+_STARTS_ANYWHERE = 0x200
 
 Result = TypeVar("Result")
 
@@ -52,14 +56,14 @@ class Video:
             found = "a pipe or device" if path.exists() else "no such file"
             raise DataError(path, found, "a video file or a folder of frames")
         self._path, self._listing = path, check_complete(path)
-        with messages() as logged, _opening(path):
+        with messages() as logged, opening(path):
             self._container = av.open(
-                str(path.resolve()), options=_OPTIONS, metadata_errors="replace"
+                str(path.resolve()), options=FILE_OPTIONS, metadata_errors="replace"
             )
-        self._stream, W, H = _largest_stream(path, self._container)
-        with _opening(path):
+        self._stream, W, H = largest_stream(path, self._container)
+        with opening(path):
             self._stream.thread_count = 1  # worker processes read many clips at once
-            self._is_raw = bool(self._container.format.flags & _NO_TIMESTAMPS)
+            self._is_raw = is_raw(self._container)
         self._times: list[float] | None = None  # once they are read
         self._is_suspect = False  # a transport stream with a corrupt packet
         # FFmpeg reads ahead: these are raised after the frames that come before them.
@@ -87,11 +91,8 @@ class Video:
     @cached_property
     def _stated_rate(self) -> float | None:
         """Frames per second by the container, if plausible."""
-        stream = self._stream
         with self._refusing("in its frame rate"):
-            stated = stream.codec_context.framerate if self._is_raw else stream.average_rate
-        rate = float(stated or 0)
-        return rate if 1 <= rate <= 1000 else None  # raw DV states 60000
+            return stated_rate(self._stream, raw=self._is_raw)
 
     @cached_property
     def rate(self) -> float | None:
@@ -114,13 +115,26 @@ class Video:
             base = self._stream.time_base
         return float(base) if base and not self._is_raw else 1e-6  # FFmpeg's own unit
 
+    @cached_property
+    def start(self) -> float:
+        """Seconds of the frames' clock at which the video starts, where a player shows 0.
+
+        Most containers start at 0, and their first frame may come later. The clock of a broadcast
+        starts anywhere: there the first packet is the start.
+        """
+        if self._is_raw:
+            return self._period
+        with self._refusing("in its start"):
+            starts_anywhere = self._container.format.flags & _STARTS_ANYWHERE
+            return (self._container.start_time or 0) / 1e6 if starts_anywhere else 0.0
+
     def estimated_frames(self) -> int:
         """Returns the number of listed frames, or of packets; decodes none."""
         return len(self.times()) if self.num_listed is None else self.num_listed
 
     def pictures(
         self, first: int, end: int | None, rate: float | None, camera: Camera | None = None
-    ) -> Iterator[np.ndarray]:
+    ) -> Iterator[tuple[float, np.ndarray]]:
         """Decodes the frames from `first` up to `end` (None: to the end of the video).
 
         Args:
@@ -131,20 +145,21 @@ class Video:
             camera: Takes the frames that are resampled; None means all.
 
         Yields:
-            uint8 [H, W, 3] RGB, upright. Frames of another size than the first are scaled to it.
+            Seconds from the start of the video, and uint8 [H, W, 3] RGB, upright. Frames of another
+            size than the first are scaled to it.
 
         Raises:
             DataError: The video is damaged or too short.
         """
-        timed = self._frames(first, end)
+        frames, start = self._frames(first, end), self.start
         if rate is not None and self.rate is None:
             warn_once(f"{self._path}: found no frame rate; it is taken as {rate:.4g} a second")
-            rate = None
-        frames: Iterator[av.VideoFrame] = (frame for _, frame in timed)
-        if rate is not None:
-            frames = resampled(timed, rate, self.rate, camera)
+            frames = ((start + k / rate, frame) for k, (_, frame) in enumerate(frames, first))
+        elif rate is not None:
+            frames = timed_moments(frames, rate, self.rate, camera)
         convert = Converter(self._path)
-        yield from map(convert, frames)
+        for time, frame in frames:
+            yield time - start, convert(frame)
 
     def count(
         self, first: int, end: int | None, rate: float | None, camera: Camera | None = None
@@ -170,8 +185,7 @@ class Video:
             DataError: The container is damaged.
         """
         times: list[float] = []
-        period = 1 / (self._stated_rate or math.inf)
-        last, shift = -math.inf, 0.0
+        last, shift, period = -math.inf, 0.0, self._period
         packets = self._container.demux(self._stream)
         while (packet := self._step(lambda: next(packets, None), len(times))) is not None:
             if not packet.size or packet.is_discard:
@@ -196,7 +210,8 @@ class Video:
             Seconds and frame, from `first` on.
         """
         total, last = 0, math.inf
-        for time, frame in self._timed(islice(self._decoded(first), end)):
+        decoded = islice(self._decoded(first), end)
+        for time, frame in timed(decoded, self._period, raw=self._is_raw):
             check_length(self._path, total + 1)
             if total >= first:
                 if frame.is_corrupt:
@@ -219,17 +234,10 @@ class Video:
                 yield frame
                 total += 1
 
-    def _timed(self, frames: Iterable[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Yields seconds and frame; time goes on where the clock is set back, or has stopped."""
-        period = 1 / (self._stated_rate or math.inf)
-        last, shift = -math.inf, 0.0
-        for frame in frames:
-            is_timed = frame.time is not None and not self._is_raw
-            time = frame.time + shift if is_timed else max(last, 0.0) + period
-            if time < last:  # recordings of broadcasts
-                time, shift = last + period, shift + last + period - time
-            yield time, frame
-            last = time
+    @property
+    def _period(self) -> float:
+        """Seconds of a frame by the container; 0 if unknown."""
+        return 1 / (self._stated_rate or math.inf)
 
     def _check_gap(self, seconds: float, total: int) -> None:
         """Raises DataError if frames are missing near a corrupt packet of a transport stream.
@@ -266,33 +274,6 @@ class Video:
             for level, source, text in logged
             if level <= av.logging.ERROR and source == name
         ]
-
-
-def _opening(path: Path) -> AbstractContextManager[None]:
-    return refusing(lambda reason: _no_video(path, f"no video ({reason})"))
-
-
-def _largest_stream(path: Path, container: InputContainer) -> tuple[av.VideoStream, int, int]:
-    """Returns the video stream of the most pixels, its width and its height.
-
-    An attached picture is the cover of a sound.
-    """
-    with _opening(path):
-        videos = container.streams.video
-        shown = [video for video in videos if not video.disposition & Disposition.attached_pic]
-        # A stream of unknown codec has no context, and no size.
-        sized = [(video, video.width, video.height) for video in shown if video.codec_context]
-    if not sized:
-        found = "a picture attached to sound" if videos else "no pictures"
-        raise _no_video(path, "pictures of a codec that FFmpeg does not know" if shown else found)
-    largest, W, H = max(sized, key=lambda stream: stream[1] * stream[2])
-    if len(shown) > 1:
-        warn_once(f"{path}: found {len(shown)} video streams; read the one of {W}x{H} pixels")
-    return largest, W, H
-
-
-def _no_video(path: Path, found: str) -> DataError:
-    return DataError(path, found, "a video file or a folder of frames")
 
 
 def _damaged(path: Path, found: str) -> DataError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from slt_fast.data.crop import Crop, cropped
 from slt_fast.data.frame_source import FrameSource, Identity, join
 from slt_fast.data.frames.folder import folder_images, folder_state, frame_files
 from slt_fast.data.limits import check_count, check_length
-from slt_fast.data.resampling import count_resampled, resampled
+from slt_fast.data.resampling import count_resampled, timed_moments
 from slt_fast.data.video.decoding import Video
 from slt_fast.errors import DataError, warn_once
 
@@ -77,7 +79,24 @@ class VideoSource:
             DataError: The source is missing, truncated, damaged, or shorter than `end`, the images
                 of a folder differ in size, or the crop box is not inside of the frames.
         """
-        return _watched(self.path, cropped(self._pictures(), self.crop, self.path))
+        return (frame for _, frame in self.timed_frames())
+
+    def timed_frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Decodes the frames with their times; raises and warns as `frames` does.
+
+        Yields:
+            Seconds from the start of the whole video, where a player shows 0, and the frame. They
+            are NaN for a folder of unknown rate that is not resampled.
+        """
+        times: deque[float] = deque()
+
+        def pictures() -> Iterator[np.ndarray]:
+            for time, picture in self._pictures():
+                times.append(time)
+                yield picture
+
+        for frame in _watched(self.path, cropped(pictures(), self.crop, self.path)):
+            yield times.popleft(), frame
 
     def read(self) -> np.ndarray:
         """Decodes all frames, uint8 [T, H, W, 3] RGB; raises as `frames` does."""
@@ -89,7 +108,7 @@ class VideoSource:
         Raises:
             DataError: The source is missing or unreadable.
         """
-        H, W = next(self._pictures()).shape[:2]
+        H, W = next(self._pictures())[1].shape[:2]
         return H, W
 
     def num_frames(self) -> int:
@@ -170,20 +189,20 @@ class VideoSource:
         """Returns None: a recorded face stays as it is."""
         return None
 
-    def _pictures(self) -> Iterator[np.ndarray]:
+    def _pictures(self) -> Iterator[tuple[float, np.ndarray]]:
         return self._folder() if self.path.is_dir() else self._video()
 
-    def _video(self) -> Iterator[np.ndarray]:
+    def _video(self) -> Iterator[tuple[float, np.ndarray]]:
         with Video(self.path) as video:
             yield from video.pictures(self._first, self.end, self.rate, self.camera)
 
-    def _folder(self) -> Iterator[np.ndarray]:
+    def _folder(self) -> Iterator[tuple[float, np.ndarray]]:
+        own = self.fps or self.rate or math.nan
         images = _folder_frames(self.path, self._first, self.end)
+        timed = ((k / own, image) for k, image in enumerate(images, self._first))
         if (timing := self._folder_timing()) is None:
-            return images
-        rate, own = timing
-        timed = ((k / own, image) for k, image in enumerate(images))
-        return resampled(timed, rate, own, self.camera)
+            return timed
+        return timed_moments(timed, *timing, self.camera)
 
     def _folder_timing(self) -> tuple[float, float] | None:
         """Returns the rate to resample a folder to and its own; None if all frames are kept."""
