@@ -11,8 +11,12 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +39,28 @@ FILES = (
     *("translate.py", "images.py", "README.md"),
 )
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
+_TALKATIVE = ("onnxscript", "onnx_ir")
+
+
+def check_installed() -> None:
+    """Raises UserError if a library of the extra export is missing."""
+    for name in _NEEDED:
+        if importlib.util.find_spec(name) is None:
+            expected = "expected those of the extra export (pip install '.[slt,export]')"
+            raise UserError(f"export: found no module {name}; {expected}")
 
 
 def check_folder(folder: Path) -> None:
-    """Raises DataError if a folder holds anything but an export, which a new one would replace."""
+    """Raises DataError if a folder holds anything but a whole export, as others are not ours."""
     if folder.is_file():
         raise DataError(folder, "a file", "a folder to write to")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if others := sorted(names.difference(FILES, ["__pycache__"])):
-        raise DataError(folder, f"{others[0]} in it", "an export, or an empty or new folder")
+    names.discard("__pycache__")
+    if not names or names == set(FILES):
+        return
+    others, missing = sorted(names.difference(FILES)), sorted(set(FILES) - names)
+    found = f"{others[0]} in it" if others else f"no {missing[0]} in it"
+    raise DataError(folder, found, "a whole export, or an empty or new folder")
 
 
 def export_model(trained: TrainedModel, folder: Path) -> float:
@@ -58,17 +75,15 @@ def export_model(trained: TrainedModel, folder: Path) -> float:
         OSError: The folder cannot be written.
         RuntimeError: A graph does not compute what the network does.
     """
-    for name in _NEEDED:
-        if importlib.util.find_spec(name) is None:
-            expected = "expected those of the extra export (pip install '.[slt,export]')"
-            raise UserError(f"export: found no module {name}; {expected}")
+    check_installed()
     # A link would be replaced by the folder, and "." has no name to write beside.
     folder = Path(os.path.realpath(folder))
     check_folder(folder)
     graphs = export_graphs(trained)
     with replacing_folder(folder) as temporary:
-        for name, graph in graphs.items():
-            _write_graph(graph, temporary / name)
+        with _quiet():
+            for name, graph in graphs.items():
+                _write_graph(graph, temporary / name)
         for name in ("translate.py", "images.py"):
             shutil.copyfile(Path(__file__).with_name(name), temporary / name)
         write_json(temporary / "tokens.json", _tokens(trained))
@@ -90,6 +105,25 @@ def _write_graph(graph: Graph, path: Path) -> None:
         external_data=False,
         verbose=False,
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides the log of each constant, and two warnings that need nothing to be done.
+
+    They are of a size that several inputs have, and of weights that are parts of one tensor.
+    """
+    levels = {name: logging.getLogger(name).level for name in _TALKATIVE}
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "# The axis name")
+            warnings.filterwarnings("ignore", "No complete tensor found in the group")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _tokens(trained: TrainedModel) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from slt_fast.checkpoint import TrainedModel
+from slt_fast.data.vocabulary import BOS
+from slt_fast.ops.optical_flow.presets import OPENCV_PRESETS, RAFT_PRESETS
+from slt_fast.version import __version__
 
 _TEXT = """\
 # A sign-language translation model
@@ -23,15 +26,28 @@ search), and glosses by the best path. `images.py` makes the images with OpenCV.
 The same for `.onnx` (onnxruntime) and `.pt2` (`torch.export.load(FILE).module()`, which takes the
 inputs as keywords). One clip at a time; T frames, K sequences, S tokens so far, N vectors.
 
-| graph | input | output |
-| --- | --- | --- |
-| encoder | `images` float32 [T, 3, {size}, {size}] in [0, 1] | {outputs} |
-| decoder | `tokens` int64 [K, S], each row begins with {begin} | `logits` float32 [K, {words}] of the next token |
-| | `rows` int64 [K]: which sequence of the call before each continues | |
-| | `memory` of the encoder | |
-| | `past` float32 {past} of the call before; S - 1 is 0 at first | `next_past`, with S instead of S - 1 |
+Inputs of the encoder:
 
-tokens.json has the names of the words{glosses}, search.json the settings of the search.
+- `images`: float32 [T, 3, {size}, {size}] in [0, 1].
+
+Outputs of the encoder:
+
+- `memory`: float32 [1, N, {width}]{glosses}
+
+Inputs of the decoder, which is called once for each token:
+
+- `tokens`: int64 [K, S]; each row begins with {begin}.
+- `rows`: int64 [K]: which sequence of the call before each of them continues.
+- `memory`: as the encoder returned it.
+- `past`: float32 [{layers}, 2, K, {heads}, S - 1, {head_width}], the `next_past` of the call before;
+  in the first call it has no element, as S is 1.
+
+Outputs of the decoder:
+
+- `logits`: float32 [K, {words}] of the token after each sequence.
+- `next_past`: keys and values of all S tokens.
+
+tokens.json has the names of the tokens, search.json the settings of the search.
 
 ## Images
 
@@ -39,17 +55,23 @@ tokens.json has the names of the words{glosses}, search.json the settings of the
 """
 
 _FLOW = """\
-The images are the optical flow from each frame to the next at {rate}, made by slt_fast's algorithm,
-preset `{preset}`; the first image shows zero flow. Flow is scaled to pixels of {size}x{size} images,
-divided by {bound:g} and drawn as `{encoder}`. The flow is not in the graph. `images.py` computes OpenCV's DIS flow
-with the settings that come closest, which translates a little worse. With slt_fast installed:
+The images are the optical flow from each frame to the next at {rate}, as slt_fast
+computes it with preset `{preset}`; the first image shows zero flow. Flow is scaled to pixels of
+{size}x{size} images, divided by {bound:g} and drawn as `{encoder}`. The flow is not in the graph.
+{opencv}
+
+With slt_fast installed you get the images that the model was trained on:
 
 ```python
-from slt_fast.data.flow_images import flow_images  # frames: uint8 [T, H, W, 3], RGB
+import numpy
+import torch
 
-images = flow_images(
-    frames, size=({size}, {size}), bound={bound:g}, encoder="{encoder}", preset="{preset}"
-)
+from slt_fast.data.flow_images import flow_images
+
+frames = torch.from_numpy(rgb)  # uint8 [T, H, W, 3]
+
+settings = {{"bound": {bound:g}, "encoder": "{encoder}", "preset": "{preset}"}}
+images = flow_images(frames, size=({size}, {size}), **settings)
 numpy.save("images.npy", images.numpy())
 ```
 """
@@ -59,6 +81,53 @@ The images are the RGB frames at {rate}, resized to {size}x{size} pixels and div
 """
 
 
+_GLOSSES = """.
+- `gloss_logits`: float32 [T, {number}]; token 0 is the blank of CTC."""
+
+_OPENCV = """`images.py` computes OpenCV's DIS flow with the settings that come closest, so translations may
+differ from slt_fast's."""
+
+_SAME_OPENCV = """`images.py` computes it by OpenCV as well, but resizes it differently, so translations may differ
+from slt_fast's."""
+
+_NO_OPENCV = """OpenCV has nothing that comes close, so `images.py` refuses it."""
+
+
 def readme_of(trained: TrainedModel) -> str:
     """Returns the text of README.md."""
-    raise NotImplementedError
+    model, config = trained.recipe.model, trained.recipe.input
+    glosses = "."
+    if trained.recognises_glosses:
+        glosses = _GLOSSES.format(number=len(trained.vocabularies.gloss))
+    return _TEXT.format(
+        version=__version__,
+        size=config.image_size,
+        width=model.width,
+        glosses=glosses,
+        begin=BOS,
+        layers=model.decoder_layers,
+        heads=model.decoder_heads,
+        head_width=model.width // model.decoder_heads,
+        words=len(trained.vocabularies.text),
+        images=_images(trained),
+    )
+
+
+def _images(trained: TrainedModel) -> str:
+    config, rate = trained.recipe.input, trained.trained_on.fps
+    at_rate = "the rate of the video" if rate == "native" else f"{rate:g} frames a second"
+    if config.input == "rgb":
+        return _RGB.format(rate=at_rate, size=config.image_size)
+    preset, opencv = config.flow_preset, _OPENCV
+    if preset in OPENCV_PRESETS:
+        opencv = _SAME_OPENCV
+    if preset in RAFT_PRESETS or config.flow_encoder != "uvm":
+        opencv = _NO_OPENCV
+    return _FLOW.format(
+        rate=at_rate,
+        preset=preset,
+        size=config.image_size,
+        bound=config.flow_bound,
+        encoder=config.flow_encoder,
+        opencv=opencv,
+    )
