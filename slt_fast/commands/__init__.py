@@ -1,4 +1,4 @@
-"""The commands slt-train, slt-evaluate, slt-translate, slt-extract-flow, slt-convert and slt-export."""
+"""The commands slt-train, slt-evaluate, slt-translate, slt-extract-flow and others."""
 
 import multiprocessing
 import signal

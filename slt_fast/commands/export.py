@@ -36,7 +36,9 @@ def main() -> None:
         if path.suffix in (".onnx", ".pt2")
     ]
     print(f"{printable(str(arguments.output))}: {', '.join(sizes)}")
-    print(f"largest difference to the model on random images: {difference:.1e} of the largest number")
+    print(
+        f"largest difference to the model on random images: {difference:.1e} of the largest number"
+    )
 
 
 def _check_place(arguments: Arguments) -> None:

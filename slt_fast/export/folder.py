@@ -1,11 +1,11 @@
 """The folder of an exported model: graphs, what they need, and two programs that run them.
 
-    encoder.onnx, decoder.onnx, encoder.pt2, decoder.pt2
-    tokens.json             words and glosses
-    search.json             settings of the beam search
-    preprocessing.json      how the images of a clip are made
-    translate.py, images.py from images to a sentence, and from a video to images
-    README.md               how to run them
+encoder.onnx, decoder.onnx, encoder.pt2, decoder.pt2
+tokens.json             words and glosses
+search.json             settings of the beam search
+preprocessing.json      how the images of a clip are made
+translate.py, images.py from images to a sentence, and from a video to images
+README.md               how to run them
 """
 
 from __future__ import annotations
@@ -79,10 +79,9 @@ def export_model(trained: TrainedModel, folder: Path) -> float:
     # A link would be replaced by the folder, and "." has no name to write beside.
     folder = Path(os.path.realpath(folder))
     check_folder(folder)
-    graphs = export_graphs(trained)
     with replacing_folder(folder) as temporary:
         with _quiet():
-            for name, graph in graphs.items():
+            for name, graph in export_graphs(trained).items():
                 _write_graph(graph, temporary / name)
         for name in ("translate.py", "images.py"):
             shutil.copyfile(Path(__file__).with_name(name), temporary / name)

@@ -3,8 +3,8 @@
 python images.py clip.mp4 images.npy
 python images.py "folder/images%04d.png" images.npy
 
-The optical flow is OpenCV's, which is close to the one that most models are trained on but not
-equal, and so may be the translations. The frames are taken at the rate that the video has.
+The optical flow is OpenCV's. Most models are trained on another, and translate worse with this one.
+The frames are taken at the rate that the video has.
 """
 
 import json
@@ -27,7 +27,8 @@ def read_frames(video: str, rate: float | str) -> list[np.ndarray]:
         frames.append(frame)
     if not frames:
         sys.exit(f"{video}: found no frames; expected a video that OpenCV decodes")
-    if "%" not in video and rate != "native" and abs(found - rate) > 0.01 * rate:
+    is_known = "%" not in video and not isinstance(rate, str)
+    if is_known and abs(found - float(rate)) > 0.01 * float(rate):
         expected = f"expected {rate:g}, as the model was trained on"
         print(f"{video}: found {found:g} frames a second; {expected}", file=sys.stderr)
     return frames
@@ -51,10 +52,11 @@ def flow_images(frames: list[np.ndarray], facts: dict[str, Any]) -> np.ndarray:
     dis.setVariationalRefinementIterations(settings["refinement_iterations"])
     grey = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
     H, W = grey[0].shape
+    no_start: Any = None
     flow = np.zeros((len(grey), size, size, 2), np.float32)
     for t in range(1, len(grey)):
         dis.setFinestScale(settings["finest_scale"])  # calc may overwrite it
-        pair = dis.calc(grey[t - 1], grey[t], None)
+        pair = dis.calc(grey[t - 1], grey[t], no_start)
         # Motion in pixels of the images, not of the frames.
         flow[t] = cv2.resize(pair, (size, size), interpolation=cv2.INTER_AREA)
         flow[t] *= (size / W, size / H)

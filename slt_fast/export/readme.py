@@ -39,8 +39,8 @@ Inputs of the decoder, which is called once for each token:
 - `tokens`: int64 [K, S]; each row begins with {begin}.
 - `rows`: int64 [K]: which sequence of the call before each of them continues.
 - `memory`: as the encoder returned it.
-- `past`: float32 [{layers}, 2, K, {heads}, S - 1, {head_width}], the `next_past` of the call before;
-  in the first call it has no element, as S is 1.
+- `past`: float32 [{layers}, 2, K, {heads}, S - 1, {head_width}], the `next_past` of the call
+  before; in the first call it has no element, as S is 1.
 
 Outputs of the decoder:
 
@@ -84,11 +84,11 @@ The images are the RGB frames at {rate}, resized to {size}x{size} pixels and div
 _GLOSSES = """.
 - `gloss_logits`: float32 [T, {number}]; token 0 is the blank of CTC."""
 
-_OPENCV = """`images.py` computes OpenCV's DIS flow with the settings that come closest, so translations may
-differ from slt_fast's."""
+_OPENCV = """`images.py` computes OpenCV's DIS flow with the settings that come closest, but they
+are not equal, and the model translates worse with them."""
 
-_SAME_OPENCV = """`images.py` computes it by OpenCV as well, but resizes it differently, so translations may differ
-from slt_fast's."""
+_SAME_OPENCV = """`images.py` computes it by OpenCV as well, but resizes it differently, so
+translations may differ."""
 
 _NO_OPENCV = """OpenCV has nothing that comes close, so `images.py` refuses it."""
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-
 from slt_fast.checkpoint import TrainedModel, build_network
 from slt_fast.data.batching import PackedClips
 from slt_fast.data.input import InputConfig
@@ -50,7 +49,8 @@ def _said_without_package(folder: Path, clips: Path) -> dict[str, list[list[str]
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS],
 )
 def test_exported_models_say_what_the_package_says(tmp_path, name) -> None:
     (clips := tmp_path / "clips").mkdir()
