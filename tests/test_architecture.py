@@ -20,7 +20,7 @@ FLOORS = [
     {"integrations", "model", "data"},
     {"recipe"},
     {"checkpoint"},
-    {"pretrained"},
+    {"pretrained", "export"},
     {"inference"},
     {"visualize"},
     {"training", "serving"},

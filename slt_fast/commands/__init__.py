@@ -1,4 +1,4 @@
-"""The commands slt-train, slt-evaluate, slt-translate, slt-extract-flow and slt-convert."""
+"""The commands slt-train, slt-evaluate, slt-translate, slt-extract-flow and others."""
 
 import multiprocessing
 import signal

@@ -12,7 +12,7 @@ from slt_fast.model.decoder import Decoder
 from slt_fast.ops.positional_encoding import sinusoidal_encoding
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """Keys and values of a layer, [*, heads, length, D / heads]."""
 
     keys: torch.Tensor
@@ -29,6 +29,9 @@ class CachedDecoder:
         memory: [B, N, D].
         memory_padding_mask: bool [B, N], True = padding.
         beam_size: K, sequences of each clip.
+
+    Attributes:
+        past: Keys and values of the tokens so far, of each layer; none before the first call.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class CachedDecoder:
         self._mask = ~memory_padding_mask[:, None, None]
         layers = decoder.layers.layers
         self._memory = [_memory_of(layer.multihead_attn, memory) for layer in layers]
-        self._past: list[_Seen] = []
+        self.past: list[Seen] = []
 
     def __call__(self, tokens: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Returns the logits [B * K, V] of the token after each sequence.
@@ -54,7 +57,7 @@ class CachedDecoder:
         decoder, S = self._decoder, tokens.shape[1]
         x = decoder.embedding(tokens[:, -1:])
         x = x + sinusoidal_encoding(S, x.shape[2], x.device)[-1].to(x)
-        past, self._past = self._past, []
+        past, self.past = self.past, []
         for number, layer in enumerate(decoder.layers.layers):
             before = past[number] if past else None
             x = self._layer(layer, x, before, rows, self._memory[number])
@@ -66,9 +69,9 @@ class CachedDecoder:
         self,
         layer: nn.TransformerDecoderLayer,
         x: torch.Tensor,
-        before: _Seen | None,
+        before: Seen | None,
         rows: torch.Tensor,
-        memory: _Seen,
+        memory: Seen,
     ) -> torch.Tensor:
         """Computes a layer for the last token of each sequence, [B * K, 1, D]."""
         if layer.norm_first:
@@ -83,7 +86,7 @@ class CachedDecoder:
         self,
         attention: nn.MultiheadAttention,
         x: torch.Tensor,
-        before: _Seen | None,
+        before: Seen | None,
         rows: torch.Tensor,
     ) -> torch.Tensor:
         """Attends to the tokens so far, and keeps the last one's key and value."""
@@ -92,12 +95,12 @@ class CachedDecoder:
         if before is not None:
             key = torch.cat([before.keys[rows], key], dim=2)
             value = torch.cat([before.values[rows], value], dim=2)
-        self._past.append(_Seen(key, value))
+        self.past.append(Seen(key, value))
         found = functional.scaled_dot_product_attention(query, key, value)
         return attention.out_proj(found.transpose(1, 2).flatten(2))
 
     def _attention(
-        self, attention: nn.MultiheadAttention, x: torch.Tensor, memory: _Seen
+        self, attention: nn.MultiheadAttention, x: torch.Tensor, memory: Seen
     ) -> torch.Tensor:
         """Attends to the memory: the sequences of a clip are queries beside each other."""
         D = x.shape[-1]
@@ -106,14 +109,14 @@ class CachedDecoder:
         found = functional.scaled_dot_product_attention(
             _heads(query, attention.num_heads), *memory, attn_mask=self._mask
         )
-        return attention.out_proj(found.transpose(1, 2).reshape(len(x), 1, D))
+        return attention.out_proj(found.transpose(1, 2).reshape(x.shape[0], 1, D))
 
 
-def _memory_of(attention: nn.MultiheadAttention, memory: torch.Tensor) -> _Seen:
+def _memory_of(attention: nn.MultiheadAttention, memory: torch.Tensor) -> Seen:
     """Returns keys and values of the memory [B, N, D]."""
     D = memory.shape[-1]
     joined = functional.linear(memory, attention.in_proj_weight[D:], attention.in_proj_bias[D:])
-    return _Seen(*(_heads(part, attention.num_heads) for part in joined.chunk(2, -1)))
+    return Seen(*(_heads(part, attention.num_heads) for part in joined.chunk(2, -1)))
 
 
 def _heads(x: torch.Tensor, number: int) -> torch.Tensor:

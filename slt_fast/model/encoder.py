@@ -128,6 +128,18 @@ class Encoder(nn.Module):
         vectors, pixels = zip(*map(encode, chunks), self._encode_chunk(last), strict=True)
         return torch.cat(vectors), torch.cat(pixels)
 
+    def encode_clip(self, images: torch.Tensor) -> Encoded:
+        """Encodes a single clip [T, 3, H, W] in evaluation, all frames at once.
+
+        It asks nothing of the numbers in a tensor, so a graph of it holds for any T.
+        """
+        T = images.shape[0]
+        counts = ([T],) if isinstance(self.backbone, ClipBackbone) else ()
+        vectors, pixels = self._encode_maps(self.backbone(images.float(), *counts))
+        padding = torch.zeros(1, T, dtype=torch.bool, device=images.device)
+        lengths = torch.full((1,), T, device=images.device)
+        return self._encode_padded(vectors.unsqueeze(0), pixels.unsqueeze(0), padding, lengths)
+
     def encode_clips(
         self, vectors: torch.Tensor, pixels: torch.Tensor, lengths: torch.Tensor
     ) -> Encoded:
@@ -135,13 +147,24 @@ class Encoder(nn.Module):
         counts = lengths.tolist()
         frames = _pad(vectors, counts)
         padding = padding_mask(to_device(lengths, vectors.device), frames.shape[1])
+        if self.pixel_projection is not None:
+            pixels = _pad(pixels, counts)
+        return self._encode_padded(frames, pixels, padding, lengths)
+
+    def _encode_padded(
+        self,
+        frames: torch.Tensor,
+        pixels: torch.Tensor,
+        padding: torch.Tensor,
+        lengths: torch.Tensor,
+    ) -> Encoded:
+        """Encodes padded clips: frames [B, T, D], pixels [B, T, N, D] and padding [B, T]."""
         for convolution in self.temporal:
             frames = convolution(frames, padding)
         frames = self.memory_norm(frames)
         logits = self.gloss_head(frames)
         if self.pixel_projection is None:
             return Encoded(frames + time_positions(frames), padding, logits, lengths)
-        pixels = _pad(pixels, counts)  # [B, T, N, D]
         N = pixels.shape[2]
         memory = (pixels + time_positions(frames).unsqueeze(1)).flatten(1, 2)
         return Encoded(memory, padding.repeat_interleave(N, dim=1), logits, lengths)

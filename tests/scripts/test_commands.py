@@ -11,7 +11,7 @@ from slt_fast.ops.optical_flow.backends import BACKENDS
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = {
     *("slt-train", "slt-translate", "slt-evaluate", "slt-score", "slt-extract-flow"),
-    "slt-convert",
+    *("slt-convert", "slt-export"),
 }
 FOUND = re.findall(
     r'^(slt-\S+) = "(\S+):(\S+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
@@ -40,7 +40,15 @@ def test_help_lists_presets_and_backends(run_script, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["train.py", "evaluate.py", "translate.py", "score.py", "extract_flow.py", "convert.py"],
+    [
+        "train.py",
+        "evaluate.py",
+        "translate.py",
+        "score.py",
+        "extract_flow.py",
+        "convert.py",
+        "export.py",
+    ],
 )
 def test_help_shows_each_example_on_its_own_line(run_script, name: str) -> None:
     command = f"slt-{name[:-3].replace('_', '-')} "
