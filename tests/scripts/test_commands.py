@@ -11,7 +11,7 @@ from slt_fast.ops.optical_flow.backends import BACKENDS
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = {
     *("slt-train", "slt-translate", "slt-evaluate", "slt-score", "slt-extract-flow"),
-    *("slt-convert", "slt-export"),
+    *("slt-convert", "slt-export", "slt-serve"),
 }
 FOUND = re.findall(
     r'^(slt-\S+) = "(\S+):(\S+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
