@@ -43,6 +43,10 @@ LEFT_OUT = {
     "curl -N --data-binary @clip.mp4 http://127.0.0.1:8000/translate": "another program",
     "ffmpeg ... -f mpegts -": "another program, and the dots are the user's",
     'pip install --no-build-isolation ".[slt,serve]"': "downloads; `make setup` runs one like it",
+    'pip install --no-build-isolation ".[slt,export]"': "downloads; `make setup` runs one like it",
+    "cd exported": "a folder; the next two are its programs, whose functions tests/export/ tests",
+    "python images.py clip.mp4 images.npy": "as above",
+    "python translate.py images.npy": "as above",
     ".venv/bin/python setup.py build_ext --inplace": "compiles over the extension in use",
 }
 
