@@ -65,6 +65,6 @@ def test_a_model_that_sees_video_takes_no_glosses(run_script, checkpoint: Path) 
     refused = run_script("translate.py", "--glosses", "MOTHER", "--checkpoint", checkpoint)
     assert refused.status == 1
     assert "found a model that sees flow images; expected one trained with input" in refused.err
-    for options in (["a.mp4"], ["--start", 3]):
+    for options, expected in ((["a.mp4"], "glosses alone"), (["--start", 3], "glosses without it")):
         both = run_script("translate.py", *options, "--glosses", "A", "--checkpoint", checkpoint)
-        assert both.status and "expected glosses alone" in " ".join((both.out + both.err).split())
+        assert both.status and f"expected {expected}" in " ".join((both.out + both.err).split())

@@ -409,7 +409,8 @@ def test_ctrl_c_ends_a_stream_with_its_sentence(cut, fifo: Path, monkeypatch) ->
             yield frame
 
     monkeypatch.setattr(LiveReader, "frames", until_pressed)
+    before = signal.getsignal(signal.SIGINT)
     finished = cut("--stream", fifo)
     (line,) = finished.out.splitlines()
     assert finished.status == 128 + signal.SIGINT and "--> 00:00:01.6" in line
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
